@@ -1,0 +1,84 @@
+//! Identities: what names a shard, a process and an incarnation of a node.
+//!
+//! Owns: the bit layout of local ids. Invariant: I1 `local = shard:12 | generation:20 | slot:32`, and slot 0 is never
+//! given out, so the all-zero id names no process.
+
+use std::fmt;
+
+/// Index of a shard inside its node, at most [`ShardId::MAX`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct ShardId(u16);
+
+impl ShardId {
+    /// Largest index: bit 63 of a local id stays clear.
+    pub const MAX: u16 = (1 << 11) - 1;
+
+    /// The shard with this index; `None` above [`ShardId::MAX`].
+    #[must_use]
+    pub const fn new(index: u16) -> Option<Self> {
+        if index <= Self::MAX { Some(Self(index)) } else { None }
+    }
+
+    /// The index.
+    #[must_use]
+    pub const fn index(self) -> u16 {
+        self.0
+    }
+}
+
+/// First half of a node's 128-bit incarnation: new at each start of a node, never reused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct IncarnationKey(pub u64);
+
+/// A process inside one incarnation of a node: `shard:12 | generation:20 | slot:32`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct LocalId(pub u64);
+
+impl LocalId {
+    /// Names no process.
+    pub const NONE: Self = Self(0);
+    /// The node itself: sender of node-level messages, parent of processes spawned by the node.
+    pub const CORE: Self = Self(1);
+    /// Largest generation of a slot; a slot that reached it is retired.
+    pub const MAX_GENERATION: u32 = (1 << 20) - 1;
+
+    /// Packs the three fields. A generation above [`LocalId::MAX_GENERATION`] is cut.
+    #[must_use]
+    pub const fn new(shard: ShardId, generation: u32, slot: u32) -> Self {
+        Self((shard.0 as u64) << 52 | ((generation & Self::MAX_GENERATION) as u64) << 32 | slot as u64)
+    }
+
+    /// The shard that owns the process; ids from a peer may name a shard that does not exist.
+    #[must_use]
+    pub const fn shard(self) -> u16 {
+        (self.0 >> 52) as u16
+    }
+
+    /// How often the slot had been used before.
+    #[must_use]
+    pub const fn generation(self) -> u32 {
+        (self.0 >> 32) as u32 & Self::MAX_GENERATION
+    }
+
+    /// Index into the shard's process table.
+    #[must_use]
+    pub const fn slot(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// A process, meaningful on every node.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(C)]
+pub struct Pid {
+    /// The incarnation of the node it lives on.
+    pub node: IncarnationKey,
+    /// The process inside that incarnation.
+    pub local: LocalId,
+}
+
+impl fmt::Debug for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pid({:016x}.{:x}.{})", self.node.0, self.local.0 >> 32, self.local.slot())
+    }
+}

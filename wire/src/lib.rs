@@ -1,0 +1,12 @@
+//! Identities, frames and the message registry of shard-runtime.
+//!
+//! Pure data: this crate has no thread, no socket and no clock. What needs time or randomness takes it as an
+//! argument. See `ARCHITECTURE.md` for where each piece is used.
+
+mod ids;
+mod message;
+mod payload;
+
+pub use ids::{IncarnationKey, LocalId, Pid, ShardId};
+pub use message::{Message, Vtable, WireOps};
+pub use payload::{Erased, INLINE_BYTES, Payload};

@@ -1,0 +1,83 @@
+//! What makes a type a message: its reply type and the table of operations on its erased form.
+//!
+//! Owns: [`Vtable`], the per-type table whose **address** is the type's identity inside a process, and [`WireOps`],
+//! the operations of types that may leave the node.
+//! Invariant: M1 a vtable is only ever built for one type, so `type_id` decides when two addresses differ.
+#![expect(unsafe_code, reason = "calls erased functions; proven by payload::tests::each_value_is_dropped_exactly_once")]
+
+use crate::payload::Payload;
+use std::any::TypeId;
+
+/// A value that can be sent to a process. Written by `#[message]`.
+pub trait Message: Send + Sized + 'static {
+    /// What a `call` with this message answers; `()` for one-way messages.
+    type Reply: Send + 'static;
+    /// The type's table. `#[message]` makes it a `static`, so that its address is unique.
+    const VTABLE: &'static Vtable;
+}
+
+/// Operations on a message type that may leave the node. Filled in by `#[message]`.
+#[derive(Debug)]
+pub struct WireOps {}
+
+/// Operations on one erased message type.
+#[derive(Debug)]
+pub struct Vtable {
+    type_id: TypeId,
+    type_name: fn() -> &'static str,
+    drop: unsafe fn(*mut Payload),
+    wire: Option<&'static WireOps>,
+}
+
+impl Vtable {
+    /// The table of a type that never leaves the node.
+    #[must_use]
+    pub const fn local<T: Send + 'static>() -> Self {
+        Self {
+            type_id: TypeId::of::<T>(),
+            type_name: std::any::type_name::<T>,
+            drop: Payload::drop_as::<T>,
+            wire: None,
+        }
+    }
+
+    /// The table of a type that may leave the node.
+    #[must_use]
+    pub const fn wire<T: Send + 'static>(ops: &'static WireOps) -> Self {
+        Self { wire: Some(ops), ..Self::local::<T>() }
+    }
+
+    /// The type's identity.
+    #[must_use]
+    pub fn type_id(&self) -> TypeId {
+        self.type_id
+    }
+
+    /// The type's name as the compiler prints it.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        (self.type_name)()
+    }
+
+    /// Operations for the wire; `None` for `#[message(local)]`.
+    #[must_use]
+    pub fn wire_ops(&self) -> Option<&'static WireOps> {
+        self.wire
+    }
+
+    /// Whether this is the table of `M`.
+    #[must_use]
+    #[inline(always)]
+    pub fn is<M: Message>(&self) -> bool {
+        std::ptr::eq(self, M::VTABLE) || self.type_id == TypeId::of::<M>()
+    }
+
+    /// Drops the erased value.
+    ///
+    /// # Safety
+    /// `payload` holds a live value of this table's type, which is not used again.
+    pub unsafe fn drop_payload(&self, payload: *mut Payload) {
+        // SAFETY: forwarded; M1 makes the function the right one for the value.
+        unsafe { (self.drop)(payload) }
+    }
+}
