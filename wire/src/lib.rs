@@ -7,8 +7,10 @@
 extern crate self as shard_wire;
 
 mod body;
+pub mod cursor;
 mod error;
 pub mod frame;
+pub mod header;
 mod ids;
 mod key;
 pub mod limits;

@@ -77,7 +77,7 @@ fn samples() -> Vec<Erased> {
         Erased::new(Choice::None),
         Erased::new(Choice::One(Pair { a: 1, b: point })),
         Erased::new(Choice::Two { r#type: true, rest: [1, 2, 3].into() }),
-        Erased::new(Renamed(1 << 100)),
+        Erased::new(Renamed(1 << 60)),
     ]
 }
 

@@ -14,15 +14,10 @@ use rkyv::util::AlignedVec;
 #[derive(Debug)]
 pub struct Sink {
     pub(crate) bytes: AlignedVec<FRAME_ALIGN>,
+    /// Largest length of `bytes`: the end of the longest frame that may be written now.
     pub(crate) limit: usize,
+    /// Whether a write was refused at the limit.
     pub(crate) full: bool,
-}
-
-impl Sink {
-    /// An empty buffer that holds at most `limit` bytes.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { bytes: AlignedVec::new(), limit, full: false }
-    }
 }
 
 impl Positional for Sink {
@@ -35,7 +30,7 @@ impl Positional for Sink {
 impl Writer<Failure> for Sink {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        // LIMIT: W1; `len <= limit` always holds, so the subtraction cannot wrap.
+        // LIMIT: W1.
         if bytes.len() > self.limit.saturating_sub(self.bytes.len()) {
             self.full = true;
             return Err(Failure);
@@ -43,13 +38,6 @@ impl Writer<Failure> for Sink {
         self.bytes.extend_from_slice(bytes);
         Ok(())
     }
-}
-
-/// Appends one body to a frame under construction.
-#[derive(Debug)]
-pub struct BodyWriter<'a> {
-    sink: &'a mut Sink,
-    arena: &'a mut Scratch,
 }
 
 /// Scratch memory of the serialiser, kept between bodies.
@@ -62,9 +50,19 @@ impl std::fmt::Debug for Scratch {
     }
 }
 
+/// Appends one body to a frame under construction.
+#[derive(Debug)]
+pub struct BodyWriter<'a> {
+    sink: &'a mut Sink,
+    scratch: &'a mut Scratch,
+    max: usize,
+}
+
 impl<'a> BodyWriter<'a> {
-    pub(crate) fn new(sink: &'a mut Sink, arena: &'a mut Scratch) -> Self {
-        Self { sink, arena }
+    /// `max` is the frame limit that errors name.
+    #[inline]
+    pub(crate) fn new(sink: &'a mut Sink, scratch: &'a mut Scratch, max: usize) -> Self {
+        Self { sink, scratch, max }
     }
 
     /// Appends bytes that have a fixed layout already: the bodies of the framework's own frames.
@@ -72,8 +70,8 @@ impl<'a> BodyWriter<'a> {
     /// # Errors
     /// [`WireError::FrameTooLarge`] at the limit of the frame.
     pub fn put(&mut self, bytes: &[u8]) -> Result<(), WireError> {
-        let max = self.sink.limit;
-        self.sink.write(bytes).map_err(|Failure| WireError::FrameTooLarge { message: "control body", max })
+        let max = self.max;
+        self.sink.write(bytes).map_err(|Failure| WireError::FrameTooLarge { message: "a fixed layout", max })
     }
 
     /// Runs a serialiser that appends here.
@@ -82,14 +80,11 @@ impl<'a> BodyWriter<'a> {
     where
         F: for<'s> FnOnce(&mut Serializer<&'s mut Sink, ArenaHandle<'s>, ()>) -> Result<(), Failure>,
     {
-        let arena = self.arena.0.get_or_insert_default();
+        let arena = self.scratch.0.get_or_insert_default();
         let mut serializer = Serializer::new(&mut *self.sink, arena.acquire(), ());
-        match write(&mut serializer) {
-            Ok(()) => Ok(()),
-            Err(Failure) if self.sink.full => {
-                Err(WireError::FrameTooLarge { message: message(), max: self.sink.limit })
-            }
-            Err(Failure) => Err(WireError::Encode { message: message() }),
-        }
+        write(&mut serializer).map_err(|Failure| match self.sink.full {
+            true => WireError::FrameTooLarge { message: message(), max: self.max },
+            false => WireError::Encode { message: message() },
+        })
     }
 }
