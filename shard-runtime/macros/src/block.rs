@@ -1,6 +1,6 @@
 //! The `impl` block under `#[actor]`, read into handlers and hooks.
 
-use proc_macro2::Ident;
+use proc_macro2::{Ident, Span};
 use quote::ToTokens as _;
 use syn::{Attribute, ImplItem, ImplItemFn, ItemImpl, Path, Type};
 
@@ -11,7 +11,7 @@ use crate::signature;
 
 /// What was read. The good handlers and hooks are there also if others are faulty.
 pub(crate) struct Block {
-    /// The block as written, without its `#[handle]` marks.
+    /// The block as written, without its `#[handle]` marks, and with `excuse` on handlers and hooks.
     pub(crate) item: ItemImpl,
     /// The type's name, or nothing if no actor can be made of this block.
     pub(crate) name: Option<Ident>,
@@ -37,6 +37,9 @@ impl Block {
             match member {
                 ImplItem::Fn(method) if name.is_some() => {
                     read_method(method, &marks, &mut handlers, &mut hooks, &mut faults);
+                    if !marks.is_empty() || HookKind::of(&method.sig.ident).is_some() {
+                        method.attrs.insert(0, excuse());
+                    }
                 }
                 _ if name.is_some() => {
                     if let Some(mark) = marks.first() {
@@ -48,6 +51,21 @@ impl Block {
             }
         }
         Self { item, name, handlers, hooks, marks: paths, faults }
+    }
+}
+
+/// Silences the lints that would have the user change what the runtime demands of a handler's signature. It comes
+/// first, so that the user's own attributes override it.
+fn excuse() -> Attribute {
+    syn::parse_quote_spanned! {Span::mixed_site()=>
+        #[allow(
+            clippy::needless_pass_by_ref_mut,
+            clippy::needless_pass_by_value,
+            clippy::unnecessary_wraps,
+            clippy::unused_async,
+            clippy::unused_self,
+            reason = "the signature is the one that the runtime calls"
+        )]
     }
 }
 

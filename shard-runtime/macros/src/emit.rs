@@ -19,7 +19,7 @@ use crate::handler::Handler;
 use crate::hook::{Hook, HookKind};
 use crate::signature::Conditions;
 
-pub(crate) fn actor(arguments: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn actor(arguments: TokenStream, item: &TokenStream) -> TokenStream {
     let config = syn::parse2::<Config>(arguments);
     let fault = config.as_ref().err().map(syn::Error::to_compile_error);
     let runtime = config.unwrap_or_default().runtime;
@@ -28,7 +28,7 @@ pub(crate) fn actor(arguments: TokenStream, item: TokenStream) -> TokenStream {
             Span::call_site(),
             "`#[actor]` stands on an `impl Type { .. }` block: move it there",
         );
-        let fault = if is_impl(&item) { None } else { Some(other.to_compile_error()) };
+        let fault = if is_impl(item) { None } else { Some(other.to_compile_error()) };
         return quote!(#fault #item);
     };
     let block = Block::read(block);
@@ -48,7 +48,7 @@ fn marks(paths: &[Path]) -> TokenStream {
     quote!(#(#[#paths(#taken)] const _: () = ();)*)
 }
 
-pub(crate) fn handle(arguments: &TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn handle(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
     if arguments.to_string() == TAKEN {
         return TokenStream::new();
     }

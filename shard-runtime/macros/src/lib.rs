@@ -2,9 +2,10 @@
 //!
 //! Owns: reading one inherent `impl` block, and emitting `impl Actor` for its type next to it. It knows no type of the
 //! runtime: everything is named through `<crate>::__private`, whose contract is what `emit` writes.
-//! Invariants: M1 the block comes back as written, without its `#[handle]` marks, also when it is faulty. M2 a handler
-//! is polled on the stack only if nothing in it can suspend; when in doubt it gets a pooled future. M3 all faults of a
-//! block are reported in one go, each at its own place. M4 emitted code holds no `unsafe` and triggers no lint.
+//! Invariants: M1 the block comes back as written, also when it is faulty: without its `#[handle]` marks, and with the
+//! lints silenced that dislike the signatures which the runtime demands. M2 a handler is polled on the stack only if
+//! nothing in it can suspend; when in doubt it gets a pooled future. M3 all faults of a block are reported in one go,
+//! each at its own place. M4 emitted code holds no `unsafe` and triggers no lint.
 //! Cost: one pass over the tokens of each handler, at compile time; per message only the arm that the runtime inlines.
 
 use proc_macro::TokenStream;
@@ -64,7 +65,7 @@ mod suspend;
 ///
 #[proc_macro_attribute]
 pub fn actor(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    emit::actor(arguments.into(), item.into()).into()
+    emit::actor(arguments.into(), &item.into()).into()
 }
 
 /// Marks a method in a block marked `#[actor]` as the handler of its message type.
@@ -73,5 +74,5 @@ pub fn actor(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Alone, outside such a block, it is a compile error.
 #[proc_macro_attribute]
 pub fn handle(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    emit::handle(&arguments.into(), item.into()).into()
+    emit::handle(&arguments.into(), &item.into()).into()
 }

@@ -8,12 +8,23 @@ use fake::{ActorError, ActorResult, Context, ExitReason, ReplyTo, Trace};
 use shard_runtime_macros::{actor, handle};
 
 macro_rules! messages {
-    ($($name:ident -> $reply:ty;)*) => {$(
-        struct $name(i64);
+    ($($name:ident $(($field:ty))? -> $reply:ty;)*) => {$(
+        struct $name $(($field))?;
         impl Message for $name { type Reply = $reply; }
     )*};
 }
-messages! { Add -> (); Total -> i64; AskBoth -> i64; Later -> String; LaterStill -> String; Hidden -> (); Fail -> (); Stray -> (); Off -> (); }
+messages! {
+    Add(i64) -> ();
+    Total -> i64;
+    AskBoth(i64) -> i64;
+    Later(i64) -> String;
+    LaterStill(i64) -> String;
+    Hidden(i64) -> ();
+    Fail -> ();
+    Stray -> ();
+    Off -> ();
+    Echoed(i64) -> i64;
+}
 
 /// Suspends once.
 async fn elsewhere(value: i64) -> i64 {
@@ -135,12 +146,12 @@ fn every_kind_of_handler_is_run_by_its_own_arm() {
     let mut counter = Counter::default();
     let queue = [
         env(Add(2)),
-        env(Total(0)),
+        env(Total),
         env(AskBoth(10)),
         env(Later(3)),
         env(LaterStill(4)),
         env(Hidden(5)),
-        env(Total(0)),
+        env(Total),
     ];
     let (exit, trace) = activate(&mut counter, queue, Counter::dispatch);
     assert_eq!(exit, Exit::Continue);
@@ -164,14 +175,14 @@ fn every_kind_of_handler_is_run_by_its_own_arm() {
 #[test]
 fn a_failed_handler_closes_the_batch_with_the_rest_unread() {
     let (exit, trace) =
-        activate(&mut Counter::default(), [env(Add(1)), env(Fail(0)), env(Add(1))], Counter::dispatch);
+        activate(&mut Counter::default(), [env(Add(1)), env(Fail), env(Add(1))], Counter::dispatch);
     assert_eq!(exit, Exit::Stop(ActorError("failed")));
     assert_eq!(trace, ["ready: Ok(())", "plain: Err(ActorError(\"failed\"))", "close, 1 left"]);
 }
 
 #[test]
 fn a_foreign_type_address_is_tried_again_and_a_stranger_is_unhandled() {
-    let queue = [Env::new(Add(7), true), env(Stray(0)), env(Off(0)), Env::new(Total(0), true)];
+    let queue = [Env::new(Add(7), true), env(Stray), env(Off), Env::new(Total, true)];
     let (exit, trace) = activate(&mut Counter::default(), queue, Counter::dispatch);
     assert_eq!(exit, Exit::Continue);
     assert_eq!(trace, ["ready: Ok(())", "unhandled", "unhandled", "plain: Ok(7)", "close, 0 left"]);
@@ -299,7 +310,7 @@ where
 #[test]
 fn a_generic_actor_dispatches_for_each_of_its_types() {
     let (_, trace) =
-        activate(&mut Worker::<u8, 2> { done: vec![] }, [env(Job(7_u8)), env(Total(0))], Worker::dispatch);
+        activate(&mut Worker::<u8, 2> { done: vec![] }, [env(Job(7_u8)), env(Total)], Worker::dispatch);
     assert_eq!(trace, ["ready: Ok(7)", "plain: Ok(3)", "close, 0 left"]);
     let (_, trace) =
         activate(&mut Worker::<&str, 0> { done: vec![] }, [env(Job("x")), env(Job(7_u8))], Worker::dispatch);
@@ -319,9 +330,9 @@ macro_rules! actor_of {
         }
     };
 }
-actor_of!(Echo, Total, Result<i64, ActorError>);
+actor_of!(Echo, Echoed, Result<i64, ActorError>);
 
 #[test]
 fn a_declarative_macro_can_write_an_actor() {
-    assert_eq!(activate(&mut Echo, [env(Total(4))], Echo::dispatch).1, ["plain: Ok(4)", "close, 0 left"]);
+    assert_eq!(activate(&mut Echo, [env(Echoed(4))], Echo::dispatch).1, ["plain: Ok(4)", "close, 0 left"]);
 }

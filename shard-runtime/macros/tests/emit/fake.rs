@@ -141,7 +141,7 @@ pub(crate) mod __private {
         pub(crate) fn plain<M: Message>(
             &mut self,
             e: Env,
-            f: impl Fn(&mut A, M, &mut Context<'_>) -> Result<M::Reply, ActorError>,
+            f: impl FnOnce(&mut A, M, &mut Context<'_>) -> Result<M::Reply, ActorError>,
         ) -> Option<Exit> {
             let message = self.take(e);
             let result = f(self.actor, message, &mut Context { trace: &self.trace.clone() });
@@ -151,7 +151,7 @@ pub(crate) mod __private {
         pub(crate) fn ready<M: Message>(
             &mut self,
             e: Env,
-            f: impl AsyncFn(&mut A, M, &mut Context<'_>) -> Result<M::Reply, ActorError>,
+            f: impl AsyncFnOnce(&mut A, M, &mut Context<'_>) -> Result<M::Reply, ActorError>,
         ) -> Option<Exit> {
             let message = self.take(e);
             let result = drive(true, f(self.actor, message, &mut Context { trace: &self.trace.clone() }));
