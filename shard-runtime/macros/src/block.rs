@@ -59,6 +59,7 @@ impl Block {
 fn excuse() -> Attribute {
     syn::parse_quote_spanned! {Span::mixed_site()=>
         #[allow(
+            clippy::future_not_send,
             clippy::needless_pass_by_ref_mut,
             clippy::needless_pass_by_value,
             clippy::unnecessary_wraps,
@@ -81,6 +82,10 @@ fn actor_name(item: &ItemImpl) -> syn::Result<Ident> {
     }
     if let Some(token) = &item.unsafety {
         return Err(syn::Error::new(token.span, "an actor's `impl` block is not `unsafe`: remove the word"));
+    }
+    if let Some(lifetime) = item.generics.lifetimes().next() {
+        let text = "an actor outlives whoever spawns it, so it cannot borrow: remove the lifetime and own what it holds";
+        return Err(syn::Error::new_spanned(lifetime, text));
     }
     match signature::ungrouped(&item.self_ty) {
         Type::Path(path) if path.qself.is_none() => {
@@ -227,6 +232,8 @@ mod tests {
     fn only_a_named_type_of_its_own_can_be_an_actor() {
         for (text, part) in [
             ("impl Handler for Counter {}", "not for a trait"),
+            ("impl<'a> Counter<'a> {}", "cannot borrow"),
+            ("unsafe impl Counter {}", "not `unsafe`"),
             ("impl dyn Thing {}", "write `impl Name"),
             ("impl (A, B) {}", "write `impl Name"),
             ("impl <A as B>::C {}", "write `impl Name"),

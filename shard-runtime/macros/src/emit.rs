@@ -77,7 +77,9 @@ fn implementation(runtime: &Path, name: &Ident, block: &Block) -> TokenStream {
     let has_terminate = has(&block.hooks, HookKind::Terminate);
     let hooks = hooks(&rt, &block.hooks);
     let single = single_handlers(block);
+    let attributes = attributes(&block.item);
     quote_spanned! {Span::mixed_site()=>
+        #attributes
         #[automatically_derived]
         impl #generics #rt::Actor for #actor #clause {
             const BEHAVIOR: &'static str = #behavior;
@@ -88,6 +90,15 @@ fn implementation(runtime: &Path, name: &Ident, block: &Block) -> TokenStream {
             #hooks
         }
         #single
+    }
+}
+
+/// What stands before each emitted item: the block's own conditions, and silence about what the block itself names.
+fn attributes(item: &ItemImpl) -> TokenStream {
+    let conditions = Conditions::of(&item.attrs).attributes();
+    quote_spanned! {Span::mixed_site()=>
+        #conditions
+        #[allow(deprecated, reason = "the block itself is warned of the messages that it names")]
     }
 }
 
@@ -193,8 +204,9 @@ fn hooks(rt: &TokenStream, hooks: &[Hook]) -> TokenStream {
     let absent = [HookKind::Init, HookKind::Terminate].into_iter().filter_map(|kind| {
         let predicate = any(of(hooks, kind).map(|hook| &hook.conditions))?;
         let name = kind.ident(Span::mixed_site());
+        let otherwise = of(hooks, kind).next().map(|_| quote!(#[cfg(not(#predicate))]));
         Some(quote_spanned! {Span::mixed_site()=>
-            #[cfg(not(#predicate))]
+            #otherwise
             fn #name(b: #rt::Batch<'_, Self>) -> #rt::Exit {
                 b.close(#rt::Exit::Continue)
             }
@@ -238,14 +250,141 @@ fn single_handlers(block: &Block) -> TokenStream {
         let (conditions, message) = (handler.conditions.attributes(), &handler.message);
         quote_spanned! {at(message.span())=>
             #conditions
-            #[automatically_derived]
             impl #generics _OneHandlerFor<#message> for #actor #clause {}
         }
     });
+    let attributes = attributes(&block.item);
     quote_spanned! {Span::mixed_site()=>
+        #attributes
         const _: () = {
             trait _OneHandlerFor<M> {}
             #(#implementations)*
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{actor, handle};
+    use proc_macro2::TokenStream;
+    use quote::quote;
+
+    /// Emitted text without spaces, so that the test does not depend on how tokens are printed.
+    fn emitted(arguments: TokenStream, item: &TokenStream) -> String {
+        actor(arguments, item).to_string().replace([' ', '\n'], "")
+    }
+
+    #[test]
+    fn the_contract_is_written_out() {
+        let text = emitted(
+            TokenStream::new(),
+            &quote! {
+                impl Counter {
+                    #[handle] async fn add(&mut self, m: Add, cx: &mut Context<'_>) -> ActorResult { Ok(()) }
+                    #[handle] fn later(&mut self, m: Later, r: ReplyTo<u8>, cx: &mut Context<'_>) -> ActorResult { Ok(()) }
+                    fn init(&mut self, cx: &mut Context<'_>) -> ActorResult { Ok(()) }
+                }
+            },
+        );
+        for part in [
+            "impl::shard_runtime::__private::ActorforCounter{",
+            "constTYPES:&'static[&'static::shard_runtime::__private::Vtable]=&[<Addas::shard_runtime::__private::Message>::VTABLE,<Lateras",
+            "constHAS_INIT:bool=true;constHAS_TERMINATE:bool=false;",
+            "ife.is::<Add>(){iflet::core::option::Option::Some(x)=b.ready::<Add>(e,Self::add){returnb.close(x);}break;}\
+             ife.is::<Later>(){iflet::core::option::Option::Some(x)=b.deferred::<Later>(e,Self::later){returnb.close(x);}break;}\
+             matchb.unmatched(e,<Selfas::shard_runtime::__private::Actor>::TYPES){",
+            "fninit(b:::shard_runtime::__private::Batch<'_,Self>)->::shard_runtime::__private::Exit{b.hook_plain(Self::init)}",
+            "fnterminate(b:::shard_runtime::__private::Batch<'_,Self>)->::shard_runtime::__private::Exit\
+             {b.close(::shard_runtime::__private::Exit::Continue)}",
+            "#[handle(__taken)]const_:()=();",
+        ] {
+            assert!(text.contains(part), "{part}\nis not in\n{text}");
+        }
+        assert!(
+            !text.contains("compile_error") && !text.contains("unsafe") && !text.contains("#[handle]"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_runtime_can_be_named() {
+        let text = emitted(quote!(crate = crate::rt), &quote!(impl Counter {}));
+        assert!(text.contains("implcrate::rt::__private::ActorforCounter{"), "{text}");
+        assert!(!text.contains("shard_runtime"), "{text}");
+        for arguments in [quote!(name = "x"), quote!(crate = a, b), quote!(crate), quote!(crate = 1)] {
+            let text = emitted(arguments, &quote!(impl Counter {}));
+            assert!(text.contains("compile_error!") && text.contains("ActorforCounter"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_conditions_of_the_block_hold_for_what_is_emitted() {
+        let text = emitted(
+            TokenStream::new(),
+            &quote!(
+                #[cfg(unix)]
+                impl<T: Send> Worker<T> where T: Copy {}
+            ),
+        );
+        assert_eq!(text.matches("#[cfg(unix)]").count(), 3, "{text}");
+        assert!(
+            text.contains("impl<T:Send>::shard_runtime::__private::ActorforWorker<T>whereT:Copy{"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_faulty_block_comes_back_with_its_faults_and_its_good_handlers() {
+        let text = emitted(
+            TokenStream::new(),
+            &quote! {
+                impl Counter {
+                    #[handle] fn bad(&self) {}
+                    #[handle] fn add(&mut self, m: Add, cx: &mut Context<'_>) -> ActorResult { Ok(()) }
+                }
+            },
+        );
+        assert_eq!(text.matches("compile_error!").count(), 1, "{text}");
+        assert!(
+            text.contains("fnbad(&self){}") && text.contains("b.plain::<Add>") && !text.contains("Self::bad"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_actor_comes_back_as_it_was() {
+        for item in [
+            quote!(
+                struct Counter;
+            ),
+            quote!(
+                fn f() {}
+            ),
+            quote!(impl Display for Counter {}),
+        ] {
+            let text = emitted(TokenStream::new(), &item);
+            assert_eq!(text.matches("compile_error!").count(), 1, "{text}");
+            assert!(text.ends_with(&item.to_string().replace(' ', "")), "{text}");
+        }
+        let unfinished = quote!(impl Counter { fn f(&self) { let x = ; } });
+        assert_eq!(actor(TokenStream::new(), &unfinished).to_string(), unfinished.to_string());
+    }
+
+    #[test]
+    fn a_stray_mark_is_refused_and_an_emitted_one_vanishes() {
+        let item = quote!(
+            fn f(&self) {}
+        );
+        let text = handle(&TokenStream::new(), &item).to_string();
+        assert!(text.contains("compile_error") && text.ends_with(&item.to_string()), "{text}");
+        assert!(
+            handle(
+                &quote!(__taken),
+                &quote!(
+                    const _: () = ();
+                )
+            )
+            .is_empty()
+        );
     }
 }

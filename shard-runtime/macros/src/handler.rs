@@ -79,7 +79,7 @@ impl Handler {
             message: message.clone(),
             output: output.clone(),
             kind,
-            conditions: Conditions::of(method),
+            conditions: Conditions::of(&method.attrs),
         })
     }
 }

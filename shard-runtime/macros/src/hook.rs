@@ -87,7 +87,7 @@ impl Hook {
                 kind,
                 name: signature.ident.clone(),
                 is_async: signature.asyncness.is_some(),
-                conditions: Conditions::of(method),
+                conditions: Conditions::of(&method.attrs),
             }),
         }
     }

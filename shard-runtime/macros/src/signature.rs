@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens as _, quote};
-use syn::{Attribute, FnArg, ImplItemFn, PatType, ReturnType, Signature, Type};
+use syn::{Attribute, FnArg, PatType, ReturnType, Signature, Type};
 
 /// Refuses what neither handlers nor hooks can have: generics, `unsafe`, a foreign ABI, variadic arguments.
 pub(crate) fn check_plain(signature: &Signature, role: &str) -> syn::Result<()> {
@@ -102,14 +102,14 @@ pub(crate) fn output(signature: &Signature) -> Option<&Type> {
     }
 }
 
-/// The `#[cfg]` conditions of a method: they must hold for whatever names it. They are not yet evaluated when an
+/// The `#[cfg]` conditions of a method or block: they must hold for whatever names it. They are not yet evaluated when an
 /// attribute macro runs.
 #[derive(Clone, Default)]
 pub(crate) struct Conditions(Vec<Attribute>);
 
 impl Conditions {
-    pub(crate) fn of(method: &ImplItemFn) -> Self {
-        Self(method.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")).cloned().collect())
+    pub(crate) fn of(attributes: &[Attribute]) -> Self {
+        Self(attributes.iter().filter(|attribute| attribute.path().is_ident("cfg")).cloned().collect())
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
