@@ -1,9 +1,9 @@
 //! The text that `#[actor]` writes: the block itself, and `impl Actor` for its type.
 //!
 //! Owns: the contract with `<crate>::__private` (named `rt` here). It uses of it: the traits `Actor` and `Message`
-//! (`VTABLE`, `Reply`), the types `Batch`, `Exit`, `Inspect` and `Vtable`, and of `Batch` the methods `next`, `plain`,
-//! `ready`, `run`, `deferred`, `deferred_run`, `unmatched`, `hook`, `hook_plain`, `hook_terminate`,
-//! `hook_terminate_plain` and `close`.
+//! (`VTABLE`, `Reply`), the types `Batch`, `Closed`, `Exit`, `Inspect` and `Vtable`, and of `Batch` the methods `next`,
+//! `plain`, `ready`, `run`, `deferred`, `deferred_run`, `unmatched`, `hook`, `hook_plain`, `hook_terminate`,
+//! `hook_terminate_plain` and `close`. Only `close` and the hooks make a `Closed`, so no emitted function can forget it.
 //! Invariants: E1 handlers are passed as paths, so no emitted code holds `&mut self` across two messages. E2 emitted
 //! tokens stand at the user's own text (`located_at`), so that a type error is shown there, but keep the hygiene of a
 //! macro, so that no lint takes them for the user's.
@@ -129,7 +129,7 @@ fn dispatch(rt: &TokenStream, handlers: &[Handler]) -> TokenStream {
     let arms = handlers.iter().map(arm);
     quote_spanned! {Span::mixed_site()=>
         #[inline]
-        fn dispatch(mut b: #rt::Batch<'_, Self>) -> #rt::Exit {
+        fn dispatch(mut b: #rt::Batch<'_, Self>) -> #rt::Closed<'_> {
             #(#outputs)*
             while let ::core::option::Option::Some(mut e) = b.next() {
                 loop {
@@ -207,7 +207,7 @@ fn hooks(rt: &TokenStream, hooks: &[Hook]) -> TokenStream {
         let otherwise = of(hooks, kind).next().map(|_| quote!(#[cfg(not(#predicate))]));
         Some(quote_spanned! {Span::mixed_site()=>
             #otherwise
-            fn #name(b: #rt::Batch<'_, Self>) -> #rt::Exit {
+            fn #name(b: #rt::Batch<'_, Self>) -> #rt::Closed<'_> {
                 b.close(#rt::Exit::Continue)
             }
         })
@@ -235,7 +235,7 @@ fn hook_function(rt: &TokenStream, hook: &Hook) -> TokenStream {
     let method = Ident::new(method, span);
     quote_spanned! {span=>
         #conditions
-        fn #name(b: #rt::Batch<'_, Self>) -> #rt::Exit {
+        fn #name(b: #rt::Batch<'_, Self>) -> #rt::Closed<'_> {
             b.#method(Self::#name)
         }
     }
@@ -293,8 +293,8 @@ mod tests {
             "ife.is::<Add>(){iflet::core::option::Option::Some(x)=b.ready::<Add>(e,Self::add){returnb.close(x);}break;}\
              ife.is::<Later>(){iflet::core::option::Option::Some(x)=b.deferred::<Later>(e,Self::later){returnb.close(x);}break;}\
              matchb.unmatched(e,<Selfas::shard_runtime::__private::Actor>::TYPES){",
-            "fninit(b:::shard_runtime::__private::Batch<'_,Self>)->::shard_runtime::__private::Exit{b.hook_plain(Self::init)}",
-            "fnterminate(b:::shard_runtime::__private::Batch<'_,Self>)->::shard_runtime::__private::Exit\
+            "fninit(b:::shard_runtime::__private::Batch<'_,Self>)->::shard_runtime::__private::Closed<'_>{b.hook_plain(Self::init)}",
+            "fnterminate(b:::shard_runtime::__private::Batch<'_,Self>)->::shard_runtime::__private::Closed<'_>\
              {b.close(::shard_runtime::__private::Exit::Continue)}",
             "#[handle(__taken)]const_:()=();",
         ] {

@@ -3,7 +3,7 @@
 #[path = "emit/fake.rs"]
 mod fake;
 
-use fake::__private::{Actor, Batch, Env, Exit, Inspect, Message};
+use fake::__private::{Actor, Batch, Closed, Env, Exit, Inspect, Message};
 use fake::{ActorError, ActorResult, Context, ExitReason, ReplyTo, Trace};
 use shard_runtime_macros::{actor, handle};
 
@@ -130,10 +130,10 @@ impl Counter {
 fn activate<A: Actor>(
     actor: &mut A,
     queue: impl IntoIterator<Item = Env>,
-    f: fn(Batch<'_, A>) -> Exit,
+    f: fn(Batch<'_, A>) -> Closed<'_>,
 ) -> (Exit, Vec<String>) {
     let trace = Trace::default();
-    let exit = f(Batch { actor, queue: queue.into_iter().collect(), trace: trace.clone() });
+    let exit = f(Batch { actor, queue: queue.into_iter().collect(), trace: trace.clone() }).exit();
     (exit, trace.take())
 }
 
@@ -201,10 +201,13 @@ fn types_follow_the_source_without_what_is_configured_out() {
 fn hooks_are_called_by_their_kind() {
     let mut counter = Counter { total: 3 };
     const { assert!(Counter::HAS_INIT && Counter::HAS_TERMINATE) };
-    assert_eq!(activate(&mut counter, [], <Counter as Actor>::init).1, ["init", "hook: Ok(())"]);
+    assert_eq!(
+        activate(&mut counter, [], <Counter as Actor>::init).1,
+        ["init", "hook: Ok(())", "close, 0 left"]
+    );
     assert_eq!(
         activate(&mut counter, [], <Counter as Actor>::terminate).1,
-        ["terminate: normal", "hook_terminate_plain"]
+        ["terminate: normal", "hook_terminate_plain", "close, 0 left"]
     );
     let mut out = Inspect::default();
     Actor::inspect(&counter, &mut out);
@@ -251,8 +254,8 @@ mod shop {
 fn hooks_that_are_absent_or_configured_out_are_never_announced() {
     use shop::cart::{Cart, Empty};
     const { assert!(Cart::HAS_INIT && Cart::HAS_TERMINATE && !Empty::HAS_INIT && !Empty::HAS_TERMINATE) };
-    assert_eq!(activate(&mut Cart, [], <Cart as Actor>::init).1, ["hook_plain: Ok(())"]);
-    assert_eq!(activate(&mut Cart, [], <Cart as Actor>::terminate).1, ["hook_terminate"]);
+    assert_eq!(activate(&mut Cart, [], <Cart as Actor>::init).1, ["hook_plain: Ok(())", "close, 0 left"]);
+    assert_eq!(activate(&mut Cart, [], <Cart as Actor>::terminate).1, ["hook_terminate", "close, 0 left"]);
     assert_eq!(
         activate(&mut Empty, [], <Empty as Actor>::init),
         (Exit::Continue, vec!["close, 0 left".to_owned()])

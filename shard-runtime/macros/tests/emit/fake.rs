@@ -70,9 +70,9 @@ pub(crate) mod __private {
         const TYPES: &'static [&'static Vtable];
         const HAS_INIT: bool;
         const HAS_TERMINATE: bool;
-        fn dispatch(b: Batch<'_, Self>) -> Exit;
-        fn init(b: Batch<'_, Self>) -> Exit;
-        fn terminate(b: Batch<'_, Self>) -> Exit;
+        fn dispatch(b: Batch<'_, Self>) -> Closed<'_>;
+        fn init(b: Batch<'_, Self>) -> Closed<'_>;
+        fn terminate(b: Batch<'_, Self>) -> Closed<'_>;
         fn inspect(&self, out: &mut Inspect) {
             out.0.push(("default", 0));
         }
@@ -82,6 +82,17 @@ pub(crate) mod __private {
     pub(crate) enum Exit {
         Continue,
         Stop(ActorError),
+    }
+
+    /// Proof that a batch was closed; made by `Batch::close` only.
+    #[derive(Debug)]
+    #[must_use]
+    pub(crate) struct Closed<'s>(Exit, PhantomData<&'s ()>);
+
+    impl Closed<'_> {
+        pub(crate) fn exit(self) -> Exit {
+            self.0
+        }
     }
 
     pub(crate) struct Env {
@@ -120,7 +131,7 @@ pub(crate) mod __private {
         unreachable!("the loop above has no end")
     }
 
-    impl<A: Actor> Batch<'_, A> {
+    impl<'s, A: Actor> Batch<'s, A> {
         pub(crate) fn next(&mut self) -> Option<Env> {
             self.queue.pop_front()
         }
@@ -204,37 +215,42 @@ pub(crate) mod __private {
             }
         }
 
-        pub(crate) fn hook(self, f: impl AsyncFnOnce(&mut A, &mut Context<'_>) -> ActorResult) -> Exit {
+        pub(crate) fn hook(self, f: impl AsyncFnOnce(&mut A, &mut Context<'_>) -> ActorResult) -> Closed<'s> {
             let result = drive(false, f(self.actor, &mut Context { trace: &self.trace.clone() }));
-            self.end("hook", result).unwrap_or(Exit::Continue)
+            let exit = self.end("hook", result).unwrap_or(Exit::Continue);
+            self.close(exit)
         }
 
-        pub(crate) fn hook_plain(self, f: impl FnOnce(&mut A, &mut Context<'_>) -> ActorResult) -> Exit {
+        pub(crate) fn hook_plain(
+            self,
+            f: impl FnOnce(&mut A, &mut Context<'_>) -> ActorResult,
+        ) -> Closed<'s> {
             let result = f(self.actor, &mut Context { trace: &self.trace.clone() });
-            self.end("hook_plain", result).unwrap_or(Exit::Continue)
+            let exit = self.end("hook_plain", result).unwrap_or(Exit::Continue);
+            self.close(exit)
         }
 
         pub(crate) fn hook_terminate(
             self,
             f: impl AsyncFnOnce(&mut A, &ExitReason, &mut Context<'_>),
-        ) -> Exit {
+        ) -> Closed<'s> {
             drive(false, f(self.actor, &ExitReason("normal"), &mut Context { trace: &self.trace.clone() }));
             self.note("hook_terminate".to_owned());
-            Exit::Continue
+            self.close(Exit::Continue)
         }
 
         pub(crate) fn hook_terminate_plain(
             self,
             f: impl FnOnce(&mut A, &ExitReason, &mut Context<'_>),
-        ) -> Exit {
+        ) -> Closed<'s> {
             f(self.actor, &ExitReason("normal"), &mut Context { trace: &self.trace.clone() });
             self.note("hook_terminate_plain".to_owned());
-            Exit::Continue
+            self.close(Exit::Continue)
         }
 
-        pub(crate) fn close(self, exit: Exit) -> Exit {
+        pub(crate) fn close(self, exit: Exit) -> Closed<'s> {
             self.note(format!("close, {} left", self.queue.len()));
-            exit
+            Closed(exit, PhantomData)
         }
     }
 }
