@@ -4,7 +4,10 @@
 //! Invariants: P1 a `Payload` written as `T` is read, borrowed or dropped as `T`, exactly once by value.
 //! P2 an `Erased` always holds a live value of the type its vtable describes.
 //! Cost: no allocation for types up to 24 bytes with an alignment up to 8; one box for all others.
-#![expect(unsafe_code, reason = "type-erased storage; proven by payload::tests::each_value_is_dropped_exactly_once")]
+#![expect(
+    unsafe_code,
+    reason = "type-erased storage; proven by payload::tests::each_value_is_dropped_exactly_once"
+)]
 
 use crate::message::{Message, Vtable};
 use std::mem::{ManuallyDrop, MaybeUninit, align_of, size_of};
