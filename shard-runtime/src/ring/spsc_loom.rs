@@ -8,7 +8,7 @@ use super::channel;
 
 #[test]
 fn loom_ring_wraps_in_order() {
-    loom::model(|| {
+    crate::sync::model(|| {
         let (mut tx, mut rx) = channel::<Box<usize>>(2);
         let producer = thread::spawn(move || {
             for value in 0..3 {
@@ -38,7 +38,7 @@ fn loom_ring_wraps_in_order() {
 
 #[test]
 fn loom_ring_shows_a_batch_whole_or_not_at_all() {
-    loom::model(|| {
+    crate::sync::model(|| {
         let (mut tx, mut rx) = channel::<usize>(4);
         let producer = thread::spawn(move || {
             tx.push(1).unwrap();
@@ -63,7 +63,7 @@ impl Drop for Counted {
 
 #[test]
 fn loom_ring_drops_leftovers_once() {
-    loom::model(|| {
+    crate::sync::model(|| {
         let drops = Arc::new(AtomicUsize::new(0));
         let (mut tx, mut rx) = channel::<Counted>(2);
         let counter = Arc::clone(&drops);
