@@ -1,0 +1,159 @@
+//! Who may depend on whom: the layers, and the purity of wire.
+//!
+//! Owns: the table of allowed edges between the crates of the workspace and the list of crates that wire may use.
+//! What is not in a list fails.
+
+use super::source::has_word;
+use super::uses::imports;
+use super::{Source, Violation};
+use serde_json::Value;
+
+/// Crates of the workspace that each crate may use, tests and build scripts included.
+const EDGES: &[(&str, &[&str])] = &[
+    ("shard-wire-macros", &[]),
+    ("shard-wire", &["shard-wire-macros"]),
+    ("shard-runtime-macros", &[]),
+    ("shard-runtime", &["shard-wire", "shard-runtime-macros"]),
+    ("shard-diag", &["shard-runtime", "shard-wire"]),
+    ("shard-scenarios", &["shard-diag", "shard-runtime", "shard-wire"]),
+    ("shard-benches", &["shard-wire", "shard-runtime", "shard-diag", "shard-scenarios"]),
+    ("shard-tests", &["shard-wire", "shard-runtime", "shard-diag", "shard-scenarios", "shard-benches"]),
+];
+
+/// Foreign crates that `shard-wire` may use in its product. None of them opens a socket, starts a thread or reads a clock.
+const WIRE_MAY_USE: &[&str] = &[
+    "bytecheck",
+    "bytes",
+    "hmac",
+    "linkme",
+    "rkyv",
+    "schemars",
+    "serde",
+    "serde_json",
+    "sha2",
+    "subtle",
+    "thiserror",
+];
+
+/// What wire's source must not name, and what to do instead.
+const WIRE_MUST_NOT_NAME: &[(&str, &str)] = &[
+    ("std::net", "bytes come in as an argument; sockets are shard-runtime's"),
+    ("std::thread", "wire has no thread"),
+    ("std::time::Instant", "the time is an argument"),
+    ("std::time::SystemTime", "the time is an argument"),
+    ("std::fs", "wire reads no file"),
+    ("std::process", "wire starts nothing"),
+];
+
+/// Words that wire's source must not contain in code, wherever they come from.
+const WIRE_FORBIDDEN_WORDS: &[&str] = &[
+    "Instant",
+    "SystemTime",
+    "TcpStream",
+    "tokio",
+    "async_std",
+    "smol",
+    "futures",
+    "getrandom",
+    "rand",
+    "async",
+];
+
+/// The edges of the workspace against the table. `metadata` is what `cargo metadata --no-deps` prints.
+#[must_use]
+pub fn edges(metadata: &Value) -> Vec<Violation> {
+    let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
+    let names: Vec<&str> = packages.iter().filter_map(|p| p["name"].as_str()).collect();
+    let mut violations = Vec::new();
+    for package in packages {
+        let Some(name) = package["name"].as_str() else { continue };
+        let Some((_, allowed)) = EDGES.iter().find(|(from, _)| *from == name) else {
+            violations.push(Violation::new(
+                name,
+                "is not in the layer table of tests/src/tidy/edges.rs: decide its layer first",
+            ));
+            continue;
+        };
+        for dependency in package["dependencies"].as_array().map_or(&[][..], Vec::as_slice) {
+            let Some(on) = dependency["name"].as_str() else { continue };
+            if names.contains(&on) && !allowed.contains(&on) {
+                violations.push(Violation::new(
+                    name,
+                    format!(
+                        "must not depend on {on}: the layers are scenarios -> diag -> shard-runtime -> wire"
+                    ),
+                ));
+            }
+            let product = dependency["kind"].is_null();
+            if name == "shard-wire" && product && !names.contains(&on) && !WIRE_MAY_USE.contains(&on) {
+                violations.push(Violation::new(name, format!("must not depend on {on}: wire is bytes only, and its list of crates is short on purpose")));
+            }
+        }
+    }
+    violations
+}
+
+/// Wire's source names no socket, thread, clock, randomness or runtime.
+#[must_use]
+pub fn wire_purity(sources: &[Source]) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for source in sources.iter().filter(|s| s.path.starts_with("wire/src/")) {
+        let imported = imports(&source.path, &source.code);
+        for (path, remedy) in WIRE_MUST_NOT_NAME {
+            let used = imported.iter().any(|i| i == path || i.starts_with(&format!("{path}::")));
+            if used || has_word(&source.code, path) {
+                violations.push(Violation::new(&source.path, format!("names {path}: {remedy}")));
+            }
+        }
+        for word in WIRE_FORBIDDEN_WORDS {
+            for at in source.places_of(word) {
+                violations.push(Violation::new(
+                    at,
+                    format!("`{word}` in wire: time, randomness and I/O are arguments"),
+                ));
+            }
+        }
+    }
+    violations
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{edges, wire_purity};
+    use crate::tidy::Source;
+    use serde_json::json;
+
+    #[test]
+    fn an_edge_that_goes_up_is_seen() {
+        let bad = json!({"packages": [
+            {"name": "shard-wire", "dependencies": [{"name": "shard-runtime", "kind": null}, {"name": "tokio", "kind": null}]},
+            {"name": "shard-runtime", "dependencies": [{"name": "shard-diag", "kind": "dev"}, {"name": "glommio", "kind": null}]},
+            {"name": "shard-diag", "dependencies": [{"name": "shard-runtime", "kind": null}]},
+            {"name": "shard-extra", "dependencies": []},
+        ]});
+        let at: Vec<String> = edges(&bad).into_iter().map(|v| format!("{} {}", v.at, v.what)).collect();
+        assert_eq!(at.len(), 4, "{at:#?}");
+        assert!(at[0].starts_with("shard-wire must not depend on shard-runtime"));
+        assert!(at[1].starts_with("shard-wire must not depend on tokio"));
+        assert!(at[2].starts_with("shard-runtime must not depend on shard-diag"));
+        assert!(at[3].starts_with("shard-extra is not in the layer table"));
+    }
+
+    #[test]
+    fn wire_may_test_with_anything() {
+        let good = json!({"packages": [{"name": "shard-wire", "dependencies": [
+            {"name": "proptest", "kind": "dev"}, {"name": "rkyv", "kind": null}]}]});
+        assert_eq!(edges(&good), []);
+    }
+
+    #[test]
+    fn a_clock_in_wire_is_seen_however_it_is_named() {
+        let see = |code: &str| wire_purity(&[Source::new("wire/src/a.rs", code)]).len();
+        assert_eq!(see("use std::time::Duration; // not Instant, \nconst S: &str = \"tokio\";"), 0);
+        assert_eq!(see("use std::{net::Ipv4Addr, time::Duration};"), 1);
+        assert_eq!(see("use std::time::{Duration, SystemTime};"), 2);
+        assert_eq!(see("fn f() { std::thread::yield_now() }"), 1);
+        assert_eq!(see("async fn f() {}"), 1);
+        assert_eq!(wire_purity(&[Source::new("diag/src/a.rs", "use std::net::Ipv4Addr;")]), []);
+    }
+}
