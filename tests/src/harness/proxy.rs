@@ -178,10 +178,10 @@ fn relay_both(client: TcpStream, server: TcpStream, shared: &Arc<Shared>) -> io:
         return Ok(());
     }
     state.streams.extend(registered);
-    for (from, to) in [(client, server), back] {
+    for (direction, (from, to)) in [(1, (client, server)), (2, back)] {
         let shared = Arc::clone(shared);
-        let relay =
-            thread::Builder::new().name("proxy-relay".into()).spawn(move || relay(from, to, &shared))?;
+        let run = move || relay(from, to, direction, &shared);
+        let relay = thread::Builder::new().name("proxy-relay".into()).spawn(run)?;
         state.relays.push(relay);
     }
     Ok(())
