@@ -56,9 +56,7 @@ fn check_row(row: &Row, sources: &[Source]) -> Vec<Violation> {
     if !expects_unsafe(source) {
         violations.push(Violation::new(
             &at,
-            format!(
-                "is in the unsafe register but does not begin with `#![expect(unsafe_code`: remove the row"
-            ),
+            "is in the unsafe register but does not begin with `#![expect(unsafe_code`: remove the row",
         ));
     }
     if row.invariant.is_empty() {
