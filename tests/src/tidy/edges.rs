@@ -35,9 +35,12 @@ const WIRE_MAY_USE: &[&str] = &[
     "thiserror",
 ];
 
+/// Names of `std::net` that are plain values; all others open or look up something.
+const NET_VALUES: &[&str] =
+    &["IpAddr", "Ipv4Addr", "Ipv6Addr", "SocketAddr", "SocketAddrV4", "SocketAddrV6", "AddrParseError"];
+
 /// What wire's source must not name, and what to do instead.
 const WIRE_MUST_NOT_NAME: &[(&str, &str)] = &[
-    ("std::net", "bytes come in as an argument; sockets are shard-runtime's"),
     ("std::thread", "wire has no thread"),
     ("std::time::Instant", "the time is an argument"),
     ("std::time::SystemTime", "the time is an argument"),
@@ -105,6 +108,13 @@ pub fn wire_purity(sources: &[Source]) -> Vec<Violation> {
                 violations.push(Violation::new(&source.path, format!("names {path}: {remedy}")));
             }
         }
+        for import in imported.iter().filter_map(|import| import.strip_prefix("std::net")) {
+            if !NET_VALUES.contains(&import.trim_start_matches(':')) {
+                let what =
+                    format!("imports std::net{import}: addresses are values, sockets are shard-runtime's");
+                violations.push(Violation::new(&source.path, what));
+            }
+        }
         for word in WIRE_FORBIDDEN_WORDS {
             for at in source.places_of(word) {
                 violations.push(Violation::new(
@@ -150,10 +160,13 @@ mod tests {
     fn a_clock_in_wire_is_seen_however_it_is_named() {
         let see = |code: &str| wire_purity(&[Source::new("wire/src/a.rs", code)]).len();
         assert_eq!(see("use std::time::Duration; // not Instant, \nconst S: &str = \"tokio\";"), 0);
-        assert_eq!(see("use std::{net::Ipv4Addr, time::Duration};"), 1);
+        assert_eq!(see("use std::{net::Ipv4Addr, time::Duration};"), 0);
+        assert_eq!(see("use std::net::{self, IpAddr};"), 1);
+        assert_eq!(see("use std::net::*;"), 1);
+        assert_eq!(see("fn f() { std::net::TcpStream::connect(x) }"), 1);
         assert_eq!(see("use std::time::{Duration, SystemTime};"), 2);
         assert_eq!(see("fn f() { std::thread::yield_now() }"), 1);
         assert_eq!(see("async fn f() {}"), 1);
-        assert_eq!(wire_purity(&[Source::new("diag/src/a.rs", "use std::net::Ipv4Addr;")]), []);
+        assert_eq!(wire_purity(&[Source::new("diag/src/a.rs", "use std::net::TcpStream;")]), []);
     }
 }

@@ -67,7 +67,7 @@ fn check_row(row: &Row, sources: &[Source]) -> Vec<Violation> {
     }
     for test in &row.tests {
         let name = test.rsplit("::").next().unwrap_or(test);
-        if !sources.iter().any(|s| has_word(&s.code, &format!("fn {name}"))) {
+        if !sources.iter().any(|s| has_function(&s.code, name)) {
             violations.push(Violation::new(&at, format!("the test `{test}` does not exist")));
         }
         let reason = expect_line(source);
@@ -79,6 +79,14 @@ fn check_row(row: &Row, sources: &[Source]) -> Vec<Violation> {
         }
     }
     violations
+}
+
+/// Whether a function of this name is there; a name that ends in `*` stands for all that begin so.
+fn has_function(code: &str, name: &str) -> bool {
+    match name.strip_suffix('*') {
+        Some(prefix) => code.contains(&format!("fn {prefix}")),
+        None => has_word(code, &format!("fn {name}")),
+    }
 }
 
 fn expects_unsafe(source: &Source) -> bool {
@@ -161,6 +169,13 @@ mod tests {
     fn the_attribute_may_span_lines_and_stand_after_other_text() {
         let module = MODULE.replace("expect(unsafe", "expect(\n    unsafe").replace("//! A", "//! é, é");
         assert_eq!(see(&module, TEST, "| `wire/src/a.rs` | P1 | `dropped_once` |"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_star_stands_for_a_family_of_tests() {
+        let module = MODULE.replace("a::tests::dropped_once", "dropped_*");
+        assert_eq!(see(&module, TEST, "| `wire/src/a.rs` | P1 | `dropped_*` |"), Vec::<String>::new());
+        assert_eq!(see(&module, "//! T.\n", "| `wire/src/a.rs` | P1 | `dropped_*` |").len(), 1);
     }
 
     #[test]

@@ -48,18 +48,23 @@ fn lengths_with(sources: &[Source], long: &[(&str, usize)]) -> Vec<Violation> {
     violations
 }
 
-/// Every file begins with a `//!` header. Samples for the compiler in `tests/ui` do not.
+/// Every file begins with a `//!` header, after inner attributes if there are any. Samples for the compiler in
+/// `tests/ui` do not.
 #[must_use]
 pub fn headers(sources: &[Source]) -> Vec<Violation> {
     let candidates = sources.iter().filter(|s| !s.path.contains("tests/ui/"));
-    let bare = candidates.filter(|s| !s.text.trim_start_matches("#![no_main]\n").starts_with("//!"));
-    bare.map(|s| {
-        Violation::new(
-            &s.path,
-            "begins without a `//!` header: say what it owns, its invariants, threads and cost",
-        )
-    })
-    .collect()
+    let bare = candidates.filter(|s| !after_attributes(&s.text).starts_with("//!"));
+    let what = "begins without a `//!` header: say what it owns, its invariants, threads and cost";
+    bare.map(|s| Violation::new(&s.path, what)).collect()
+}
+
+fn after_attributes(text: &str) -> &str {
+    let mut rest = text.trim_start();
+    while rest.starts_with("#![") {
+        let Some(end) = rest.find("]\n") else { break };
+        rest = rest[end + 2..].trim_start();
+    }
+    rest
 }
 
 #[cfg(test)]
@@ -88,6 +93,8 @@ mod tests {
     #[test]
     fn a_file_without_a_header_is_seen() {
         assert_eq!(headers(&[Source::new("a.rs", "use std::fmt;\n")]).len(), 1);
+        assert_eq!(headers(&[Source::new("a.rs", "#![no_main]\n// A.\n")]).len(), 1);
+        assert_eq!(headers(&[Source::new("a.rs", "#![expect(\n  unsafe_code\n)]\n\n//! A.\n")]), []);
         assert_eq!(
             headers(&[Source::new("a.rs", "//! A.\n"), Source::new("x/tests/ui/a.rs", "fn main() {}")]),
             []

@@ -17,12 +17,15 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Reads the checkout this crate was built from.
+    /// Reads the checkout that cargo runs this test in.
     ///
     /// # Errors
     /// If a folder or a Rust file cannot be read.
     pub fn of_this_repository() -> io::Result<Self> {
-        Self::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?)
+        // Asked at run time first: two checkouts that share a target directory may share this very program.
+        let here =
+            std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        Self::read(Path::new(&here).join("..").canonicalize()?)
     }
 
     /// Reads the checkout at `root`.
