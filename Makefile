@@ -72,7 +72,7 @@ fuzz-build:
 	else echo "fuzz-build: there is no wire/fuzz"; fi
 
 nextest:
-	@SHARD_TEST_VENV="$(VENV)" $(CARGO) nextest run $(LOCKED) --workspace --no-fail-fast --no-tests=pass
+	@SHARD_TEST_VENV="$(VENV)" $(CARGO) nextest run $(LOCKED) --workspace --no-tests=pass
 
 ## Everything else.
 

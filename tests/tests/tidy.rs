@@ -21,6 +21,18 @@ fn crates_depend_downwards_only() {
 }
 
 #[test]
+fn members_take_the_workspace_s_lints() {
+    check(|tree| {
+        let member = |path: &&String| path.ends_with("/Cargo.toml") && !path.starts_with("wire/fuzz/");
+        let manifests = tree.paths().iter().filter(member);
+        let files: Vec<(String, String)> =
+            manifests.filter_map(|path| Some((path.clone(), tree.text(path)?))).collect();
+        assert!(files.len() >= 8, "{files:?}");
+        tidy::manifests(&files)
+    });
+}
+
+#[test]
 fn wire_has_no_socket_thread_or_clock() {
     check(|tree| tidy::wire_purity(tree.sources()));
 }

@@ -42,12 +42,34 @@ pub fn binary(package: &str, name: &str) -> io::Result<PathBuf> {
     Ok(path)
 }
 
+/// The Python that has the SDKs of `tests/requirements.txt`, made by `tests/prepare`. `SHARD_TEST_VENV` names another
+/// virtual environment than the one in the target directory.
+///
+/// # Errors
+/// If it is not there; the text says how to make it.
+pub fn venv_python() -> io::Result<PathBuf> {
+    let target = || {
+        let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+        target.unwrap_or_else(|| crate::root().join("target")).join("venv")
+    };
+    python_in(&std::env::var_os("SHARD_TEST_VENV").map_or_else(target, PathBuf::from))
+}
+
+fn python_in(venv: &Path) -> io::Result<PathBuf> {
+    let python = venv.join("bin/python");
+    if python.exists() {
+        return Ok(python);
+    }
+    let what = format!("no python in {}: run `tests/prepare test {}` first", venv.display(), venv.display());
+    Err(io::Error::new(io::ErrorKind::NotFound, what))
+}
+
 fn build(package: &str, name: &str) -> io::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let out = Command::new(cargo)
         .args(["build", "--profile", "demo", "--message-format", "json-render-diagnostics"])
         .args(["-p", package, "--bin", name])
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .current_dir(crate::root())
         .stdin(Stdio::null())
         .output()?;
     let errors =
@@ -69,7 +91,8 @@ fn executable(messages: &str, name: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{binary, executable};
+    use super::{binary, executable, python_in};
+    use crate::harness::TempDir;
     use std::path::Path;
 
     #[test]
@@ -83,6 +106,16 @@ mod tests {
         );
         assert_eq!(executable(messages, "node").as_deref(), Some(Path::new("/t/node")));
         assert_eq!(executable(messages, "demo"), None);
+    }
+
+    #[test]
+    fn a_missing_virtual_environment_says_how_to_make_it() {
+        let folder = TempDir::new("venv").unwrap();
+        let error = python_in(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("tests/prepare test"), "{error}");
+        std::fs::create_dir(folder.path().join("bin")).unwrap();
+        std::fs::write(folder.path().join("bin/python"), "").unwrap();
+        assert_eq!(python_in(folder.path()).unwrap(), folder.path().join("bin/python"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod proxy;
 mod sys;
 mod temp;
 
-pub use binary::{binary, node_binary};
+pub use binary::{binary, node_binary, venv_python};
 pub use eventually::{eventually, eventually_some, poll};
 pub use http::{Response, get, request};
 pub use metrics::{Metrics, MetricsError};

@@ -20,6 +20,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("shard-tests", &["shard-wire", "shard-runtime", "shard-diag", "shard-scenarios", "shard-benches"]),
 ];
 
+/// Crates that may depend on the io_uring engine: the one with the seam, and the one that pins its behaviour.
+const ENGINE: (&str, &[&str]) = ("glommio", &["shard-runtime", "shard-tests"]);
+
 /// Foreign crates that `shard-wire` may use in its product. None of them opens a socket, starts a thread or reads a clock.
 const WIRE_MAY_USE: &[&str] = &[
     "bytecheck",
@@ -87,9 +90,34 @@ pub fn edges(metadata: &Value) -> Vec<Violation> {
                     ),
                 ));
             }
+            if on == ENGINE.0 && !ENGINE.1.contains(&name) {
+                violations.push(Violation::new(
+                    name,
+                    format!("must not depend on {on}: use the seam of shard-runtime"),
+                ));
+            }
             let product = dependency["kind"].is_null();
             if name == "shard-wire" && product && !names.contains(&on) && !WIRE_MAY_USE.contains(&on) {
                 violations.push(Violation::new(name, format!("must not depend on {on}: wire is bytes only, and its list of crates is short on purpose")));
+            }
+        }
+    }
+    violations
+}
+
+/// Every manifest `(path, text)` of a member takes the workspace's lints and publishes nothing by accident.
+#[must_use]
+pub fn manifests(files: &[(String, String)]) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (path, text) in files {
+        let dense: String = text.split_whitespace().collect();
+        for (line, remedy) in [
+            ("[lints]workspace=true", "take the workspace's lints: `[lints]`, `workspace = true`"),
+            ("publish.workspace=true", "say `publish.workspace = true`"),
+            ("rust-version.workspace=true", "say `rust-version.workspace = true`"),
+        ] {
+            if !dense.contains(line) {
+                violations.push(Violation::new(path, remedy));
             }
         }
     }
@@ -129,7 +157,7 @@ pub fn wire_purity(sources: &[Source]) -> Vec<Violation> {
 
 #[cfg(test)]
 mod tests {
-    use super::{edges, wire_purity};
+    use super::{edges, manifests, wire_purity};
     use crate::tidy::Source;
     use serde_json::json;
 
@@ -138,15 +166,25 @@ mod tests {
         let bad = json!({"packages": [
             {"name": "shard-wire", "dependencies": [{"name": "shard-runtime", "kind": null}, {"name": "tokio", "kind": null}]},
             {"name": "shard-runtime", "dependencies": [{"name": "shard-diag", "kind": "dev"}, {"name": "glommio", "kind": null}]},
-            {"name": "shard-diag", "dependencies": [{"name": "shard-runtime", "kind": null}]},
+            {"name": "shard-diag", "dependencies": [{"name": "shard-runtime", "kind": null}, {"name": "glommio", "kind": "dev"}]},
             {"name": "shard-extra", "dependencies": []},
         ]});
         let at: Vec<String> = edges(&bad).into_iter().map(|v| format!("{} {}", v.at, v.what)).collect();
-        assert_eq!(at.len(), 4, "{at:#?}");
+        assert_eq!(at.len(), 5, "{at:#?}");
         assert!(at[0].starts_with("shard-wire must not depend on shard-runtime"));
         assert!(at[1].starts_with("shard-wire must not depend on tokio"));
         assert!(at[2].starts_with("shard-runtime must not depend on shard-diag"));
-        assert!(at[3].starts_with("shard-extra is not in the layer table"));
+        assert!(at[3].starts_with("shard-diag must not depend on glommio"));
+        assert!(at[4].starts_with("shard-extra is not in the layer table"));
+    }
+
+    #[test]
+    fn a_manifest_without_the_workspace_s_lints_is_seen() {
+        let good =
+            "[package]\nrust-version.workspace = true\npublish.workspace = true\n[lints]\nworkspace = true\n";
+        let file = |text: &str| [("x/Cargo.toml".to_owned(), text.to_owned())];
+        assert_eq!(manifests(&file(good)), []);
+        assert_eq!(manifests(&file("[package]\nname = \"x\"\n[lints.rust]\n")).len(), 3);
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod source;
 mod tree;
 mod uses;
 
-pub use edges::{edges, wire_purity};
+pub use edges::{edges, manifests, wire_purity};
 pub use forbidden::{leftovers, seam, sleeps, tokio};
 pub use hot::hot_modules;
 pub use map::paths_exist;

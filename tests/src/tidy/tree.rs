@@ -4,7 +4,7 @@
 //! other than `.ci` are not looked at.
 
 use super::Source;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::{fs, io};
 
@@ -22,10 +22,7 @@ impl Tree {
     /// # Errors
     /// If a folder or a Rust file cannot be read.
     pub fn of_this_repository() -> io::Result<Self> {
-        // Asked at run time first: two checkouts that share a target directory may share this very program.
-        let here =
-            std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-        Self::read(Path::new(&here).join("..").canonicalize()?)
+        Self::read(crate::root().canonicalize()?)
     }
 
     /// Reads the checkout at `root`.
