@@ -1,7 +1,7 @@
 //! The register of unsafe code: every module that may use it is in ARCHITECTURE.md, with its invariant and its proof.
 //!
 //! Owns: the comparison of three places: the `expect` line at the top of the module, the table row, the test that the
-//! row names. A `tests.rs` beside a registered module belongs to it.
+//! row names. A file of tests beside a registered module (`x_tests.rs`, `x_loom.rs`, `x/tests.rs`) belongs to it.
 
 use super::source::has_word;
 use super::{Source, Violation};
@@ -113,8 +113,7 @@ fn belongs_to_registered(source: &Source, sources: &[Source]) -> bool {
     if EMITTED.iter().any(|(path, _)| *path == source.path) {
         return true;
     }
-    let Some(folder) = source.path.strip_suffix("/tests.rs") else { return false };
-    let parents = [format!("{folder}.rs"), format!("{folder}/mod.rs")];
+    let Some(parents) = source.tested_files() else { return false };
     sources.iter().any(|s| parents.contains(&s.path) && expects_unsafe(s))
 }
 
@@ -218,5 +217,11 @@ mod tests {
         };
         assert_eq!(unsafe_register(&child("wire/src/a/mod.rs"), row), []);
         assert_eq!(unsafe_register(&child("wire/src/b/mod.rs"), "").len(), 2);
+        let beside = |name: &str| {
+            let tests = Source::new(name, "//! T.\nunsafe fn dropped_once() {}\n");
+            unsafe_register(&[Source::new("wire/src/a.rs", MODULE), tests], &row.replace("a/mod.rs", "a.rs"))
+                .len()
+        };
+        assert_eq!((beside("wire/src/a_loom.rs"), beside("wire/src/b_loom.rs")), (0, 1));
     }
 }

@@ -27,14 +27,23 @@ impl Source {
     /// Whether the whole file is test code.
     #[must_use]
     pub fn is_test_file(&self) -> bool {
-        let components: Vec<&str> = self.path.split('/').collect();
-        components.len() > 1 && (components.contains(&"tests") || self.path.ends_with("/tests.rs"))
+        self.path.split('/').any(|component| component == "tests") || self.tested_files().is_some()
     }
 
-    /// Number of lines before the first `#[cfg(test)]` at the left margin.
+    /// The files whose child this one is, if it holds their tests: `x.rs` for `x_tests.rs` and `x_loom.rs`, `x/mod.rs`
+    /// or `x.rs` for `x/tests.rs`.
+    pub(super) fn tested_files(&self) -> Option<[String; 2]> {
+        let stem = ["/tests.rs", "_tests.rs", "_loom.rs"]
+            .iter()
+            .find_map(|ending| self.path.strip_suffix(ending))?;
+        Some([format!("{stem}.rs"), format!("{stem}/mod.rs")])
+    }
+
+    /// Number of lines before the first `#[cfg(test)]`, or `#[cfg(all(test, ..` at the left margin.
     #[must_use]
     pub fn lines_before_tests(&self) -> usize {
-        self.code.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).count()
+        let begins = |line: &str| line.starts_with("#[cfg(test)]") || line.starts_with("#[cfg(all(test,");
+        self.code.lines().take_while(|line| !begins(line)).count()
     }
 
     /// The code before the tests.
@@ -76,6 +85,14 @@ mod tests {
     }
 
     #[test]
+    fn files_of_tests_are_known_by_name() {
+        let is = |path: &str| Source::new(path, "").is_test_file();
+        assert!(is("a/src/ring/tests.rs") && is("a/src/ring/spsc_tests.rs") && is("a/src/ring/spsc_loom.rs"));
+        assert!(is("tests/src/lib.rs") && is("wire/tests/golden.rs"));
+        assert!(!is("a/src/ring/spsc.rs") && !is("a/src/ring/contests.rs"));
+    }
+
+    #[test]
     fn production_ends_where_tests_begin() {
         let source = Source::new(
             "a.rs",
@@ -84,5 +101,10 @@ mod tests {
         assert_eq!(source.lines_before_tests(), 4);
         assert!(source.production().ends_with("fn b() {}\n"));
         assert_eq!(source.places_of("tests"), ["a.rs:6"]);
+        assert_eq!(
+            Source::new("a.rs", "//! a\n#[cfg(all(test, shard_loom))]\nmod loom_tests;\n")
+                .lines_before_tests(),
+            1
+        );
     }
 }
