@@ -28,9 +28,11 @@ pub fn unsafe_register(sources: &[Source], architecture: &str) -> Vec<Violation>
         let registered = expects_unsafe(source);
         let row = rows.iter().find(|row| row.path == source.path);
         if registered && row.is_none() {
+            let test = proof(source).unwrap_or_else(|| "name of the test".to_owned());
+            let what = "expects unsafe code but is not in ARCHITECTURE.md's unsafe register; its row";
             violations.push(Violation::new(
                 &source.path,
-                "expects unsafe code but has no row in ARCHITECTURE.md's unsafe register",
+                format!("{what}: | `{}` | invariant | `{test}` |", source.path),
             ));
         }
         if !registered && has_word(&source.code, "unsafe") && !belongs_to_registered(source, sources) {
@@ -109,6 +111,13 @@ fn expect_line(source: &Source) -> String {
     rest[..rest.find(")]").unwrap_or(rest.len())].split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// What the reason says after "proven by".
+fn proof(source: &Source) -> Option<String> {
+    let reason = expect_line(source);
+    let (_, after) = reason.split_once("proven by ")?;
+    Some(after.trim_end_matches([' ', ',', '"']).to_owned())
+}
+
 fn belongs_to_registered(source: &Source, sources: &[Source]) -> bool {
     if EMITTED.iter().any(|(path, _)| *path == source.path) {
         return true;
@@ -181,7 +190,10 @@ mod tests {
     fn each_missing_part_is_seen() {
         let row = "| `wire/src/a.rs` | P1 | `a::tests::dropped_once` |";
         let first = |v: Vec<String>| v.first().cloned().unwrap_or_default();
-        assert!(first(see(MODULE, TEST, "")).contains("no row"));
+        assert!(
+            first(see(MODULE, TEST, ""))
+                .contains("its row: | `wire/src/a.rs` | invariant | `a::tests::dropped_once` |")
+        );
         assert!(first(see(MODULE, "//! T.\n// fn dropped_once\n", row)).contains("does not exist"));
         assert!(first(see("//! A.\n", TEST, row)).contains("remove the row"));
         assert!(
