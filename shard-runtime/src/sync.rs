@@ -7,23 +7,26 @@
 #[cfg(shard_loom)]
 pub(crate) use self::queue::SegQueue;
 #[cfg(shard_loom)]
+pub(crate) use self::waker::AtomicWaker;
+#[cfg(shard_loom)]
 pub(crate) use loom::{
     cell::UnsafeCell,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
 };
 
 #[cfg(not(shard_loom))]
 pub(crate) use self::cell::UnsafeCell;
 #[cfg(not(shard_loom))]
+pub(crate) use atomic_waker::AtomicWaker;
 #[cfg(not(shard_loom))]
 pub(crate) use crossbeam_queue::SegQueue;
 #[cfg(not(shard_loom))]
 pub(crate) use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
 };
 
 #[cfg(not(shard_loom))]
@@ -43,6 +46,26 @@ mod cell {
         #[inline]
         pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
             f(self.0.get())
+        }
+    }
+}
+
+#[cfg(shard_loom)]
+mod waker {
+    /// loom's atomic waker with the signature of the one it stands in for.
+    pub(crate) struct AtomicWaker(loom::future::AtomicWaker);
+
+    impl AtomicWaker {
+        pub(crate) fn new() -> Self {
+            Self(loom::future::AtomicWaker::new())
+        }
+
+        pub(crate) fn register(&self, waker: &std::task::Waker) {
+            self.0.register_by_ref(waker);
+        }
+
+        pub(crate) fn wake(&self) {
+            self.0.wake();
         }
     }
 }
