@@ -249,7 +249,7 @@ fn a_node_starts_serves_and_stops() {
     assert_eq!(node.call_blocking(asker, Ask { of: pid }).unwrap(), 2002);
     let inspect = node.inspect_blocking(pid, vec![], Duration::from_secs(5)).unwrap();
     assert_eq!(inspect, [("total".to_owned(), "1001".to_owned())]);
-    assert_eq!(node.stats().process(pid.local).unwrap().messages_in, 1002);
+    assert_eq!(node.stats().process(pid.local).unwrap().messages_in, 1003);
     assert_eq!(node.call_blocking(pid, Slow { millis: 20 }).unwrap(), 2001);
     node.kill(asker);
     assert!(matches!(node.call_blocking(asker, Total), Err(CallError::Killed | CallError::Send(_))));
