@@ -5,8 +5,10 @@
 
 mod ids;
 mod message;
+mod node_name;
 mod payload;
 
-pub use ids::{IncarnationKey, LocalId, Pid, ShardId};
+pub use ids::{Incarnation, IncarnationKey, LocalId, Pid, ShardId};
 pub use message::{Message, Vtable, WireOps};
+pub use node_name::{NodeCrc, NodeName, NodeNameError};
 pub use payload::{Erased, INLINE_BYTES, Payload};

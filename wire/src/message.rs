@@ -3,7 +3,10 @@
 //! Owns: [`Vtable`], the per-type table whose **address** is the type's identity inside a process, and [`WireOps`],
 //! the operations of types that may leave the node.
 //! Invariant: M1 a vtable is only ever built for one type, so `type_id` decides when two addresses differ.
-#![expect(unsafe_code, reason = "calls erased functions; proven by payload::tests::each_value_is_dropped_exactly_once")]
+#![expect(
+    unsafe_code,
+    reason = "calls erased functions; proven by payload::tests::each_value_is_dropped_exactly_once"
+)]
 
 use crate::payload::Payload;
 use std::any::TypeId;
