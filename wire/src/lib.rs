@@ -9,7 +9,7 @@ mod message;
 mod node_name;
 mod payload;
 pub mod placement;
-// pub mod session;
+pub mod session;
 
 pub use ids::{Incarnation, IncarnationKey, LocalId, Pid, ShardId};
 pub use message::{Message, Vtable, WireOps};

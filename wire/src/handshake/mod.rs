@@ -44,6 +44,7 @@ pub use message::{
     ClusterName, Intent, Introduction, LiveSession, MAX_CLUSTER_BYTES, MAX_HANDSHAKE_BYTES, MAX_MESSAGE_BYTES,
     PROTOCOL, Verdict, VersionRange,
 };
+pub(crate) use message::MAX_EPOCH;
 pub use reason::{Failure, Reason, Source};
 
 /// Time for a whole handshake unless configured otherwise, in nanoseconds.
