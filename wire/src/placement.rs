@@ -8,6 +8,18 @@
 //! are among those that lead into the larger one.
 //! Threads: none. Cost: a few integer operations, no allocation.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss
+    )
+)]
+
 use crate::ShardId;
 
 /// Most data links to one peer unless configured otherwise.
@@ -107,7 +119,13 @@ impl Placement {
     ///
     /// `None` if a count is zero or larger than a shard index can be.
     #[must_use]
-    pub fn new(side: Side, local_shards: u16, peer_shards: u16, local_cap: u16, peer_cap: u16) -> Option<Self> {
+    pub fn new(
+        side: Side,
+        local_shards: u16,
+        peer_shards: u16,
+        local_cap: u16,
+        peer_cap: u16,
+    ) -> Option<Self> {
         let range = 1..=ShardId::MAX + 1;
         if !range.contains(&local_shards) || !range.contains(&peer_shards) {
             return None;

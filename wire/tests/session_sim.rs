@@ -1,7 +1,8 @@
 //! Seeded simulation of whole clusters of session cores: cuts, half-open links, partitions, delays, stalls, crashes,
 //! planned restarts and simultaneous dials, with the promises of the core checked at every step.
 //!
-//! A failure prints its seed; `SESSION_SIM_SEED=n` runs that seed alone and prints its log.
+//! A failure prints its seed; `SESSION_SIM_SEED=n` runs that seed alone and prints its log. `SESSION_SIM_SEEDS=n` runs
+//! as many seeds instead of the default.
 
 mod sim;
 
@@ -18,18 +19,20 @@ fn run(seed: u64) -> Vec<String> {
 
 #[test]
 fn sessions_keep_their_promises_under_chaos() {
-    if let Some(seed) = std::env::var("SESSION_SIM_SEED").ok().and_then(|seed| seed.parse().ok()) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    if let Some(seed) = number("SESSION_SIM_SEED") {
         run(seed);
         return;
     }
+    let seeds = number("SESSION_SIM_SEEDS").unwrap_or(SEEDS);
     let mut events = 0;
-    for seed in 1..=SEEDS {
+    for seed in 1..=seeds {
         let log = std::panic::catch_unwind(|| run(seed))
             .unwrap_or_else(|_| panic!("failed with seed {seed}: replay with SESSION_SIM_SEED={seed}"));
         events += log.len();
     }
     // The chaos must have done something: sessions went up and down many times in each run.
-    assert!(events > 50 * usize::try_from(SEEDS).unwrap(), "only {events} events");
+    assert!(events > 50 * usize::try_from(seeds).unwrap(), "only {events} events");
 }
 
 #[test]

@@ -99,9 +99,8 @@ impl Dialer {
     }
 
     fn on_challenge(&mut self, message: &[u8], challenge: Challenge) -> Result<Step, Failure> {
-        let refuse = |reason| {
-            Err(Failure { reason, source_end: Source::Local, reply: encode_refuse(reason) })
-        };
+        let refuse =
+            |reason| Err(Failure { reason, source_end: Source::Local, reply: encode_refuse(reason) });
         let (own, peer) = (&self.local.introduction, challenge.introduction);
         if self.local.versions.best_with(challenge.versions) != Some(challenge.version) {
             return refuse(Reason::Version);
@@ -109,7 +108,9 @@ impl Dialer {
         if peer.cluster != own.cluster {
             return refuse(Reason::ClusterMismatch);
         }
-        if (&peer.name, peer.incarnation) == (&own.name, own.incarnation) || challenge.nonce == self.local.nonce {
+        if (&peer.name, peer.incarnation) == (&own.name, own.incarnation)
+            || challenge.nonce == self.local.nonce
+        {
             return refuse(Reason::SelfConnect);
         }
         if self.expected.as_ref().is_some_and(|name| *name != peer.name) {
@@ -140,9 +141,7 @@ impl Dialer {
         }
         match verdict {
             Verdict::Accept { .. } => Ok(()),
-            Verdict::Refuse(reason) => {
-                Err(Failure { reason, source_end: Source::Proven, reply: Vec::new() })
-            }
+            Verdict::Refuse(reason) => Err(Failure { reason, source_end: Source::Proven, reply: Vec::new() }),
         }
     }
 }

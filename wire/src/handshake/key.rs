@@ -45,7 +45,11 @@ impl CookieKey {
             [a, b, c, d, ..] if cookie.len() >= MIN_OPEN_BYTES => u32::from_le_bytes([a, b, c, d]).max(1),
             _ => 0,
         };
-        Self { id, dialer: mac(&root, &[b"dialer proof", &[1]]), acceptor: mac(&root, &[b"acceptor proof", &[1]]) }
+        Self {
+            id,
+            dialer: mac(&root, &[b"dialer proof", &[1]]),
+            acceptor: mac(&root, &[b"acceptor proof", &[1]]),
+        }
     }
 
     /// The id both sides know the key by.
@@ -178,7 +182,11 @@ pub enum CookiePolicyError {
 ///
 /// # Errors
 /// Says what the operator must change.
-pub const fn cookie_policy(cookie: &[u8], is_loopback: bool, allow_plaintext: bool) -> Result<(), CookiePolicyError> {
+pub const fn cookie_policy(
+    cookie: &[u8],
+    is_loopback: bool,
+    allow_plaintext: bool,
+) -> Result<(), CookiePolicyError> {
     if cookie.is_empty() {
         return Err(CookiePolicyError::Empty);
     }

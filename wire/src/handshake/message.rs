@@ -155,7 +155,8 @@ impl Introduction {
         let name = NodeName::from_bytes(reader.short_text()?).map_err(|_| Reason::Malformed)?;
         let cluster = std::str::from_utf8(reader.short_text()?).ok().and_then(ClusterName::new);
         let cluster = cluster.ok_or(Reason::Malformed)?;
-        let read = Self { name, incarnation, cluster, flags, max_frame_bytes, heartbeat_ms, shards, max_links };
+        let read =
+            Self { name, incarnation, cluster, flags, max_frame_bytes, heartbeat_ms, shards, max_links };
         if read.is_usable() { Ok(read) } else { Err(Reason::BadLimits) }
     }
 }

@@ -4,8 +4,9 @@ use proptest::prelude::*;
 
 use super::message::message_length;
 use super::{
-    Acceptor, ClusterName, CookiePolicyError, Dialer, Established, Failure, Intent, Introduction, Keyring, LiveSession,
-    Local, MAX_MESSAGE_BYTES, PROTOCOL, Reason, Source, Step, Verdict, VersionRange, cookie_policy,
+    Acceptor, ClusterName, CookiePolicyError, Dialer, Established, Failure, Intent, Introduction, Keyring,
+    LiveSession, Local, MAX_MESSAGE_BYTES, PROTOCOL, Reason, Source, Step, Verdict, VersionRange,
+    cookie_policy,
 };
 use crate::placement::Slot;
 use crate::{Incarnation, IncarnationKey, NodeName};
@@ -54,7 +55,7 @@ fn run(a: Local, b: Local, intent: Intent, verdict: Verdict, tamper: impl Fn(usi
     };
     let (mut dialer, hello) = Dialer::new(a, None, intent);
     let mut acceptor = Acceptor::new(b);
-    let mut outcome = || {
+    let outcome = || {
         let send = |step| match step {
             Step::Send(bytes) => Ok(bytes),
             _ => Err(closed()),
@@ -103,9 +104,7 @@ fn honest(intent: Intent) -> Run {
 fn both_sides_agree_on_who_what_and_which_session() {
     let live = Some(LiveSession { number: 6, with: IncarnationKey(9) });
     let slot = Slot { low: 3, high: 1 };
-    for intent in
-        [CONTROL, Intent::Control { live, next: 7 }, Intent::Data { session: 7, slot, epoch: 2 }]
-    {
+    for intent in [CONTROL, Intent::Control { live, next: 7 }, Intent::Data { session: 7, slot, epoch: 2 }] {
         let run = honest(intent);
         let (dialer, acceptor) = (run.dialer.unwrap(), run.acceptor.unwrap());
         assert_eq!(dialer.peer, local("b@h", 2).introduction);

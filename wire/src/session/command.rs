@@ -219,6 +219,8 @@ pub struct SessionCounters {
     pub stale_links: u64,
     /// Control messages on links that were over, or of another session.
     pub stale_messages: u64,
+    /// Control links closed because heartbeats on them were no longer answered.
+    pub mute_links: u64,
     /// Times this node stood still.
     pub stalls: u64,
     /// Sessions begun.

@@ -132,6 +132,15 @@ pub enum ControlMsg {
         /// Epoch of the name table when it was looked up.
         epoch: u64,
     },
+    /// The sender no longer has the link of this slot, up to this epoch. Idempotent; said again on each control link.
+    LinkDown {
+        /// The session.
+        session: u64,
+        /// Which link.
+        slot: Slot,
+        /// Links of this epoch and of those before are over.
+        epoch: u32,
+    },
     /// Bytes of a service that uses the control link, such as a registrar or an election.
     Service {
         /// Which service, as the runtime assigns them.
@@ -258,6 +267,7 @@ impl ControlMsg {
             Self::NameQuery { .. } => 11,
             Self::NameAnswer { .. } => 12,
             Self::Service { .. } => 13,
+            Self::LinkDown { .. } => 14,
         }
     }
 
@@ -308,6 +318,11 @@ impl ControlMsg {
                 out.extend(local.unwrap_or(LocalId::NONE).0.to_le_bytes());
                 out.extend(epoch.to_le_bytes());
             }
+            Self::LinkDown { session, slot, epoch } => {
+                out.extend(session.to_le_bytes());
+                out.extend(slot.to_bits().to_le_bytes());
+                out.extend(epoch.to_le_bytes());
+            }
             Self::Service { channel, bytes } => {
                 out.extend(channel.to_le_bytes());
                 put_bytes(out, bytes, MAX_CONTROL_BYTES)?;
@@ -325,7 +340,10 @@ impl ControlMsg {
                 let session = reader.u64()?;
                 let code = reader.u8()?;
                 // A reason of a newer version still ends the session.
-                Self::SessionDown { session, reason: DownReason::from_code(code).unwrap_or(DownReason::Disconnected) }
+                Self::SessionDown {
+                    session,
+                    reason: DownReason::from_code(code).unwrap_or(DownReason::Disconnected),
+                }
             }
             5 => Self::Goodbye { reason: read_text(reader)? },
             6 => Self::LinkRequest { session: reader.u64()?, slot: Slot::from_bits(reader.u32()?) },
@@ -348,6 +366,11 @@ impl ControlMsg {
                 Self::NameAnswer { req_id, local: (local != LocalId::NONE).then_some(local), epoch }
             }
             13 => Self::Service { channel: reader.u16()?, bytes: read_bytes(reader, MAX_CONTROL_BYTES)? },
+            14 => Self::LinkDown {
+                session: reader.u64()?,
+                slot: Slot::from_bits(reader.u32()?),
+                epoch: reader.u32()?,
+            },
             kind => return Err(ControlError::UnknownKind { kind }),
         })
     }
@@ -468,6 +491,7 @@ mod tests {
             ControlMsg::NameQuery { req_id: 5, name: "counter".to_owned() },
             ControlMsg::NameAnswer { req_id: 5, local: Some(LocalId(6)), epoch: 8 },
             ControlMsg::NameAnswer { req_id: 5, local: None, epoch: 8 },
+            ControlMsg::LinkDown { session: 3, slot: Slot { low: 1, high: 2 }, epoch: 4 },
             ControlMsg::Service { channel: 1, bytes: vec![7; 9] },
         ]
     }
@@ -514,7 +538,8 @@ mod tests {
     #[test]
     fn limits_hold_in_both_directions() {
         let mut out = vec![1, 2];
-        let chunk = ControlMsg::DiagChunk { req_id: 1, seq: 0, last: false, bytes: vec![0; MAX_CHUNK_BYTES + 1] };
+        let chunk =
+            ControlMsg::DiagChunk { req_id: 1, seq: 0, last: false, bytes: vec![0; MAX_CHUNK_BYTES + 1] };
         assert!(matches!(chunk.encode(&mut out), Err(ControlError::TooLarge { .. })));
         let call = ControlMsg::DiagCall { req_id: 1, deadline_ms: 1, tool_json: vec![0; MAX_CONTROL_BYTES] };
         assert!(matches!(call.encode(&mut out), Err(ControlError::TooLarge { .. })));
@@ -537,7 +562,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn garbage_is_refused_or_reads_back_the_same(mut bytes in proptest::collection::vec(any::<u8>(), 2..200), kind in 0u8..15) {
+        fn garbage_is_refused_or_reads_back_the_same(mut bytes in proptest::collection::vec(any::<u8>(), 2..200), kind in 0u8..16) {
             bytes[0] = VERSION;
             bytes[1] = kind;
             if let Ok(message) = ControlMsg::decode(&bytes)

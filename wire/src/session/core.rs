@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use crate::handshake::{Established, Intent, Introduction, Reason, Source, Verdict};
 use crate::placement::Slot;
 use crate::session::peer::{Attached, Owner, Peer, Role, Session};
-use crate::session::{Command, ControlMsg, DownReason, LinkId, SessionConfig, SessionCounters, Stall, Timing};
+use crate::session::{
+    Command, ControlMsg, DownReason, LinkId, SessionConfig, SessionCounters, Stall, Timing,
+};
 use crate::{Incarnation, NodeName, ShardId};
 
 /// The sessions of one node.
@@ -138,7 +140,9 @@ impl SessionCore {
         let link = self.new_link();
         let verdict = match intent {
             Intent::Control { live, next } => self.judge_control(now_ns, link, peer, live, next),
-            Intent::Data { session, slot, epoch } => Some(self.judge_data(now_ns, link, peer, session, slot, epoch)),
+            Intent::Data { session, slot, epoch } => {
+                Some(self.judge_data(now_ns, link, peer, session, slot, epoch))
+            }
         };
         // An acceptance was said where it was made: before the peer is up.
         if let Some(Verdict::Refuse(reason)) = verdict {
@@ -254,7 +258,8 @@ impl SessionCore {
         }
         // LIMIT: peers known at once.
         if self.peers.len() >= self.max_peers {
-            let Some(idle) = self.peers.iter().find(|(_, peer)| peer.is_idle()).map(|(name, _)| name.clone()) else {
+            let Some(idle) = self.peers.iter().find(|(_, peer)| peer.is_idle()).map(|(name, _)| name.clone())
+            else {
                 return false;
             };
             if let Some(forgotten) = self.peers.remove(&idle) {
@@ -304,6 +309,7 @@ impl SessionCore {
             self.close(before.link, false);
         }
         self.commands.push(Command::SendControl { link, peer: name.clone(), msg });
+        self.tell_all_gone(name);
     }
 
     /// Ends the running session, if any: the only place where one ends.

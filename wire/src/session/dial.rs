@@ -25,7 +25,8 @@ impl SessionCore {
                 }
             }
             Role::Data(slot) => {
-                let Some(state) = peer.session.as_mut().and_then(|session| session.slots.get_mut(&slot)) else {
+                let Some(state) = peer.session.as_mut().and_then(|session| session.slots.get_mut(&slot))
+                else {
                     return;
                 };
                 state.dial = state.dial.filter(|dial| dial.link != link);
@@ -41,11 +42,16 @@ impl SessionCore {
     /// A session that waits for its link cannot wait long.
     fn pause_max(&self, name: &NodeName) -> u64 {
         let waits = self.peers.get(name).is_some_and(|peer| peer.session.is_some());
-        if waits { self.timing.heartbeat_ns.min(self.timing.backoff_max_ns) } else { self.timing.backoff_max_ns }
+        if waits {
+            self.timing.heartbeat_ns.min(self.timing.backoff_max_ns)
+        } else {
+            self.timing.backoff_max_ns
+        }
     }
 
     pub(super) fn dial_if_due(&mut self, now_ns: u64, name: &NodeName) {
-        if self.stopping || !self.peers.get(name).is_some_and(|peer| peer.lacks_link() && peer.retry.at_ns <= now_ns)
+        if self.stopping
+            || !self.peers.get(name).is_some_and(|peer| peer.lacks_link() && peer.retry.at_ns <= now_ns)
         {
             return;
         }

@@ -85,7 +85,13 @@ impl SessionCore {
     }
 
     /// Two nodes claim one name, and the one in session has a link: ask it whether it lives.
-    fn claim_name(&mut self, now_ns: u64, link: LinkId, intro: &Introduction, intent: Intent) -> Option<Verdict> {
+    fn claim_name(
+        &mut self,
+        now_ns: u64,
+        link: LinkId,
+        intro: &Introduction,
+        intent: Intent,
+    ) -> Option<Verdict> {
         let until_ns = now_ns.saturating_add(self.timing.probe_ns);
         let peer = self.peers.get_mut(&intro.name)?;
         if peer.claim.is_some() {
@@ -111,7 +117,8 @@ impl SessionCore {
         self.links.remove(&claim.link);
         self.end_session(now_ns, name, DownReason::Restarted);
         let Intent::Control { live, next } = claim.intent else { return };
-        if let Verdict::Refuse(reason) = self.judge_incarnation(now_ns, claim.link, &claim.intro, live, next) {
+        if let Verdict::Refuse(reason) = self.judge_incarnation(now_ns, claim.link, &claim.intro, live, next)
+        {
             self.say_verdict(claim.link, Verdict::Refuse(reason));
         }
     }
@@ -160,8 +167,13 @@ impl SessionCore {
                 }
                 self.end_session(now_ns, &name, DownReason::Goodbye);
             }
-            ControlMsg::LinkRequest { session, slot } if session == number => self.want_slot(now_ns, &name, slot),
-            ControlMsg::LinkRequest { .. } => self.counters.stale_messages += 1,
+            ControlMsg::LinkRequest { session, slot } if session == number => {
+                self.want_slot(now_ns, &name, slot)
+            }
+            ControlMsg::LinkDown { session, slot, epoch } if session == number => {
+                self.data_gone(now_ns, &name, slot, epoch);
+            }
+            ControlMsg::LinkRequest { .. } | ControlMsg::LinkDown { .. } => self.counters.stale_messages += 1,
             msg => self.commands.push(Command::Control { peer: name, session: number, msg }),
         }
     }

@@ -1,7 +1,8 @@
 //! Heartbeats, suspicion, and the end of silent sessions.
 //!
 //! Invariants: L1 any byte of the peer counts, on any link. L2 a timer that fires late says that this node stood still:
-//! sockets are drained first, then peers are judged by what was heard.
+//! sockets are drained first, then peers are judged by what was heard. L3 a control link whose heartbeats are not answered
+//! for as long as ends a session is dialled again, even while data links keep the session.
 
 use crate::NodeName;
 use crate::handshake::{Reason, Source};
@@ -46,6 +47,7 @@ impl SessionCore {
             }
             if session.control.is_some() {
                 at(session.beat_at_ns);
+                at(judged(session.acked_ns.saturating_add(timing.down_ns)));
             }
             for slot in session.slots.values() {
                 match slot.dial {
@@ -90,6 +92,12 @@ impl SessionCore {
             let reason = if linked { DownReason::Heartbeat } else { DownReason::Disconnected };
             return self.end_session(now_ns, name, reason);
         }
+        if let Some(control) = session.control.filter(|_| since(session.acked_ns) >= timing.down_ns) {
+            // Data links keep the session, but this link no longer carries both ways.
+            self.counters.mute_links += 1;
+            self.close(control.link, false);
+            return self.control_lost(now_ns, control.link, name);
+        }
         // One-way reachability counts as suspect: heard, but nothing answered.
         let suspect = since(session.heard_ns.min(session.acked_ns)) >= timing.suspect_ns;
         if suspect == session.suspect {
@@ -112,7 +120,8 @@ impl SessionCore {
         let every_ns = self.timing.heartbeat_ns.min(wished_ns.max(50_000_000));
         session.beat_at_ns = now_ns.saturating_add(every_ns);
         session.beat_seq += 1;
-        let msg = ControlMsg::Heartbeat { seq: session.beat_seq, sent_ns: now_ns, stalls: self.stalls.clone() };
+        let msg =
+            ControlMsg::Heartbeat { seq: session.beat_seq, sent_ns: now_ns, stalls: self.stalls.clone() };
         self.commands.push(Command::SendControl { link: control.link, peer: name.clone(), msg });
     }
 

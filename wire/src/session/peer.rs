@@ -124,7 +124,11 @@ impl Peer {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        !self.wanted && self.session.is_none() && self.dial.is_none() && self.claim.is_none() && self.downs.is_empty()
+        !self.wanted
+            && self.session.is_none()
+            && self.dial.is_none()
+            && self.claim.is_none()
+            && self.downs.is_empty()
     }
 }
 

@@ -15,7 +15,7 @@ pub enum DownReason {
     Disconnected = 4,
     /// The peer had ended the session before.
     Superseded = 5,
-    /// This node ended the session because it was told to.
+    /// One of the two nodes was told to end it.
     Closed = 6,
     /// This node stops.
     Shutdown = 7,

@@ -1,17 +1,29 @@
 //! Data links of a running session: asked for, dialled, replaced, lost.
 //!
-//! Invariants: T1 epochs of a slot only grow, and both ends agree on them. T2 the link before is closed before the next
-//! is handed over. T3 nothing is handed to a shard that has yet to process the end of an earlier session.
+//! Invariants: T1 epochs of a slot only grow, and both ends agree on them: links dialled by the low side
+//! have even epochs, those of the high side odd ones, so two links never share one and the higher one wins at both ends. T2 the link before is closed before the next
+//! is handed over. T3 nothing is handed to a shard that has yet to process the end of an earlier session. T4 the peer
+//! learns over the control link when one end is gone.
 
 use crate::handshake::{Established, Intent, Introduction, Reason, Source, Verdict};
 use crate::placement::{Side, Slot};
 use crate::session::core::{SessionCore, next_random};
 use crate::session::peer::{Attached, Dialing, Owner, Role, own_dial_wins};
-use crate::session::{Command, LinkId};
+use crate::session::{Command, ControlMsg, LinkId};
 use crate::{NodeName, ShardId};
 
 /// Epochs above this are refused, so that no peer can exhaust them.
 const MAX_EPOCH: u32 = crate::handshake::MAX_EPOCH;
+
+/// The lowest epoch above `after` of a link dialled by `dialer`.
+const fn next_epoch(after: u32, dialer: Side) -> u32 {
+    let next = after.saturating_add(1);
+    let wrong = match dialer {
+        Side::Low => next % 2 == 1,
+        Side::High => next.is_multiple_of(2),
+    };
+    if wrong { next.saturating_add(1) } else { next }
+}
 
 impl SessionCore {
     /// A local shard has something to send through `slot`: dials it, and again whenever it is lost.
@@ -32,6 +44,7 @@ impl SessionCore {
             self.close(dial.link, false);
         }
         self.drop_live(peer, slot, true);
+        self.tell_gone(peer, slot);
     }
 
     pub(super) fn judge_data(
@@ -56,8 +69,9 @@ impl SessionCore {
         if known || (state.live.is_none() && own_dial_wins(state.dial, side, now_ns, &self.timing)) {
             return Verdict::Refuse(Reason::Duplicate);
         }
-        let epoch = epoch.max(state.epoch.saturating_add(1));
-        if epoch > MAX_EPOCH {
+        let dialer = side.other();
+        let epoch = epoch.max(next_epoch(state.epoch, dialer));
+        if epoch > MAX_EPOCH || epoch != next_epoch(epoch - 1, dialer) {
             return Verdict::Refuse(Reason::BadSlot);
         }
         let verdict = Verdict::Accept { session: number, epoch };
@@ -68,7 +82,6 @@ impl SessionCore {
 
     pub(super) fn data_dialed(&mut self, now_ns: u64, link: LinkId, slot: Slot, established: &Established) {
         let name = &established.peer.name;
-        let side = self.own.side_against(&established.peer);
         let session = self.peers.get_mut(name).and_then(|peer| peer.session.as_mut());
         let running = session.filter(|session| {
             session.number == established.session && session.peer.incarnation == established.peer.incarnation
@@ -81,8 +94,7 @@ impl SessionCore {
             return self.close_stale(link);
         }
         state.dial = None;
-        let wins = established.epoch == state.epoch && side == Side::Low;
-        if established.epoch > state.epoch || wins {
+        if established.epoch > state.epoch {
             state.retry.attempts = 0;
             self.install(name, slot, link, true, established.epoch);
         } else {
@@ -128,20 +140,52 @@ impl SessionCore {
         if state.live.is_some_and(|live| live.link == link) {
             state.retry.soon(now_ns, &self.timing, random);
             self.drop_live(name, slot, false);
+            self.tell_gone(name, slot);
         } else {
             self.on_dial_failed(now_ns, link, Reason::Closed, Source::Local);
         }
         self.dial_due_slots(now_ns, name);
     }
 
+    /// The peer no longer has the link. Its end may never be heard of otherwise: a half-open connection is silent.
+    pub(super) fn data_gone(&mut self, now_ns: u64, name: &NodeName, slot: Slot, epoch: u32) {
+        let random = next_random(&mut self.jitter);
+        let session = self.peers.get_mut(name).and_then(|peer| peer.session.as_mut());
+        let Some(state) = session.and_then(|session| session.slots.get_mut(&slot)) else { return };
+        if state.live.is_some() && state.epoch <= epoch {
+            state.retry.soon(now_ns, &self.timing, random);
+            self.drop_live(name, slot, true);
+            self.dial_due_slots(now_ns, name);
+        }
+    }
+
+    /// Tells the peer that this end of the slot is gone.
+    fn tell_gone(&mut self, name: &NodeName, slot: Slot) {
+        let Some(session) = self.peers.get(name).and_then(|peer| peer.session.as_ref()) else { return };
+        let (Some(control), Some(state)) = (session.control, session.slots.get(&slot)) else { return };
+        if state.live.is_none() && state.epoch > 0 {
+            let msg = ControlMsg::LinkDown { session: session.number, slot, epoch: state.epoch };
+            self.commands.push(Command::SendControl { link: control.link, peer: name.clone(), msg });
+        }
+    }
+
+    /// Says on a new control link what may have been lost with the one before.
+    pub(super) fn tell_all_gone(&mut self, name: &NodeName) {
+        let Some(session) = self.peers.get(name).and_then(|peer| peer.session.as_ref()) else { return };
+        let slots: Vec<Slot> = session.slots.keys().copied().collect();
+        for slot in slots {
+            self.tell_gone(name, slot);
+        }
+    }
+
     pub(super) fn dial_due_slots(&mut self, now_ns: u64, name: &NodeName) {
         let Some(session) = self.peers.get(name).and_then(|peer| peer.session.as_ref()) else { return };
-        let number = session.number;
+        let (number, side) = (session.number, session.placement.side());
         let due: Vec<Slot> = session
             .slots
             .iter()
             .filter(|(_, slot)| slot.wanted && slot.live.is_none() && slot.dial.is_none())
-            .filter(|(_, slot)| slot.retry.at_ns <= now_ns && slot.epoch < MAX_EPOCH)
+            .filter(|(_, slot)| slot.retry.at_ns <= now_ns && slot.epoch < MAX_EPOCH - 1)
             .map(|(slot, _)| *slot)
             .collect();
         for slot in due {
@@ -149,7 +193,7 @@ impl SessionCore {
             let session = self.peers.get_mut(name).and_then(|peer| peer.session.as_mut());
             let Some(state) = session.and_then(|session| session.slots.get_mut(&slot)) else { continue };
             state.dial = Some(Dialing { link, since_ns: now_ns });
-            let intent = Intent::Data { session: number, slot, epoch: state.epoch.saturating_add(1) };
+            let intent = Intent::Data { session: number, slot, epoch: next_epoch(state.epoch, side) };
             self.links.insert(link, Owner { peer: name.clone(), role: Role::Data(slot) });
             self.counters.dials += 1;
             self.commands.push(Command::Dial { link, peer: name.clone(), intent });

@@ -20,38 +20,38 @@ struct Watcher {
     frames: BTreeMap<(Incarnation, u64, Slot), u64>,
 }
 
-pub struct Checker {
-    pub log: Vec<String>,
+pub(crate) struct Checker {
+    pub(crate) log: Vec<String>,
     /// How often a session began or ended.
-    pub transitions: usize,
+    pub(crate) transitions: usize,
     watchers: BTreeMap<usize, Watcher>,
     print: bool,
 }
 
 impl Checker {
-    pub fn new(print: bool) -> Self {
+    pub(crate) fn new(print: bool) -> Self {
         Self { log: Vec::new(), transitions: 0, watchers: BTreeMap::new(), print }
     }
 
     fn note(&mut self, line: String) {
         if self.print {
             use std::io::Write as _;
-            writeln!(std::io::stderr(), "{line}").unwrap();
+            std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
         }
         self.log.push(line);
     }
 
-    pub fn start(&mut self, node: usize, now: u64, incarnation: Incarnation) {
+    pub(crate) fn start(&mut self, node: usize, now: u64, incarnation: Incarnation) {
         self.note(format!("{now} n{node} starts as {incarnation}"));
         self.watchers.insert(node, Watcher::default());
     }
 
-    pub fn stop(&mut self, node: usize, now: u64) {
+    pub(crate) fn stop(&mut self, node: usize, now: u64) {
         self.note(format!("{now} n{node} ends"));
         self.watchers.remove(&node);
     }
 
-    pub fn command(&mut self, node: usize, now: u64, command: &Command) {
+    pub(crate) fn command(&mut self, node: usize, now: u64, command: &Command) {
         if !matches!(command, Command::SendControl { .. }) {
             self.note(format!("{now} n{node} {command:?}"));
         }
@@ -92,13 +92,13 @@ impl Checker {
         }
     }
 
-    pub fn processed(&mut self, node: usize, shard: u16, peer: &NodeName, session: u64) {
+    pub(crate) fn processed(&mut self, node: usize, shard: u16, peer: &NodeName, session: u64) {
         let watcher = self.watchers.get_mut(&node).unwrap();
         // Downs are processed in the order they were signalled; an ack of a later one covers those before.
         watcher.due.retain(|(at, name, due)| !(*at == shard && name == peer && *due <= session));
     }
 
-    pub fn delivered(
+    pub(crate) fn delivered(
         &mut self,
         node: usize,
         peer: &NodeName,
@@ -108,7 +108,11 @@ impl Checker {
         seq: u64,
     ) {
         let watcher = self.watchers.get_mut(&node).unwrap();
-        assert_eq!(watcher.up.get(peer), Some(&(sent_in, from)), "a frame of a session that is not the running one");
+        assert_eq!(
+            watcher.up.get(peer),
+            Some(&(sent_in, from)),
+            "a frame of a session that is not the running one"
+        );
         assert_eq!(link, sent_in, "a frame on a link of another session");
         let last = watcher.frames.insert((from, sent_in, slot), seq).unwrap_or(0);
         assert!(seq > last, "frame {seq} after frame {last}");

@@ -19,12 +19,13 @@ const HEAL: u64 = 40 * SECOND;
 /// And then nothing may change for this long.
 const QUIET: u64 = 20 * SECOND;
 
-pub struct Options {
-    pub nodes: usize,
-    pub chaos_ns: u64,
+#[derive(Clone, Copy)]
+pub(crate) struct Options {
+    pub(crate) nodes: usize,
+    pub(crate) chaos_ns: u64,
 }
 
-pub struct Rng(u64);
+pub(crate) struct Rng(u64);
 
 impl Rng {
     fn next(&mut self) -> u64 {
@@ -80,7 +81,7 @@ struct Conn {
     answered: bool,
 }
 
-pub struct Node {
+pub(crate) struct Node {
     name: NodeName,
     core: Option<SessionCore>,
     own: Introduction,
@@ -93,7 +94,7 @@ pub struct Node {
     sent: BTreeMap<(NodeName, u64, Slot), u64>,
 }
 
-pub struct World {
+pub(crate) struct World {
     rng: Rng,
     now: u64,
     seq: u64,
@@ -108,7 +109,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, options: Options) -> Self {
+    pub(crate) fn new(seed: u64, options: Options) -> Self {
         let mut world = Self {
             rng: Rng(seed),
             now: SECOND,
@@ -151,7 +152,7 @@ impl World {
         world
     }
 
-    pub fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         self.run_until(self.chaos_until);
         self.dead.clear();
         self.run_until(self.chaos_until + HEAL);
@@ -162,7 +163,7 @@ impl World {
         self.assert_agreement();
     }
 
-    pub fn into_log(self) -> Vec<String> {
+    pub(crate) fn into_log(self) -> Vec<String> {
         self.check.log
     }
 
@@ -180,13 +181,16 @@ impl World {
             let event = entry.remove();
             self.now = self.now.max(at);
             let target = match &event {
-                Event::Tick(node) | Event::DialFailed { node, .. } | Event::Processed { node, .. } => Some(*node),
+                Event::Tick(node) | Event::DialFailed { node, .. } | Event::Processed { node, .. } => {
+                    Some(*node)
+                }
                 Event::Packet { conn, to, .. } => self.conns.get(conn).map(|conn| conn.ends[*to].node),
                 Event::Send { node, .. } => Some(*node),
                 Event::Start(_) | Event::Chaos => None,
             };
             // A node that stands still handles everything later, in the same order.
-            if let Some(until) = target.map(|node| self.nodes[node].stalled_until).filter(|until| *until > at) {
+            if let Some(until) = target.map(|node| self.nodes[node].stalled_until).filter(|until| *until > at)
+            {
                 self.events.insert((until, seq), event);
                 continue;
             }
@@ -387,7 +391,8 @@ impl World {
         self.transmit(conn, end, Packet::Close);
         if let Some(conn) = self.conns.get_mut(&conn) {
             conn.ends[end].open = false;
-            if let Some(link) = conn.ends[end].link.filter(|_| self.nodes[conn.ends[end].node].life == conn.ends[end].life)
+            if let Some(link) =
+                conn.ends[end].link.filter(|_| self.nodes[conn.ends[end].node].life == conn.ends[end].life)
             {
                 self.nodes[conn.ends[end].node].links.remove(&link);
             }
@@ -418,12 +423,15 @@ impl World {
                 match verdict {
                     Verdict::Accept { session, epoch } => {
                         let unread = Vec::new();
-                        let established = Established { peer: *peer, intent, version: 1, session, epoch, unread };
+                        let established =
+                            Established { peer: *peer, intent, version: 1, session, epoch, unread };
                         self.with_core(node, |core, now| core.on_dialed(now, link, &established));
                     }
                     Verdict::Refuse(reason) => {
                         self.close_end(id, to);
-                        self.with_core(node, |core, now| core.on_dial_failed(now, link, reason, Source::Proven));
+                        self.with_core(node, |core, now| {
+                            core.on_dial_failed(now, link, reason, Source::Proven)
+                        });
                     }
                 }
             }
@@ -492,7 +500,11 @@ impl World {
                 self.with_core(a, |core, now| core.goodbye(now, "planned"));
                 self.crash(a);
             }
-            10 => self.nodes[a].stalled_until = self.now + self.rng.below(9 * SECOND),
+            10 => {
+                // Never shortened: what waits for the end of a stall must not be overtaken.
+                let until = self.now + self.rng.below(9 * SECOND);
+                self.nodes[a].stalled_until = self.nodes[a].stalled_until.max(until);
+            }
             11 if a != b => {
                 let peer = self.nodes[b].name.clone();
                 self.with_core(a, |core, now| core.disconnect(now, &peer));
@@ -586,7 +598,11 @@ impl World {
                     continue;
                 }
                 let (x, y) = (self.view(a, b), self.view(b, a));
-                assert_eq!(x.0, y.0, "{} and {} disagree on their session", self.nodes[a].name, self.nodes[b].name);
+                assert_eq!(
+                    x.0, y.0,
+                    "{} and {} disagree on their session",
+                    self.nodes[a].name, self.nodes[b].name
+                );
                 assert_eq!(x.1, self.nodes[b].own.incarnation);
                 assert!(x.2, "{} has no control link to {}", self.nodes[a].name, self.nodes[b].name);
                 assert_eq!(self.data_conns(a, b), self.data_conns(b, a), "the data links differ");
@@ -597,9 +613,9 @@ impl World {
     fn view(&self, a: usize, b: usize) -> (u64, Incarnation, bool) {
         let core = self.nodes[a].core.as_ref().unwrap();
         let state = core.peers().find(|peer| peer.name == self.nodes[b].name).unwrap();
-        let (number, incarnation) = state
-            .session
-            .unwrap_or_else(|| panic!("{} is not in session with {}", self.nodes[a].name, self.nodes[b].name));
+        let (number, incarnation) = state.session.unwrap_or_else(|| {
+            panic!("{} is not in session with {}", self.nodes[a].name, self.nodes[b].name)
+        });
         (number, incarnation, state.linked && !state.suspect)
     }
 
