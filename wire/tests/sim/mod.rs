@@ -59,6 +59,7 @@ enum Event {
     DialFailed { node: usize, life: u64, link: LinkId, conn: Option<u64>, reason: Reason },
     Processed { node: usize, life: u64, shard: u16, peer: NodeName, session: u64 },
     Send { node: usize, life: u64, link: LinkId },
+    Want { node: usize, life: u64, peer: usize },
     Start(usize),
     Chaos,
 }
@@ -185,7 +186,7 @@ impl World {
                     Some(*node)
                 }
                 Event::Packet { conn, to, .. } => self.conns.get(conn).map(|conn| conn.ends[*to].node),
-                Event::Send { node, .. } => Some(*node),
+                Event::Send { node, .. } | Event::Want { node, .. } => Some(*node),
                 Event::Start(_) | Event::Chaos => None,
             };
             // A node that stands still handles everything later, in the same order.
@@ -225,6 +226,11 @@ impl World {
                     self.check.processed(node, shard, &peer, session);
                     let shard = ShardId::new(shard).unwrap();
                     self.with_core(node, |core, _| core.on_down_processed(shard, &peer, session));
+                }
+            }
+            Event::Want { node, life, peer } => {
+                if self.is_alive(node, life) {
+                    self.want_some_slot(node, peer);
                 }
             }
             Event::Send { node, life, link } => self.send_data(node, life, link),
@@ -304,7 +310,9 @@ impl World {
             }
             Command::PeerDown { peer, session, .. } => {
                 for shard in 0..SHARDS {
-                    let at = self.now + self.rng.below(40 * MS);
+                    // Now and then a shard is stuck in a callback for longer than a session takes to come back.
+                    let stuck = if self.rng.below(4) == 0 { 4 * SECOND } else { 40 * MS };
+                    let at = self.now + self.rng.below(stuck);
                     let peer = peer.clone();
                     self.schedule(at, Event::Processed { node, life, shard, peer, session });
                 }
@@ -321,8 +329,14 @@ impl World {
             Command::LinkDown { link, .. } => {
                 self.nodes[node].data.remove(&link);
             }
-            Command::PeerUp { .. }
-            | Command::PeerSuspect { .. }
+            Command::PeerUp { peer, .. } => {
+                // Somebody had something to send all along.
+                if self.rng.below(2) == 0 {
+                    let peer = self.nodes.iter().position(|node| node.name == peer.name).unwrap();
+                    self.schedule(self.now, Event::Want { node, life, peer });
+                }
+            }
+            Command::PeerSuspect { .. }
             | Command::PeerHealthy { .. }
             | Command::PeerStalls { .. }
             | Command::Control { .. }
