@@ -8,7 +8,7 @@ mod sim;
 
 use sim::{Options, World};
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 200;
 
 fn run(seed: u64) -> Vec<String> {
     let options = Options { nodes: 2 + usize::try_from(seed % 3).unwrap(), chaos_ns: 25_000_000_000 };

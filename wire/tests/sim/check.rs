@@ -52,8 +52,12 @@ impl Checker {
     }
 
     pub(crate) fn command(&mut self, node: usize, now: u64, command: &Command) {
-        if !matches!(command, Command::SendControl { .. }) {
-            self.note(format!("{now} n{node} {command:?}"));
+        match command {
+            Command::SendControl { .. } => {}
+            Command::PeerUp { peer, session, .. } => {
+                self.note(format!("{now} n{node} PeerUp {} {} in {session}", peer.name, peer.incarnation));
+            }
+            command => self.note(format!("{now} n{node} {command:?}")),
         }
         let watcher = self.watchers.get_mut(&node).unwrap();
         match command {

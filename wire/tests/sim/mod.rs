@@ -401,15 +401,17 @@ impl World {
         self.schedule(at, Event::Packet { conn: id, to: 1 - from, packet });
     }
 
-    fn close_end(&mut self, conn: u64, end: usize) {
-        self.transmit(conn, end, Packet::Close);
-        if let Some(conn) = self.conns.get_mut(&conn) {
-            conn.ends[end].open = false;
-            if let Some(link) =
-                conn.ends[end].link.filter(|_| self.nodes[conn.ends[end].node].life == conn.ends[end].life)
-            {
-                self.nodes[conn.ends[end].node].links.remove(&link);
-            }
+    fn close_end(&mut self, id: u64, end: usize) {
+        self.transmit(id, end, Packet::Close);
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let closing = &mut conn.ends[end];
+        closing.open = false;
+        let node = &mut self.nodes[closing.node];
+        if let Some(link) = closing.link.filter(|_| node.life == closing.life) {
+            node.links.remove(&link);
+        }
+        if conn.ends.iter().all(|end| !end.open) {
+            self.conns.remove(&id);
         }
     }
 
