@@ -8,18 +8,6 @@
 //! are among those that lead into the larger one.
 //! Threads: none. Cost: a few integer operations, no allocation.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss
-    )
-)]
-
 use crate::ShardId;
 
 /// Most data links to one peer unless configured otherwise.

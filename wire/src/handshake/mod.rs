@@ -18,18 +18,6 @@
 //! proof is marked as [`Source::Unproven`].
 //! Threads: none of its own. Cost: four small messages and six HMACs, one allocation per message.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss
-    )
-)]
-
 mod acceptor;
 pub(crate) mod cursor;
 mod dialer;
