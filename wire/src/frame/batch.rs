@@ -225,7 +225,9 @@ fn pad(sink: &mut Sink) -> u8 {
     const ZEROS: [u8; FRAME_ALIGN] = [0; FRAME_ALIGN];
     let [low, ..] = sink.bytes.len().wrapping_neg().to_le_bytes();
     let padding = low % FRAME_ALIGN_U8;
-    sink.bytes.extend_from_slice(ZEROS.split_at(usize::from(padding)).0);
+    if padding > 0 {
+        sink.bytes.extend_from_slice(ZEROS.split_at(usize::from(padding)).0);
+    }
     padding
 }
 
