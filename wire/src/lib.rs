@@ -46,6 +46,7 @@ pub mod cursor;
 mod error;
 pub mod frame;
 pub mod header;
+pub mod handshake;
 mod ids;
 mod key;
 pub mod limits;
@@ -56,6 +57,8 @@ mod registry;
 mod schema;
 mod text;
 mod wire_ops;
+pub mod placement;
+pub mod session;
 
 pub use body::Body;
 pub use error::{JsonError, WireError};
