@@ -45,33 +45,20 @@ mod body;
 pub mod cursor;
 mod error;
 pub mod frame;
-<<<<<<< HEAD
 pub mod handshake;
 pub mod header;
-=======
-pub mod header;
-pub mod handshake;
->>>>>>> refs/heads/wire
 mod ids;
 mod key;
 pub mod limits;
 mod message;
 mod node_name;
 mod payload;
-<<<<<<< HEAD
 pub mod placement;
-=======
->>>>>>> refs/heads/wire
 mod registry;
 mod schema;
 pub mod session;
 mod text;
 mod wire_ops;
-<<<<<<< HEAD
-=======
-pub mod placement;
-pub mod session;
->>>>>>> refs/heads/wire
 
 pub use body::Body;
 pub use error::{JsonError, WireError};
