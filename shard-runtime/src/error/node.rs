@@ -1,7 +1,8 @@
 //! Why a node did not start, or what ended it.
 
-use crate::error::{CallError, PreflightError, SendError, SendReason, SpawnError};
+use crate::error::{CallError, PreflightError, RegistrarError, SendError, SendReason, SpawnError};
 use shard_wire::Message;
+use shard_wire::handshake::CookiePolicyError;
 
 /// Why a node did not start, or what ended it.
 #[derive(Debug, thiserror::Error)]
@@ -57,11 +58,14 @@ pub enum NodeError {
         source: std::io::Error,
     },
     /// The registrar refused or could not be reached.
-    #[error("the registrar did not accept the node: {0}")]
-    Registrar(String),
+    #[error(transparent)]
+    Registrar(#[from] RegistrarError),
     /// The cookie does not suffice for where the node listens.
-    #[error("{0}")]
-    Cookie(String),
+    #[error(transparent)]
+    Cookie(#[from] CookiePolicyError),
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes: {0}; check that getrandom is allowed")]
+    Randomness(getrandom::Error),
     /// A shard did not come up, or stopped on its own.
     #[error("shard {shard} failed: {reason}")]
     Shard {
