@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::pid;
 use crate::snapshot::Shelf;
 use crate::source::{Phase, Source};
 
@@ -62,7 +63,13 @@ pub(crate) struct Limits {
 }
 
 /// Judges the node; `verbose` adds reasons.
-pub(crate) fn judge(source: &dyn Source, shelf: &Shelf, limits: Limits, probe: Probe, verbose: bool) -> Verdict {
+pub(crate) fn judge(
+    source: &dyn Source,
+    shelf: &Shelf,
+    limits: Limits,
+    probe: Probe,
+    verbose: bool,
+) -> Verdict {
     let mut signals = match probe {
         Probe::Live => live(source, shelf, limits),
         Probe::Ready => ready(source),
@@ -93,7 +100,7 @@ fn live(source: &dyn Source, shelf: &Shelf, limits: Limits) -> Vec<Signal> {
             Some(current) => format!(
                 "no sign of life for {:.1} s; process {} ({}) has been in its handler for {:.1} s",
                 age.as_secs_f64(),
-                current.id,
+                pid::short(source.identity().crc, current.id),
                 current.name,
                 Duration::from_nanos(current.since_ns).as_secs_f64()
             ),

@@ -22,10 +22,7 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss
 )]
-#![cfg_attr(
-    test,
-    expect(clippy::indexing_slicing, clippy::float_cmp, reason = "tests index what they made")
-)]
+#![cfg_attr(test, expect(clippy::indexing_slicing, clippy::float_cmp, reason = "tests index what they made"))]
 
 mod error;
 mod health;

@@ -89,7 +89,12 @@ mod tests {
     use super::*;
 
     fn identity() -> Identity {
-        Identity { name: String::from("demo@cluster-node1"), crc: 0x5748_01E2, creation: 77, ..Identity::default() }
+        Identity {
+            name: String::from("demo@cluster-node1"),
+            crc: 0x5748_01E2,
+            creation: 77,
+            ..Identity::default()
+        }
     }
 
     #[test]
@@ -114,7 +119,15 @@ mod tests {
     fn names_with_dots_are_names_and_broken_pids_are_not() {
         let me = identity();
         assert_eq!(parse("a.1.2", &me), Ok(Target::Name("a.1.2")));
-        for bad in ["", "<", "<574801E2.0>", "<574801E2.0.1", "<574801E2.0.1.2>", "<zz.0.1>", "demo@cluster-node1:x.77"] {
+        for bad in [
+            "",
+            "<",
+            "<574801E2.0>",
+            "<574801E2.0.1",
+            "<574801E2.0.1.2>",
+            "<zz.0.1>",
+            "demo@cluster-node1:x.77",
+        ] {
             assert_eq!(parse(bad, &me), Err(PidError::Malformed), "{bad}");
         }
     }

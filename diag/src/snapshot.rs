@@ -254,8 +254,7 @@ impl Sweep {
 fn winners(source: &dyn Source, list: Top) -> Vec<TopEntry> {
     let mut entries = Vec::new();
     for (key, id) in list.into_sorted() {
-        let mut entry =
-            TopEntry { id, key, name: String::new(), application: String::new(), behavior: "" };
+        let mut entry = TopEntry { id, key, name: String::new(), application: String::new(), behavior: "" };
         source.process(id, &mut |row| {
             row.name.clone_into(&mut entry.name);
             row.application.clone_into(&mut entry.application);

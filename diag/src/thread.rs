@@ -137,7 +137,8 @@ fn run(runtime: &Runtime, plan: Plan, listeners: Vec<Listener>, stop: watch::Rec
 
 async fn work(plan: Plan, listeners: Vec<Listener>, mut stop: watch::Receiver<bool>) {
     let Plan { source, shelf, exporter, tally, options } = plan;
-    let limits = DeskOptions { max_inflight: options.max_inflight, result_cap_bytes: options.result_cap_bytes };
+    let limits =
+        DeskOptions { max_inflight: options.max_inflight, result_cap_bytes: options.result_cap_bytes };
     let desk = Arc::new(Desk::new(Arc::clone(&source), Arc::clone(&tally), limits));
     let site = Rc::new(Site {
         source: Arc::clone(&source),
@@ -159,8 +160,7 @@ async fn work(plan: Plan, listeners: Vec<Listener>, mut stop: watch::Receiver<bo
     for listener in listeners {
         // Registering a bound socket fails only where the event loop is gone, and then nothing works.
         let Ok(socket) = tokio::net::TcpListener::from_std(listener.socket) else { continue };
-        let served =
-            serve(socket, listener.serves, Rc::clone(&site), options.max_connections, stop.clone());
+        let served = serve(socket, listener.serves, Rc::clone(&site), options.max_connections, stop.clone());
         tasks.spawn_local(served);
     }
     if let Some(requests) = source.take_requests() {

@@ -17,7 +17,9 @@ const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 16..=1024;
 /// Refuses a token that cannot be sent, or is too short to be one.
 pub(crate) fn check_token(token: Option<&str>) -> Result<(), DiagError> {
     match token {
-        Some(token) if !TOKEN_BYTES.contains(&token.len()) || !token.bytes().all(|b| b.is_ascii_graphic()) => {
+        Some(token)
+            if !TOKEN_BYTES.contains(&token.len()) || !token.bytes().all(|b| b.is_ascii_graphic()) =>
+        {
             Err(DiagError::BadToken { length: token.len() })
         }
         _ => Ok(()),
@@ -71,7 +73,8 @@ impl Refusal {
 impl Guard {
     /// The rules of these options.
     pub(crate) fn new(options: &DiagOptions) -> Self {
-        let bound = [&options.radar, &options.mcp].into_iter().flatten().map(|endpoint| endpoint.host.clone());
+        let bound =
+            [&options.radar, &options.mcp].into_iter().flatten().map(|endpoint| endpoint.host.clone());
         let named = options.allowed_hosts.iter().map(|host| String::from(host_of(host)));
         Self {
             token: options.token.clone(),
@@ -169,7 +172,8 @@ mod tests {
         for host in ["localhost:9922", "127.0.0.1", "[::1]:1", "10.1.2.3:9922", "NODE1.example"] {
             assert_eq!(judge(host, None, GOOD), Ok(()), "{host}");
         }
-        for host in ["evil.example", "10.1.2.4", "localhost.evil.example:9922", "", "127.0.0.1.evil.example"] {
+        for host in ["evil.example", "10.1.2.4", "localhost.evil.example:9922", "", "127.0.0.1.evil.example"]
+        {
             assert_eq!(judge(host, None, GOOD), Err(Refusal::Host), "{host}");
         }
     }

@@ -1,8 +1,8 @@
 //! Accepts connections and serves them within limits.
 //!
 //! Invariants: R1 at most `max_connections` per listener; one more is told 503 and closed. R2 a client that does not
-//! send a whole head in time is closed. R3 no connection outlives [`CONNECTION_LIFE`]. R4 a stop lets answers in
-//! progress finish.
+//! send a whole head in time is closed. R3 no connection outlives [`CONNECTION_LIFE`] by more than one answer. R4 a stop
+//! lets answers in progress finish.
 
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use super::listen::Serves;
-use super::site::Site;
+use super::site::{Site, TOOL_LIMIT};
 use crate::tally::Event;
 
 /// Longest life of a connection; clients reconnect.
@@ -56,9 +56,7 @@ pub(crate) async fn serve(
         let (site, stop) = (Rc::clone(&site), stop.clone());
         tokio::task::spawn_local(async move {
             let _permit = permit;
-            if timeout(CONNECTION_LIFE, connection(stream, serves, &site, stop)).await.is_err() {
-                site.tally.add(Event::Refused, "connection_life", "");
-            }
+            connection(stream, serves, &site, stop).await;
         });
     }
 }
@@ -76,14 +74,16 @@ async fn connection(stream: TcpStream, serves: Serves, site: &Rc<Site>, mut stop
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = stop.wait_for(|stop| *stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    let mut ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        _ = stop.wait_for(|stop| *stop) => None,
+        () = sleep(CONNECTION_LIFE) => None,
     };
-    match ended {
+    if ended.is_none() {
+        connection.as_mut().graceful_shutdown();
+        ended = timeout(TOOL_LIMIT, connection).await.ok();
+    }
+    match ended.unwrap_or(Ok(())) {
         Err(error) if error.is_timeout() => site.tally.add(Event::Refused, "slow_head", ""),
         Err(error) if error.is_parse() => site.tally.add(Event::Refused, "malformed", ""),
         _ => {}

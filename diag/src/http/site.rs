@@ -29,7 +29,7 @@ use crate::tally::{Event, Tally, status_text};
 /// Largest request body.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Longest time a tool may take: the largest `timeout`, and a little.
-const TOOL_LIMIT: Duration = Duration::from_secs(125);
+pub(super) const TOOL_LIMIT: Duration = Duration::from_secs(125);
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
@@ -78,21 +78,19 @@ impl Site {
         let answer = match place {
             Place::Nowhere => plain(StatusCode::NOT_FOUND, "there is nothing here\n"),
             Place::Health(probe) => self.health(&request, probe),
-            Place::Metrics | Place::Mcp => {
-                match self.guard.check(request.uri(), request.headers(), local) {
-                    Ok(()) if place == Place::Metrics => self.metrics(&request),
-                    Ok(()) => self.tools(request).await,
-                    Err(refusal) => {
-                        self.tally.add(Event::Refused, refusal.reason(), "");
-                        let mut answer = plain(refusal.status(), refusal.text());
-                        if refusal.status() == StatusCode::UNAUTHORIZED {
-                            let challenge = HeaderValue::from_static("Bearer realm=\"shard-diag\"");
-                            answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-                        }
-                        answer
+            Place::Metrics | Place::Mcp => match self.guard.check(request.uri(), request.headers(), local) {
+                Ok(()) if place == Place::Metrics => self.metrics(&request),
+                Ok(()) => self.tools(request).await,
+                Err(refusal) => {
+                    self.tally.add(Event::Refused, refusal.reason(), "");
+                    let mut answer = plain(refusal.status(), refusal.text());
+                    if refusal.status() == StatusCode::UNAUTHORIZED {
+                        let challenge = HeaderValue::from_static("Bearer realm=\"shard-diag\"");
+                        answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
                     }
+                    answer
                 }
-            }
+            },
         };
         self.tally.add(Event::Scrape, place.label(), status_text(answer.status()));
         answer
@@ -120,7 +118,8 @@ impl Site {
         if let Some(refused) = only_reads(request.method()) {
             return refused;
         }
-        let verbose = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "verbose=1"));
+        let verbose =
+            request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "verbose=1"));
         let verdict = health::judge(self.source.as_ref(), &self.shelf, self.limits, probe, verbose);
         let status = if verdict.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let body = serde_json::to_vec(&verdict).unwrap_or_default();
@@ -144,7 +143,8 @@ impl Site {
         if parts.method != Method::POST {
             return not_allowed("POST");
         }
-        let declared = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let declared =
+            parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if declared.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
             return self.too_large();
         }
@@ -182,7 +182,8 @@ fn check_json(body: &[u8]) -> Option<Answer> {
     } else {
         return None;
     };
-    let error = serde_json::json!({ "jsonrpc": "2.0", "id": null, "error": { "code": code, "message": text } });
+    let error =
+        serde_json::json!({ "jsonrpc": "2.0", "id": null, "error": { "code": code, "message": text } });
     Some(with_body(StatusCode::BAD_REQUEST, JSON, Bytes::from(error.to_string())))
 }
 

@@ -51,7 +51,13 @@ impl Param {
     }
 
     /// An optional whole number with a default.
-    pub(crate) const fn int(name: &'static str, min: u64, max: u64, default: u64, help: &'static str) -> Self {
+    pub(crate) const fn int(
+        name: &'static str,
+        min: u64,
+        max: u64,
+        default: u64,
+        help: &'static str,
+    ) -> Self {
         Self { name, shape: Shape::Int { min, max }, required: false, default: Some(default), help }
     }
 
@@ -63,7 +69,11 @@ impl Param {
 
 /// Parameters every tool has.
 pub(crate) const COMMON: [Param; 2] = [
-    Param::optional("node", Shape::Text, "Node that answers, name@host; omitted: the node you are connected to."),
+    Param::optional(
+        "node",
+        Shape::Text,
+        "Node that answers, name@host; omitted: the node you are connected to.",
+    ),
     Param::int("timeout", 1, 120, 30, "Seconds to wait for the answer of another node."),
 ];
 
@@ -78,7 +88,10 @@ impl Args {
         for (name, value) in &given {
             let Some(param) = all().find(|param| param.name == name) else {
                 let known: Vec<_> = all().map(|param| param.name).collect();
-                return Err(ToolError::argument(name, format!("is not a parameter; there are {}", known.join(", "))));
+                return Err(ToolError::argument(
+                    name,
+                    format!("is not a parameter; there are {}", known.join(", ")),
+                ));
             };
             check_value(param, value)?;
         }
@@ -124,7 +137,11 @@ impl Args {
 fn whole(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| {
         let number = value.as_f64()?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a whole number")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked to be a whole number"
+        )]
         (number >= 0.0 && number.fract() == 0.0 && number < 9e15).then_some(number as u64)
     })
 }

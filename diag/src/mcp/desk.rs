@@ -76,10 +76,9 @@ impl Desk {
         let identity = self.source.identity();
         match pid::parse(text, &identity).map_err(|source| ToolError::Pid { field, source })? {
             Target::Id(id) => Ok(id),
-            Target::Name(name) => self
-                .source
-                .lookup(name)
-                .ok_or_else(|| ToolError::UnknownProcess { text: String::from(text) }),
+            Target::Name(name) => {
+                self.source.lookup(name).ok_or_else(|| ToolError::UnknownProcess { text: String::from(text) })
+            }
         }
     }
 
@@ -187,7 +186,11 @@ impl Desk {
             return refuse("refused", "there is no such tool on this node");
         };
         let outcome = self.execute_for_peer(tool, forward.args, request).await;
-        self.tally.add(Event::ToolCall, tool.name, if outcome.is_ok() { "remote_ok" } else { "remote_error" });
+        self.tally.add(
+            Event::ToolCall,
+            tool.name,
+            if outcome.is_ok() { "remote_ok" } else { "remote_error" },
+        );
         match outcome {
             Ok(answer) => Forwarded::Ok { structured: answer.structured, text: answer.text },
             Err(error) => {

@@ -10,8 +10,9 @@ use http::{Request, Response};
 use http_body_util::Full;
 use http_body_util::combinators::BoxBody;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, ListToolsResult,
-    PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool as McpTool, ToolAnnotations,
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation,
+    ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool as McpTool,
+    ToolAnnotations,
 };
 use rmcp::service::RequestContext;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
@@ -26,6 +27,9 @@ use super::tools;
 
 const INSTRUCTIONS: &str = "Diagnostics of a cluster of actor nodes. Start with cluster_nodes and node_info, then \
 process_list with sort_by. Every tool takes `node` to ask another node of the cluster. Counters are totals since start.";
+
+/// How long a client may keep the list of tools, in milliseconds.
+const LIST_FRESH_MS: u64 = 300_000;
 
 /// Answers MCP requests.
 #[derive(Clone)]
@@ -68,8 +72,11 @@ struct Handler {
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
         let name = Implementation::new("shard-mcp", env!("CARGO_PKG_VERSION"));
-        let instructions =
-            if self.extra.is_empty() { String::from(INSTRUCTIONS) } else { format!("{INSTRUCTIONS} {}", self.extra) };
+        let instructions = if self.extra.is_empty() {
+            String::from(INSTRUCTIONS)
+        } else {
+            format!("{INSTRUCTIONS} {}", self.extra)
+        };
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
             .with_server_info(name)
             .with_instructions(instructions)
@@ -80,7 +87,9 @@ impl ServerHandler for Handler {
         _request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(tools::ALL.iter().map(describe).collect()))
+        Ok(ListToolsResult::with_all_items(tools::ALL.iter().map(describe).collect())
+            .with_ttl_ms(LIST_FRESH_MS)
+            .with_cache_scope(CacheScope::Private))
     }
 
     async fn call_tool(
@@ -89,7 +98,10 @@ impl ServerHandler for Handler {
         _context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let Some(tool) = tools::find(&request.name) else {
-            return Err(ErrorData::invalid_params(format!("unknown tool {:?}; see tools/list", request.name), None));
+            return Err(ErrorData::invalid_params(
+                format!("unknown tool {:?}; see tools/list", request.name),
+                None,
+            ));
         };
         let outcome = self.desk.answer(tool, request.arguments.unwrap_or_default()).await;
         let result = match outcome {
@@ -111,7 +123,8 @@ impl ServerHandler for Handler {
 }
 
 fn describe(tool: &Tool) -> McpTool {
-    let annotations = ToolAnnotations::from_raw(None, Some(true), Some(false), Some(tool.idempotent), Some(false));
+    let annotations =
+        ToolAnnotations::from_raw(None, Some(true), Some(false), Some(tool.idempotent), Some(false));
     McpTool::new(tool.name, tool.help, input_schema(tool.params))
         .with_title(tool.title)
         .with_raw_output_schema(Arc::new((tool.output)()))

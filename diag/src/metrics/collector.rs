@@ -15,9 +15,7 @@ use prometheus::{Encoder, Registry, TextEncoder};
 use super::names::FAMILIES;
 use super::page::Page;
 use crate::pid;
-use crate::snapshot::{
-    DEPTH_RANGES, LATENCY_RANGES, Shelf, Snapshot, Spread, TopEntry, UTILIZATION_RANGES,
-};
+use crate::snapshot::{DEPTH_RANGES, LATENCY_RANGES, Shelf, Snapshot, Spread, TopEntry, UTILIZATION_RANGES};
 use crate::source::{LogLevel, PeerRow, ShardRow};
 use crate::tally::{Event, Tally};
 use crate::top::value_of;

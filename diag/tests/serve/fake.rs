@@ -5,9 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use shard_diag::source::{
-    AcceptorRow, Current, Identity, InspectError, KnownNode, LogLevel, LoggerRow, NodeCounters, PeerRow, Phase,
-    ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView, RemoteRequest, Reply, ShardRow,
-    Source, Version,
+    AcceptorRow, Current, Identity, InspectError, KnownNode, LogLevel, LoggerRow, NodeCounters, PeerRow,
+    Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView, RemoteRequest, Reply,
+    ShardRow, Source, Version,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -157,7 +157,11 @@ impl Source for Fake {
             crc: self.crc,
             creation: CREATION,
             uptime_ns: 200_500_000_000,
-            version: Version { name: String::from("demo"), release: String::from("1.2.3"), ..Version::default() },
+            version: Version {
+                name: String::from("demo"),
+                release: String::from("1.2.3"),
+                ..Version::default()
+            },
             framework: Version { name: String::from("shard-runtime"), ..Version::default() },
             shards: 2,
             env: Vec::new(),
@@ -293,7 +297,11 @@ impl Source for Fake {
     fn ping(&self, node: &str, count: u32, _deadline: Instant) -> Reply<'_, Vec<u64>, ProxyError> {
         let known = self.edit().peers.contains_key(node);
         Box::pin(async move {
-            if known { Ok((1..=u64::from(count)).map(|i| i * 100_000).collect()) } else { Err(ProxyError::NotConnected) }
+            if known {
+                Ok((1..=u64::from(count)).map(|i| i * 100_000).collect())
+            } else {
+                Err(ProxyError::NotConnected)
+            }
         })
     }
 

@@ -57,14 +57,18 @@ fn start_refuses_with_the_remedy() {
     assert!(error.to_string().contains("set `token`"), "{error}");
     let token = Some(String::from("0123456789abcdef"));
     assert!(Diag::start(node(), DiagOptions { token, ..open.clone() }).is_ok());
-    let error = Diag::start(node(), DiagOptions { token: Some(String::from("x")), ..open }).expect_err("short");
+    let error =
+        Diag::start(node(), DiagOptions { token: Some(String::from("x")), ..open }).expect_err("short");
     assert!(matches!(error, DiagError::BadToken { length: 1 }), "{error}");
     let taken = TcpListener::bind("127.0.0.1:0").expect("binds");
     let address = taken.local_addr().expect("an address");
     let radar = Some(Endpoint { host: String::from("127.0.0.1"), port: address.port() });
     let error = Diag::start(node(), DiagOptions { radar, ..options() }).expect_err("taken");
     let text = error.to_string();
-    assert!(text.contains(&address.to_string()) && text.contains("radar") && text.contains("choose another port"), "{text}");
+    assert!(
+        text.contains(&address.to_string()) && text.contains("radar") && text.contains("choose another port"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -92,7 +96,8 @@ fn malformed_requests_get_their_codes() {
 fn a_body_over_one_mebibyte_is_refused_declared_or_not() {
     let diag = start(Fake::new(NODE1, 3));
     let mcp = diag.mcp_addresses()[0];
-    let declared = format!("POST /mcp HTTP/1.1\r\nHost: {mcp}\r\n{MCP_HEADERS}Content-Length: 4294967296\r\n\r\n");
+    let declared =
+        format!("POST /mcp HTTP/1.1\r\nHost: {mcp}\r\n{MCP_HEADERS}Content-Length: 4294967296\r\n\r\n");
     let mut stream = TcpStream::connect(mcp).expect("connects");
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
     stream.write_all(declared.as_bytes()).expect("written");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use shard_diag::{Diag, DiagOptions};
 
-use crate::client::{assert_fixture, call, fail, options, rpc, start};
+use crate::client::{assert_fixture, call, fail, options, request, rpc, skip_without, start};
 use crate::fake::{CREATION, Fake, Inspected, NODE1, NODE2};
 
 /// Two connected nodes: what is asked of the first can be asked of the second through it.
@@ -53,6 +53,32 @@ fn initialize_and_list_match_the_recorded_schemas() {
 }
 
 #[test]
+fn the_newest_revision_needs_no_handshake() {
+    let pair = Pair::new();
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let ask = |method: &str, extra: &str, mut params: Value| {
+        params["_meta"] = meta.clone();
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+        let headers = format!(
+            "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n\
+             MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: {method}\r\n{extra}"
+        );
+        let answer = request(pair.address(), "POST", "/mcp", &headers, &body);
+        assert_eq!(answer.status, 200, "{} {}", answer.head, answer.body);
+        serde_json::from_str::<Value>(&answer.body).expect("JSON")["result"].clone()
+    };
+    let list = ask("tools/list", "", json!({}));
+    assert_eq!((&list["resultType"], &list["ttlMs"]), (&json!("complete"), &json!(300_000)), "{list}");
+    assert_eq!(list["cacheScope"], "private", "{list}");
+    let info = ask("tools/call", "Mcp-Name: node_info\r\n", json!({ "name": "node_info", "arguments": {} }));
+    assert_eq!(info["structuredContent"]["Name"], NODE1.0, "{info}");
+}
+
+#[test]
 fn node_info_here_and_there() {
     let pair = Pair::new();
     let here = call(pair.address(), "node_info", &json!({}));
@@ -81,7 +107,10 @@ fn process_list_ranks_filters_and_cuts() {
     let names = column(&call(pair.address(), "process_list", &ties), "ShortPID");
     assert_eq!(names, ["<574801E2.1048576.1004>", "<574801E2.1048576.1008>", "<574801E2.1048576.1012>"]);
     let ascending = json!({ "sort_by": "messages_in", "order": "asc", "limit": 2 });
-    assert_eq!(column(&call(pair.address(), "process_list", &ascending), "MessagesIn"), [json!(0), json!(10)]);
+    assert_eq!(
+        column(&call(pair.address(), "process_list", &ascending), "MessagesIn"),
+        [json!(0), json!(10)]
+    );
     for (filter, matched) in [
         (json!({ "state": "wait_response" }), 1),
         (json!({ "state": "Wait Response" }), 1),
@@ -114,7 +143,10 @@ fn one_process_in_every_form_of_its_pid() {
         let state = call(pair.address(), "process_state", &json!({ "pid": pid }));
         assert_eq!(state, json!({ "State": "sleep", "StateTime": 5_000_000, "CallbackElapsed": 0 }));
         let found = call(pair.address(), "process_lookup", &json!({ "pid": pid }));
-        assert_eq!((&found["Name"], &found["ShortPID"]), (&json!("worker_3"), &json!("<574801E2.1048576.1004>")));
+        assert_eq!(
+            (&found["Name"], &found["ShortPID"]),
+            (&json!("worker_3"), &json!("<574801E2.1048576.1004>"))
+        );
     }
     let lookup = json!({ "name": "process_lookup", "arguments": { "name": "worker_3" } });
     let answer = rpc(pair.address(), "tools/call", &lookup);
@@ -139,7 +171,10 @@ fn a_pid_of_elsewhere_or_of_yesterday_is_refused() {
         }
     }
     let error = fail(pair.address(), "process_info", &json!({ "pid": "<574801E2.0.1001>", "node": NODE2.0 }));
-    assert_eq!((&error["kind"], &error["node"], &error["field"]), (&json!("wrong_node"), &json!(NODE2.0), &json!("/pid")));
+    assert_eq!(
+        (&error["kind"], &error["node"], &error["field"]),
+        (&json!("wrong_node"), &json!(NODE2.0), &json!("/pid"))
+    );
 }
 
 #[test]
@@ -283,8 +318,10 @@ fn the_official_python_client_lists_and_calls() {
     let python = std::env::var("SHARD_MCP_PYTHON").unwrap_or_else(|_| String::from("python3"));
     let has_sdk = Command::new(&python).args(["-c", "import mcp"]).output();
     if !has_sdk.is_ok_and(|output| output.status.success()) {
-        // `pip install mcp`, then name that interpreter in SHARD_MCP_PYTHON.
-        return;
+        return skip_without(
+            "the SDK `mcp`",
+            "pip install mcp, and name that interpreter in SHARD_MCP_PYTHON",
+        );
     }
     let pair = Pair::new();
     let url = format!("http://{}/mcp", pair.address());

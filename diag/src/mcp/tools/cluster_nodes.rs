@@ -73,7 +73,13 @@ fn run(call: &Call) -> Result<Answer, ToolError> {
     for node in known {
         if seen.insert(node.name.clone()) {
             let creation = (node.creation != 0).then_some(node.creation);
-            items.push(Member { name: node.name, status: "discovered", creation, uptime: None, version: None });
+            items.push(Member {
+                name: node.name,
+                status: "discovered",
+                creation,
+                uptime: None,
+                version: None,
+            });
         }
     }
     let source_errors = registrar.down.map(|reason| format!("registrar: {reason}")).into_iter().collect();

@@ -26,8 +26,11 @@ pub(super) const TOOL: Tool = Tool {
     run: |call| at_once(run(&call)),
 };
 
+/// A number of a peer.
+type Field = fn(&PeerRow) -> u64;
+
 fn run(call: &Call) -> Result<Answer, ToolError> {
-    let bounds: [(&str, fn(&PeerRow) -> u64); 6] = [
+    let bounds: [(&str, Field); 6] = [
         ("min_uptime", |peer| peer.uptime_ns / SECOND_NS),
         ("min_connection_uptime", |peer| peer.connection_uptime_ns / SECOND_NS),
         ("min_messages_in", |peer| peer.messages_in),

@@ -53,7 +53,10 @@ async fn run(call: Call) -> Result<Answer, ToolError> {
     let failed = |source| ToolError::Proxy { node: String::from(name), source };
     let source = &call.desk.source;
     if source.identity().name == name {
-        return Err(ToolError::argument("name", String::from("is the answering node itself; name another one")));
+        return Err(ToolError::argument(
+            "name",
+            String::from("is the answering node itself; name another one"),
+        ));
     }
     let count = u32::try_from(call.args.int("count").unwrap_or(3)).unwrap_or(3);
     let deadline = call.deadline.min(Instant::now() + WAIT);

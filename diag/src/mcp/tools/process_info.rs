@@ -9,7 +9,11 @@ pub(super) const TOOL: Tool = Tool {
     name: "process_info",
     title: "Process",
     help: "Everything a node knows about one process: counters, state, mailbox, parent, leader, relations.",
-    params: &[Param::required("pid", Shape::Text, "Pid as <CRC.hi.lo> or node@host:ID.Creation, or a registered name.")],
+    params: &[Param::required(
+        "pid",
+        Shape::Text,
+        "Pid as <CRC.hi.lo> or node@host:ID.Creation, or a registered name.",
+    )],
     output: output_of::<ProcessInfo>,
     idempotent: true,
     run: |call| at_once(run(&call)),

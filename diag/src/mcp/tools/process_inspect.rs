@@ -21,8 +21,16 @@ pub(super) const TOOL: Tool = Tool {
     help: "Asks a process for its own key-value view of itself (items [\"help\"] lists what can be asked). Waits at \
            most 5 s; a stuck process or shard yields an error that says who blocks it and for how long.",
     params: &[
-        Param::required("pid", Shape::Text, "Pid as <CRC.hi.lo> or node@host:ID.Creation, or a registered name."),
-        Param::optional("items", Shape::Texts, "Items to ask for; omitted: what the process shows by default."),
+        Param::required(
+            "pid",
+            Shape::Text,
+            "Pid as <CRC.hi.lo> or node@host:ID.Creation, or a registered name.",
+        ),
+        Param::optional(
+            "items",
+            Shape::Texts,
+            "Items to ask for; omitted: what the process shows by default.",
+        ),
     ],
     output: schema,
     idempotent: true,

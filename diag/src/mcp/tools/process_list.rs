@@ -1,6 +1,6 @@
 //! `process_list`: processes by filter and rank. Reads memory only, also while every shard is stuck.
 //!
-//! Invariants: Q1 one sweep; strings are built for rows of the answer only. Q2 ties are broken by id, so two calls on
+//! Invariants: Q1 one sweep; strings are built only for rows that enter the list. Q2 ties are broken by id, so two calls on
 //! an unchanged node agree. Cost: one visit per process, memory for `limit` rows.
 
 use std::cmp::Reverse;
@@ -47,7 +47,11 @@ pub(super) const TOOL: Tool = Tool {
         Param::bound("min_messages_out", "Least messages sent."),
         Param::bound("min_mailbox", "Least messages waiting."),
         Param::bound("min_wakeups", "Least wake-ups."),
-        Param::optional("min_mailbox_latency_ms", Shape::Number, "Least age of the oldest waiting message, ms."),
+        Param::optional(
+            "min_mailbox_latency_ms",
+            Shape::Number,
+            "Least age of the oldest waiting message, ms.",
+        ),
         Param::optional("min_running_time_ms", Shape::Number, "Least handler time, ms."),
         Param::optional("min_init_time_ms", Shape::Number, "Least duration of init, ms."),
         Param::optional("min_state_time_ms", Shape::Number, "Least time in the current state, ms."),
@@ -62,6 +66,9 @@ pub(super) const TOOL: Tool = Tool {
     run: |call| at_once(run(&call)),
 };
 
+/// A number of a process, in the unit of its record.
+type Field = fn(&ProcessCells) -> u64;
+
 /// The filters of one call.
 struct Filter<'a> {
     args: &'a Args,
@@ -72,22 +79,22 @@ struct Filter<'a> {
     behavior: Option<&'a str>,
     kind: Option<&'a str>,
     exclude_system: bool,
-    /// Lower bounds of the numbers of a process, in the unit of the record.
-    least: Vec<(fn(&ProcessCells) -> u64, f64)>,
+    /// Lower bounds.
+    least: Vec<(Field, f64)>,
 }
 
 impl<'a> Filter<'a> {
     fn new(call: &'a Call) -> Result<Self, ToolError> {
         let args = &call.args;
-        let mut least: Vec<(fn(&ProcessCells) -> u64, f64)> = Vec::new();
-        let counts: [(&str, fn(&ProcessCells) -> u64); 5] = [
+        let mut least: Vec<(Field, f64)> = Vec::new();
+        let counts: [(&str, Field); 5] = [
             ("min_messages_in", |c| c.messages_in),
             ("min_messages_out", |c| c.messages_out),
             ("min_mailbox", |c| c.mailbox),
             ("min_wakeups", |c| c.wakeups),
             ("min_uptime", |c| c.uptime_ns / SECOND_NS),
         ];
-        let millis: [(&str, fn(&ProcessCells) -> u64); 4] = [
+        let millis: [(&str, Field); 4] = [
             ("min_mailbox_latency_ms", |c| c.oldest_ns),
             ("min_running_time_ms", |c| c.running_ns),
             ("min_init_time_ms", |c| c.init_ns),

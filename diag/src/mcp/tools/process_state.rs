@@ -12,7 +12,11 @@ pub(super) const TOOL: Tool = Tool {
     title: "Process state",
     help: "State of one process (init, sleep, running, wait response, terminated, zombee), how long it has been in \
            it, and how long the handler in progress has run. Works while the process is stuck.",
-    params: &[Param::required("pid", Shape::Text, "Pid as <CRC.hi.lo> or node@host:ID.Creation, or a registered name.")],
+    params: &[Param::required(
+        "pid",
+        Shape::Text,
+        "Pid as <CRC.hi.lo> or node@host:ID.Creation, or a registered name.",
+    )],
     output: output_of::<State>,
     idempotent: true,
     run: |call| at_once(run(&call)),

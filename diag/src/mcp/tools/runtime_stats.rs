@@ -137,10 +137,10 @@ fn shard(row: &ShardRow, busy_ratio_10s: Option<f64>, me: &Identity) -> Shard {
         current_callback_ns: current_ns,
         stalled_ns: if stalled { silent_ns } else { 0 },
         heartbeat_age_ns: row.heartbeat_age_ns,
-        current: row
-            .current
-            .as_ref()
-            .map(|current| CurrentProcess { pid: pid::short(me.crc, current.id), name: current.name.clone() }),
+        current: row.current.as_ref().map(|current| CurrentProcess {
+            pid: pid::short(me.crc, current.id),
+            name: current.name.clone(),
+        }),
         run_queue: row.run_queue,
         tasks: row.processes,
         actors: row.processes,
