@@ -1,7 +1,7 @@
 //! What a hostile or clumsy client meets, and how the thread starts and stops.
 
-use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -170,4 +170,63 @@ fn both_services_share_a_port_and_stop_gives_it_back() {
     diag.stop().expect("stops");
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn stop_does_not_wait_for_idle_clients() {
+    let diag = start(Fake::new(NODE1, 3));
+    let address = diag.radar_addresses()[0];
+    let silent = TcpStream::connect(address).expect("connects");
+    let mut idle = TcpStream::connect(address).expect("connects");
+    idle.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    idle.write_all(format!("GET /health/live HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes())
+        .expect("written");
+    let mut answer = [0; 12];
+    idle.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    let begun = Instant::now();
+    diag.stop().expect("stops");
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    drop(silent);
+}
+
+#[test]
+fn random_bytes_change_nothing() {
+    let quick = DiagOptions { request_timeout: Duration::from_millis(200), ..options() };
+    let diag = Diag::start(Fake::new(NODE1, 3), quick).expect("starts");
+    let mcp = diag.mcp_addresses()[0];
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    for round in 0..200 {
+        let count = usize::try_from(next() % 300).expect("small");
+        let mut bytes: Vec<u8> = (0..count).map(|_| next().to_le_bytes()[0]).collect();
+        if round % 2 == 0 {
+            // Half of them get as far as the body.
+            let head =
+                format!("POST /mcp HTTP/1.1\r\nHost: {mcp}\r\n{MCP_HEADERS}Content-Length: {count}\r\n\r\n");
+            bytes.splice(0..0, head.into_bytes());
+        }
+        let mut stream = TcpStream::connect(mcp).expect("connects");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        stream.write_all(&bytes).expect("written");
+        stream.shutdown(Shutdown::Write).expect("half closed");
+        let status = read_answer(&mut stream).status;
+        assert!(status == 0 || (400..500).contains(&status), "round {round}: {status}");
+    }
+    // Flipped bytes of a valid call: refused or answered, never a broken server.
+    let call =
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"node_info","arguments":{}}}"#;
+    for index in 0..call.len() {
+        let mut bytes = call.as_bytes().to_vec();
+        bytes[index] ^= 0x11;
+        let Ok(body) = String::from_utf8(bytes) else { continue };
+        let status = post(mcp, "", &body).status;
+        assert!(matches!(status, 200 | 202 | 400..=499), "byte {index}: {status}");
+    }
+    assert_eq!(post(mcp, "", LIST).status, 200);
 }
