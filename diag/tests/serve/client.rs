@@ -105,8 +105,3 @@ pub(crate) fn assert_fixture(name: &str, text: &str) {
     let expected = std::fs::read_to_string(&path).expect("a fixture");
     assert!(expected == text, "{name} differs; run with UPDATE_FIXTURES=1 and look at the change:\n{text}");
 }
-
-/// A tool that is not on this machine: the test is skipped, unless `SHARD_TESTS_REQUIRE_TOOLS` says it must be here.
-pub(crate) fn skip_without(tool: &str, remedy: &str) {
-    assert!(std::env::var_os("SHARD_TESTS_REQUIRE_TOOLS").is_none(), "{tool} is missing: {remedy}");
-}
