@@ -46,6 +46,14 @@ pub enum DiagError {
         /// Length of the token given, in bytes.
         length: usize,
     },
+    /// A path option is not a path. Fix the option.
+    #[error("`{option}` is {path:?}; it must begin with / and not be /mcp")]
+    BadPath {
+        /// Name of the option.
+        option: &'static str,
+        /// The path as given.
+        path: String,
+    },
     /// The operating system gave no thread or no event loop. Look at the limits on threads and files.
     #[error("cannot start the diagnostics thread: {0}; look at the limits on threads and open files")]
     Thread(#[source] io::Error),

@@ -4,6 +4,7 @@
 //! Invariants: S1 everything but `inspect`, `diag_call` and `ping` is answered from shared memory, so it works while
 //! every shard is stuck. S2 a process row borrows its strings for the visit only; nothing is allocated per row.
 //! S3 a request carries an absolute deadline and ends by it, with a typed error that says who was in the way.
+//! S4 what counts "since start" never steps back, not by a nanosecond: a scraper takes that for a restart.
 //! Threads: called on the diagnostics thread only. Cost: a sweep reads each row once.
 
 use std::future::Future;
@@ -307,7 +308,7 @@ pub struct ShardRow {
     pub id: u32,
     /// CPU it is pinned to, if it is.
     pub cpu: Option<u32>,
-    /// Nanoseconds since it last passed through its loop or parked with a promise to wake.
+    /// Nanoseconds since it last passed through its loop; `0` while it is parked.
     pub heartbeat_age_ns: u64,
     /// It waits in the kernel with nothing to do.
     pub parked: bool,

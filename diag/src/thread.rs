@@ -51,6 +51,8 @@ impl Diag {
     /// [`DiagError`] when an address is taken or needs a token, or when the system gives no thread.
     pub fn start(source: Arc<dyn Source>, options: DiagOptions) -> Result<Self, DiagError> {
         check_token(options.token.as_deref())?;
+        check_path("metrics_path", &options.metrics_path)?;
+        check_path("health_path", &options.health_path)?;
         let listeners = bind_all(&options)?;
         let addresses = |wanted: fn(&Listener) -> bool| {
             listeners.iter().filter(|listener| wanted(listener)).map(|listener| listener.address).collect()
@@ -108,6 +110,13 @@ impl Drop for Diag {
         // A thread that cannot be stopped is left behind; there is nobody to tell.
         drop(self.end());
     }
+}
+
+fn check_path(option: &'static str, path: &str) -> Result<(), DiagError> {
+    if path.starts_with('/') && path != "/mcp" {
+        return Ok(());
+    }
+    Err(DiagError::BadPath { option, path: String::from(path) })
 }
 
 /// What the thread is given.

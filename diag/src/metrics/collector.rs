@@ -95,7 +95,7 @@ impl Collector for NodeCollector {
         mailboxes(&mut page, &snapshot);
         activity(&mut page, &snapshot);
         for shard in &snapshot.shards {
-            put_shard(&mut page, shard, snapshot.identity.uptime_ns);
+            put_shard(&mut page, shard);
         }
         own(&mut page, &snapshot, &self.tally);
         page.into_families()
@@ -281,15 +281,15 @@ fn put_top(page: &mut Page, s: &Snapshot, name: &'static str, list: &[TopEntry],
     }
 }
 
-fn put_shard(page: &mut Page, row: &ShardRow, uptime_ns: u64) {
+fn put_shard(page: &mut Page, row: &ShardRow) {
     let id = row.id.to_string();
     let cpu = row.cpu.map(|cpu| cpu.to_string()).unwrap_or_default();
     page.put("shard_info", &[&id, &cpu, "worker"], 1.0);
     page.put("shard_heartbeat_age_seconds", &[&id], seconds(row.heartbeat_age_ns));
     let current_ns = row.current.as_ref().map_or(0, |current| current.since_ns);
     page.put("shard_current_callback_seconds", &[&id], seconds(current_ns));
+    // The idle time is not exported: a difference of two readings can step back, which reads as a restart.
     page.put("shard_time_seconds_total", &[&id, "run"], seconds(row.busy_ns));
-    page.put("shard_time_seconds_total", &[&id, "idle"], seconds(uptime_ns.saturating_sub(row.busy_ns)));
     page.put("shard_ring_messages_total", &[&id, "in"], float(row.ring_messages_in));
     page.put("shard_ring_messages_total", &[&id, "out"], float(row.ring_messages_out));
     let plain = [

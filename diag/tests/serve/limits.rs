@@ -60,6 +60,9 @@ fn start_refuses_with_the_remedy() {
     let error =
         Diag::start(node(), DiagOptions { token: Some(String::from("x")), ..open }).expect_err("short");
     assert!(matches!(error, DiagError::BadToken { length: 1 }), "{error}");
+    let bad = DiagOptions { metrics_path: String::from("metrics"), ..options() };
+    let error = Diag::start(node(), bad).expect_err("no path");
+    assert!(matches!(error, DiagError::BadPath { option: "metrics_path", .. }), "{error}");
     let taken = TcpListener::bind("127.0.0.1:0").expect("binds");
     let address = taken.local_addr().expect("an address");
     let radar = Some(Endpoint { host: String::from("127.0.0.1"), port: address.port() });
