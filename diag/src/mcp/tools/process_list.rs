@@ -1,6 +1,6 @@
 //! `process_list`: processes by filter and rank. Reads memory only, also while every shard is stuck.
 //!
-//! Invariants: Q1 one sweep; strings are built only for rows that enter the list. Q2 ties are broken by id, so two calls on
+//! Invariants: Q1 one sweep; strings are built for rows of the answer only. Q2 ties are broken by id, so two calls on
 //! an unchanged node agree. Cost: one visit per process, memory for `limit` rows.
 
 use std::cmp::Reverse;
@@ -166,10 +166,11 @@ fn rank(sort_by: Option<&str>, c: &ProcessCells) -> u64 {
     }
 }
 
-/// A row that may be in the answer.
+/// A process that may be in the answer: its numbers as they were ranked.
 struct Candidate {
-    key: u64,
-    row: ProcessShort,
+    cells: ProcessCells,
+    behavior: &'static str,
+    kind: &'static str,
 }
 
 fn run(call: &Call) -> Result<Answer, ToolError> {
@@ -206,10 +207,16 @@ fn run(call: &Call) -> Result<Answer, ToolError> {
             }
         }
         best.push(place);
-        rows.insert(row.cells.id, Candidate { key, row: ProcessShort::new(row, &node) });
+        rows.insert(row.cells.id, Candidate { cells: row.cells, behavior: row.behavior, kind: row.kind });
     });
-    let ranked = best.into_sorted_vec().into_iter().filter_map(|(Reverse(key), id)| {
-        rows.remove(&id).filter(|candidate| candidate.key == key).map(|candidate| candidate.row)
-    });
-    Answer::of(&Items::cut(ranked.collect(), total, matched))
+    let mut items = Vec::with_capacity(best.len());
+    for (_, id) in best.into_sorted_vec() {
+        let Some(Candidate { cells, behavior, kind }) = rows.remove(&id) else { continue };
+        // A process that ended since the sweep has no strings any more and is left out.
+        call.desk.source.process(id, &mut |row| {
+            let ranked = ProcessRow { cells, name: row.name, application: row.application, behavior, kind };
+            items.push(ProcessShort::new(&ranked, &node));
+        });
+    }
+    Answer::of(&Items::cut(items, total, matched))
 }
