@@ -2,7 +2,10 @@
 
 use crate::error::{CallError, SendError, SendReason};
 use crate::shard::{Parcel, Shard};
-use shard_wire::{Message, Pid, Vtable};
+use crate::link::{LinkGrant, Session};
+use shard_wire::placement::Slot;
+use shard_wire::{Message, NodeName, Pid, Vtable};
+use std::sync::Arc;
 use std::task::Context as TaskContext;
 
 impl Shard {
@@ -36,6 +39,21 @@ impl Shard {
 
     /// Refuses a caller on another node.
     pub(super) fn refuse_remote(&self, _reference: u64, _error: CallError) {}
+
+    /// A session has begun: its incarnation's pids have a route.
+    pub(crate) fn session_up(&self, _session: Arc<Session>) {}
+
+    /// A session has ended: its links are closed, what waits for it is failed.
+    pub(crate) fn session_down(&self, _peer: &NodeName, _session: u64) {}
+
+    /// A data link stands, and this shard owns it.
+    pub(crate) fn link_up(&self, _grant: LinkGrant) {}
+
+    /// A data link that was handed over is to be read no further.
+    pub(crate) fn link_down(&self, _peer: &NodeName, _session: u64, _slot: Slot, _epoch: u32) {}
+
+    /// The control thread knows who holds a name on another node; `None`: nobody, or the node cannot be asked.
+    pub(crate) fn name_answer(&self, _peer: &NodeName, _name: &str, _holder: Option<Pid>) {}
 
     /// Moves bytes of links; whether there was something.
     pub(super) fn poll_links(&self) -> bool {
