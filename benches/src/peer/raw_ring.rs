@@ -1,0 +1,105 @@
+//! Two pinned threads and bare rings: the ceiling of every path across shards.
+
+use std::hint::{black_box, spin_loop};
+use std::sync::{Arc, Barrier};
+
+use crate::error::RunError;
+use crate::machine::{join, pinned_thread};
+use crate::spsc::{Item, ring};
+use crate::timing::{Stopwatch, millions_per_second};
+use crate::workload::Run;
+
+/// Items per publication: what a shard publishes at the least.
+const BATCH: u64 = 32;
+/// Items a consumer takes at once.
+const DRAIN: usize = 256;
+
+/// Streams 64-byte items from one thread to another; millions per second.
+///
+/// # Errors
+/// When threads cannot be started or pinned.
+pub fn stream(run: Run) -> Result<f64, RunError> {
+    let count = run.scale.of(20_000_000);
+    let (mut producer, mut consumer) = ring();
+    let start = Arc::new(Barrier::new(2));
+    let started = Arc::clone(&start);
+    let writer = pinned_thread("ring-writer", 0, move || {
+        started.wait();
+        let watch = Stopwatch::start();
+        for n in 0..count {
+            while !producer.push(Item([n; 8])) {
+                producer.publish();
+                spin_loop();
+            }
+            if n % BATCH == BATCH - 1 {
+                producer.publish();
+            }
+        }
+        producer.publish();
+        Ok(watch)
+    })?;
+    let reader = pinned_thread("ring-reader", 1, move || {
+        start.wait();
+        let (mut seen, mut sum) = (0u64, 0u64);
+        while seen < count {
+            let drained = consumer.drain(DRAIN, |item| sum = sum.wrapping_add(item.0[0]));
+            seen += drained as u64;
+            if drained == 0 {
+                spin_loop();
+            }
+        }
+        let end = Stopwatch::start();
+        black_box(sum);
+        Ok(end)
+    })?;
+    let begun = join(writer)?;
+    let ended = join(reader)?;
+    Ok(millions_per_second(count, ended.seconds_since(begun)))
+}
+
+/// One item to and fro, both threads spinning; mean nanoseconds per round trip.
+///
+/// # Errors
+/// When threads cannot be started or pinned, or an item is lost.
+pub fn round_trip(run: Run) -> Result<f64, RunError> {
+    let count = run.scale.of(1_000_000);
+    let (mut out, mut far_in) = ring();
+    let (mut far_out, mut back) = ring();
+    let echo = pinned_thread("ring-echo", 1, move || {
+        let mut answered = 0;
+        while answered < count {
+            let mut item = None;
+            if far_in.drain(1, |seen| item = Some(*seen)) == 1 {
+                answered += item.map_or(0, |item| u64::from(far_out.push(item)));
+                far_out.publish();
+            }
+        }
+        Ok(())
+    })?;
+    let caller = pinned_thread("ring-caller", 0, move || {
+        let mut sum = 0u64;
+        let mut one = |n: u64| {
+            // One item is in flight, so there is always room.
+            out.push(Item([n; 8]));
+            out.publish();
+            while back.drain(1, |item| sum = sum.wrapping_add(item.0[0])) == 0 {}
+        };
+        // The first exchange waits for the other thread to start.
+        one(0);
+        let watch = Stopwatch::start();
+        for n in 1..count {
+            one(n);
+        }
+        let seconds = watch.seconds();
+        if sum == (0..count).sum::<u64>() {
+            Ok(seconds)
+        } else {
+            Err(RunError::work("items came back changed"))
+        }
+    })?;
+    let seconds = join(caller)?;
+    join(echo)?;
+    #[expect(clippy::cast_precision_loss, reason = "a million")]
+    let trips = (count - 1) as f64;
+    Ok(seconds * 1e9 / trips)
+}
