@@ -9,6 +9,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::error::RunError;
+
 /// A point in time that threads may hand to each other.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(Instant);
@@ -68,6 +70,17 @@ pub fn quantile(values: &mut [u64], quantile: f64) -> Option<u64> {
     )]
     let index = (last as f64 * quantile.clamp(0.0, 1.0)).round() as usize;
     values.get(index).copied()
+}
+
+/// Nanoseconds to microseconds.
+///
+/// # Errors
+/// [`RunError::Work`] when there is no sample.
+pub fn micros(nanos: Option<u64>) -> Result<f64, RunError> {
+    let nanos = nanos.ok_or_else(|| RunError::work("no sample was taken"))?;
+    #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a wait")]
+    let nanos = nanos as f64;
+    Ok(nanos / 1e3)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use rustix::thread::futex;
 
 use crate::error::RunError;
 use crate::machine::{join, pinned_thread};
-use crate::timing::{Stopwatch, quantile, spin_for};
+use crate::timing::{Stopwatch, micros, quantile, spin_for};
 use crate::workload::Run;
 
 /// Time between wakes: long enough for the sleeper to halt its core.
@@ -53,15 +53,4 @@ pub fn one_way(run: Run) -> Result<f64, RunError> {
     join(waker)?;
     let mut waits = join(sleeper)?;
     micros(quantile(&mut waits, 0.5))
-}
-
-/// Nanoseconds to microseconds.
-///
-/// # Errors
-/// [`RunError::Work`] when there is no sample.
-pub fn micros(nanos: Option<u64>) -> Result<f64, RunError> {
-    let nanos = nanos.ok_or_else(|| RunError::work("no sample was taken"))?;
-    #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a wait")]
-    let nanos = nanos as f64;
-    Ok(nanos / 1e3)
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Barrier};
 use crate::error::RunError;
 use crate::machine::{join, pinned_thread};
 use crate::spsc::{Item, ring};
-use crate::timing::{Stopwatch, millions_per_second};
+use crate::timing::{Stopwatch, micros, millions_per_second, quantile};
 use crate::workload::Run;
 
 /// Items per publication: what a shard publishes at the least.
@@ -57,12 +57,16 @@ pub fn stream(run: Run) -> Result<f64, RunError> {
     Ok(millions_per_second(count, ended.seconds_since(begun)))
 }
 
-/// One item to and fro, both threads spinning; mean nanoseconds per round trip.
+/// Round trips timed together, so that the clock costs them little.
+pub const TIMED_TOGETHER: u64 = 16;
+
+/// One item to and fro, both threads spinning; p50 of nanoseconds per round trip.
 ///
 /// # Errors
 /// When threads cannot be started or pinned, or an item is lost.
 pub fn round_trip(run: Run) -> Result<f64, RunError> {
-    let count = run.scale.of(1_000_000);
+    let samples = run.scale.of(100_000);
+    let count = samples * TIMED_TOGETHER;
     let (mut out, mut far_in) = ring();
     let (mut far_out, mut back) = ring();
     let echo = pinned_thread("ring-echo", 1, move || {
@@ -78,28 +82,34 @@ pub fn round_trip(run: Run) -> Result<f64, RunError> {
     })?;
     let caller = pinned_thread("ring-caller", 0, move || {
         let mut sum = 0u64;
-        let mut one = |n: u64| {
-            // One item is in flight, so there is always room.
-            out.push(Item([n; 8]));
-            out.publish();
-            while back.drain(1, |item| sum = sum.wrapping_add(item.0[0])) == 0 {}
-        };
-        // The first exchange waits for the other thread to start.
-        one(0);
-        let watch = Stopwatch::start();
-        for n in 1..count {
-            one(n);
+        let mut times = Vec::new();
+        for sample in 0..samples {
+            let watch = Stopwatch::start();
+            for trip in 0..TIMED_TOGETHER {
+                // One item is in flight, so there is always room.
+                out.push(Item([sample * TIMED_TOGETHER + trip; 8]));
+                out.publish();
+                while back.drain(1, |item| sum = sum.wrapping_add(item.0[0])) == 0 {}
+            }
+            times.push(watch.nanos());
         }
-        let seconds = watch.seconds();
         if sum == (0..count).sum::<u64>() {
-            Ok(seconds)
+            Ok(times)
         } else {
             Err(RunError::work("items came back changed"))
         }
     })?;
-    let seconds = join(caller)?;
+    let mut times = join(caller)?;
     join(echo)?;
-    #[expect(clippy::cast_precision_loss, reason = "a million")]
-    let trips = (count - 1) as f64;
-    Ok(seconds * 1e9 / trips)
+    per_trip(quantile(&mut times, 0.5))
+}
+
+/// Nanoseconds per round trip of those that were timed together.
+///
+/// # Errors
+/// [`RunError::Work`] when there is no sample.
+pub fn per_trip(nanos: Option<u64>) -> Result<f64, RunError> {
+    #[expect(clippy::cast_precision_loss, reason = "a small constant")]
+    let together = TIMED_TOGETHER as f64;
+    Ok(micros(nanos)? * 1e3 / together)
 }

@@ -9,9 +9,8 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 
 use crate::error::RunError;
 use crate::machine::pin;
-use crate::peer::futex::micros;
 use crate::round::Partnership;
-use crate::timing::{Stopwatch, millions_per_second, quantile};
+use crate::timing::{Stopwatch, micros, millions_per_second, quantile};
 use crate::workload::Run;
 
 const FRAME: usize = 64;
