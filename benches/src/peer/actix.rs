@@ -358,12 +358,15 @@ pub fn spawn(run: Run) -> Result<f64, RunError> {
     Ok(spawn_many(usize::try_from(count).map_err(RunError::work)?)?.0)
 }
 
+/// With fewer, what the allocator held before would count.
+pub const LEAST_FOR_MEMORY: u64 = 50_000;
+
 /// Resident bytes per idle actor, with 1 M of them and their addresses; the address takes 8 of these bytes.
 ///
 /// # Errors
 /// When the thread cannot be pinned.
 pub fn memory(run: Run) -> Result<f64, RunError> {
-    let count = run.scale.of(1_000_000);
+    let count = run.scale.of(1_000_000).max(LEAST_FOR_MEMORY);
     let (_, bytes) = spawn_many(usize::try_from(count).map_err(RunError::work)?)?;
     #[expect(clippy::cast_precision_loss, reason = "bytes of one process")]
     let per_actor = bytes as f64 / count as f64;
