@@ -2,6 +2,8 @@
 //!
 //! `runs [--only NAME]... [--rounds N] [--json FILE] [--list] [--gate]`. The same binary, started with `--child`, is the
 //! process in which one side does its work once.
+//!
+//! Exit status: 0; 1 with `--gate` when a ratio is below its floor; 2 when a workload could not be measured.
 #![expect(clippy::print_stdout, reason = "the table and the list are this program's output")]
 #![expect(clippy::print_stderr, reason = "progress and failures go beside the output")]
 
@@ -86,12 +88,16 @@ fn run(args: &Args) -> Result<ExitCode, RunError> {
         eprintln!("runs: built without optimisation, the figures mean nothing: use `cargo run --release`");
     }
     let mut rows = Vec::new();
+    let mut failures = Vec::new();
     for workload in chosen {
         let rounds =
             round::run(workload, usize::from(args.rounds), Scale::divided_by(args.divide), |round, side| {
                 eprintln!("{} round {round}/{} {}", workload.name, args.rounds, side.name);
-            })?;
-        rows.push(Row::of(workload, &rounds, &machine));
+            });
+        match rounds {
+            Ok(rounds) => rows.push(Row::of(workload, &rounds, &machine)),
+            Err(error) => failures.push(error),
+        }
     }
     print!("{}", table(&rows));
     println!(
@@ -114,8 +120,16 @@ fn run(args: &Args) -> Result<ExitCode, RunError> {
         fs::write(path, serde_json::to_vec_pretty(&rows)?)
             .map_err(RunError::io("writing the JSON report"))?;
     }
-    let held = rows.iter().all(Row::floors_held);
-    Ok(if args.gate && !held { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    for failure in &failures {
+        eprintln!("runs: {failure}");
+    }
+    Ok(if !failures.is_empty() {
+        ExitCode::from(2)
+    } else if args.gate && !rows.iter().all(Row::floors_held) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn child(name: &str, side: &str, args: &Args) -> Result<ExitCode, RunError> {
