@@ -26,9 +26,43 @@ impl ShardId {
     }
 }
 
-/// First half of a node's 128-bit incarnation: new at each start of a node, never reused.
+/// 64 bits that stand for a node's 128-bit [`Incarnation`]: new at each start of a node, never reused, never 0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct IncarnationKey(pub u64);
+
+impl fmt::Display for IncarnationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// One life of a node: from a start to the end of that process. Never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Incarnation {
+    /// When the node started, in nanoseconds since the Unix epoch. Orders the incarnations of one node.
+    pub start_nanos: u64,
+    /// Random bits, so that two starts in one nanosecond differ.
+    pub random: u64,
+}
+
+impl Incarnation {
+    /// The 64 bits that stand for this incarnation inside pids: a mix of both halves, never 0.
+    #[must_use]
+    pub const fn key(self) -> IncarnationKey {
+        // The finaliser of splitmix64 over both halves: every input bit reaches every output bit.
+        let mut x = self.start_nanos.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ self.random;
+        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        x ^= x >> 31;
+        IncarnationKey(if x == 0 { 1 } else { x })
+    }
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{:016x}", self.start_nanos, self.random)
+    }
+}
 
 /// A process inside one incarnation of a node: `shard:12 | generation:20 | slot:32`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -80,5 +114,28 @@ pub struct Pid {
 impl fmt::Debug for Pid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pid({:016x}.{:x}.{})", self.node.0, self.local.0 >> 32, self.local.slot())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Incarnation, LocalId, ShardId};
+
+    #[test]
+    fn both_halves_of_an_incarnation_reach_its_key() {
+        let base = Incarnation { start_nanos: 1, random: 2 };
+        assert_ne!(base.key(), Incarnation { start_nanos: 2, random: 2 }.key());
+        assert_ne!(base.key(), Incarnation { start_nanos: 1, random: 3 }.key());
+        assert_ne!(Incarnation { start_nanos: 0, random: 0 }.key().0, 0);
+        assert_eq!(base.to_string(), "0000000000000001-0000000000000002");
+    }
+
+    #[test]
+    fn the_three_fields_of_a_local_id_do_not_overlap() {
+        let shard = ShardId::new(ShardId::MAX).unwrap();
+        let local = LocalId::new(shard, LocalId::MAX_GENERATION, u32::MAX);
+        assert_eq!((local.shard(), local.generation(), local.slot()), (ShardId::MAX, 0xF_FFFF, u32::MAX));
+        let local = LocalId::new(shard, 0, 7);
+        assert_eq!((local.shard(), local.generation(), local.slot()), (ShardId::MAX, 0, 7));
     }
 }

@@ -1,11 +1,14 @@
 //! What makes a type a message: its reply type and the table of operations on its erased form.
 //!
-//! Owns: [`Vtable`], the per-type table whose **address** is the type's identity inside a process, and [`WireOps`],
-//! the operations of types that may leave the node.
+//! Owns: [`Vtable`], the per-type table whose **address** is the type's identity inside a process.
 //! Invariant: M1 a vtable is only ever built for one type, so `type_id` decides when two addresses differ.
-#![expect(unsafe_code, reason = "calls erased functions; proven by payload::tests::each_value_is_dropped_exactly_once")]
+#![expect(
+    unsafe_code,
+    reason = "calls erased functions; proven by payload::tests::each_value_is_dropped_exactly_once"
+)]
 
 use crate::payload::Payload;
+use crate::wire_ops::WireOps;
 use std::any::TypeId;
 
 /// A value that can be sent to a process. Written by `#[message]`.
@@ -15,10 +18,6 @@ pub trait Message: Send + Sized + 'static {
     /// The type's table. `#[message]` makes it a `static`, so that its address is unique.
     const VTABLE: &'static Vtable;
 }
-
-/// Operations on a message type that may leave the node. Filled in by `#[message]`.
-#[derive(Debug)]
-pub struct WireOps {}
 
 /// Operations on one erased message type.
 #[derive(Debug)]

@@ -4,7 +4,10 @@
 //! Invariants: P1 a `Payload` written as `T` is read, borrowed or dropped as `T`, exactly once by value.
 //! P2 an `Erased` always holds a live value of the type its vtable describes.
 //! Cost: no allocation for types up to 24 bytes with an alignment up to 8; one box for all others.
-#![expect(unsafe_code, reason = "type-erased storage; proven by payload::tests::each_value_is_dropped_exactly_once")]
+#![expect(
+    unsafe_code,
+    reason = "type-erased storage; proven by payload::tests::each_value_is_dropped_exactly_once"
+)]
 
 use crate::message::{Message, Vtable};
 use std::mem::{ManuallyDrop, MaybeUninit, align_of, size_of};
@@ -208,7 +211,7 @@ mod tests {
         drop(Erased::new(Wide(count.clone())));
         assert_eq!(Arc::strong_count(&count), 1);
         let large = Erased::new(Large(count.clone(), [7; 9]));
-        let large = large.downcast::<Small>().map(|_| ()).unwrap_err();
+        let large = large.downcast::<Small>().map(|small| small.0).unwrap_err();
         let large = large.downcast::<Large>().unwrap();
         assert_eq!(large.1, [7; 9]);
         assert_eq!(Arc::strong_count(&count), 2);

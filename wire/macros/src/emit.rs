@@ -1,0 +1,176 @@
+//! The code that `#[message]` and `#[data]` emit.
+
+use crate::options::Options;
+use crate::{path, shape};
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::ext::IdentExt;
+use syn::{Attribute, Generics, Ident, Item, Type, parse_quote};
+
+pub(crate) fn message(options: &Options, item: Item) -> syn::Result<TokenStream> {
+    let root = root(options)?;
+    let (name, generics) = parts(&item)?;
+    let (name, generics) = (name.clone(), generics.clone());
+    let unit: Type = parse_quote!(());
+    let reply = options.reply.as_ref().unwrap_or(&unit);
+    if options.local.is_some() {
+        return local(options, &item, &root, &name, &generics, reply);
+    }
+    if !generics.params.is_empty() {
+        let text = "a generic message has no single key and cannot leave the node: write `#[message(local)]`";
+        return Err(syn::Error::new_spanned(&generics, text));
+    }
+    let wire_name = options.name.as_ref().map_or_else(
+        || {
+            let short = name.unraw().to_string();
+            quote!(::core::concat!(::core::module_path!(), "::", #short))
+        },
+        ToTokens::to_token_stream,
+    );
+    let body = body(options, item, &root)?;
+    Ok(quote! {
+        #body
+        const _: () = {
+            static OPS: #root::__private::WireOps = #root::__private::WireOps::of::<#name>(#wire_name);
+            static VTABLE: #root::__private::Vtable = #root::__private::Vtable::wire::<#name>(&OPS);
+            #[#root::__private::linkme::distributed_slice(#root::__private::MESSAGES)]
+            #[linkme(crate = #root::__private::linkme)]
+            static ENTRY: #root::__private::MessageEntry =
+                #root::__private::MessageEntry::new(&VTABLE, &OPS, ::core::file!(), ::core::line!());
+            #[automatically_derived]
+            impl #root::__private::Message for #name {
+                type Reply = #reply;
+                const VTABLE: &'static #root::__private::Vtable = &VTABLE;
+            }
+        };
+    })
+}
+
+fn local(
+    options: &Options,
+    item: &Item,
+    root: &TokenStream,
+    name: &Ident,
+    generics: &Generics,
+    reply: &Type,
+) -> syn::Result<TokenStream> {
+    for (given, what) in
+        [(options.schema.to_token_stream(), "schema"), (options.name.to_token_stream(), "name")]
+    {
+        if !given.is_empty() {
+            return Err(syn::Error::new_spanned(
+                given,
+                format!("a local message has no `{what}`: it has no key"),
+            ));
+        }
+    }
+    if let Some(lifetime) = generics.lifetimes().next() {
+        return Err(syn::Error::new_spanned(
+            lifetime,
+            "a message owns what it holds: it cannot have a lifetime",
+        ));
+    }
+    let vtable = quote!(#root::__private::Vtable);
+    if generics.params.is_empty() {
+        return Ok(quote! {
+            #item
+            const _: () = {
+                static VTABLE: #vtable = #vtable::local::<#name>();
+                #[automatically_derived]
+                impl #root::__private::Message for #name {
+                    type Reply = #reply;
+                    const VTABLE: &'static #vtable = &VTABLE;
+                }
+            };
+        });
+    }
+    let mut bounded = generics.clone();
+    for parameter in bounded.type_params_mut() {
+        parameter.bounds.push(parse_quote!(::core::marker::Send));
+        parameter.bounds.push(parse_quote!('static));
+    }
+    let (implementation, _, _) = bounded.split_for_impl();
+    let (_, arguments, clause) = generics.split_for_impl();
+    Ok(quote! {
+        #item
+        // A static cannot be generic: the table of each instance is promoted, and may have several addresses.
+        #[automatically_derived]
+        impl #implementation #root::__private::Message for #name #arguments #clause {
+            type Reply = #reply;
+            const VTABLE: &'static #vtable = &const { #vtable::local::<Self>() };
+        }
+    })
+}
+
+pub(crate) fn data(options: &Options, item: Item) -> syn::Result<TokenStream> {
+    let message_only = [
+        (options.local.to_token_stream(), "local"),
+        (options.reply.to_token_stream(), "reply"),
+        (options.name.to_token_stream(), "name"),
+    ];
+    for (given, what) in message_only {
+        if !given.is_empty() {
+            return Err(syn::Error::new_spanned(
+                given,
+                format!("`{what}` belongs to `#[message]`, not to `#[data]`"),
+            ));
+        }
+    }
+    let root = root(options)?;
+    body(options, item, &root)
+}
+
+/// The item with its derives, and its structural hash.
+fn body(options: &Options, mut item: Item, root: &TokenStream) -> syn::Result<TokenStream> {
+    let hash = shape::hash(&item, options, root);
+    let (name, generics) = parts(&item)?;
+    let (name, generics) = (name.clone(), generics.clone());
+    if let Some(lifetime) = generics.lifetimes().next() {
+        return Err(syn::Error::new_spanned(
+            lifetime,
+            "what leaves the node owns what it holds: no lifetimes",
+        ));
+    }
+    let private = quote!(#root::__private);
+    let serde = quote!(#private::serde).to_string().replace(' ', "");
+    let schemars = quote!(#private::schemars).to_string().replace(' ', "");
+    let derives: Vec<Attribute> = vec![
+        parse_quote!(#[derive(
+            #private::rkyv::Archive, #private::rkyv::Serialize, #private::rkyv::Deserialize,
+            #private::serde::Serialize, #private::serde::Deserialize, #private::schemars::JsonSchema,
+        )]),
+        parse_quote!(#[rkyv(crate = #private::rkyv)]),
+        parse_quote!(#[serde(crate = #serde)]),
+        parse_quote!(#[schemars(crate = #schemars)]),
+    ];
+    match &mut item {
+        Item::Struct(item) => item.attrs.extend(derives),
+        Item::Enum(item) => item.attrs.extend(derives),
+        _ => {}
+    }
+    let mut bounded = generics.clone();
+    for parameter in bounded.type_params_mut() {
+        parameter.bounds.push(parse_quote!(#private::Schema));
+    }
+    let (implementation, _, _) = bounded.split_for_impl();
+    let (_, arguments, clause) = generics.split_for_impl();
+    Ok(quote! {
+        #item
+        #[automatically_derived]
+        impl #implementation #private::Schema for #name #arguments #clause {
+            const HASH: u64 = #hash;
+        }
+    })
+}
+
+fn root(options: &Options) -> syn::Result<TokenStream> {
+    options.root.as_ref().map_or_else(path::root, |path| Ok(path.to_token_stream()))
+}
+
+fn parts(item: &Item) -> syn::Result<(&Ident, &Generics)> {
+    match item {
+        Item::Struct(item) => Ok((&item.ident, &item.generics)),
+        Item::Enum(item) => Ok((&item.ident, &item.generics)),
+        other => Err(syn::Error::new_spanned(other, "expected a struct or an enum")),
+    }
+}

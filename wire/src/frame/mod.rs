@@ -1,0 +1,9 @@
+//! Frames: what travels over a link, how they are built in a batch buffer and found in a receive buffer.
+
+mod batch;
+mod parse;
+mod writer;
+
+pub use batch::{FrameBuf, FrameHead, checked_max_frame};
+pub use parse::{Frame, Parsed, RecvBuf, parse};
+pub use writer::{BodyWriter, Sink};

@@ -1,0 +1,194 @@
+//! From bytes to frames: one function, and the receive buffer of a link around it.
+//!
+//! Invariants: R1 nothing a peer sends panics or reads out of bounds: every slice is asked for, never assumed.
+//! R2 the receive buffer starts at a multiple of 16 and frames are multiples of 16, so every body in it is aligned.
+//! R3 memory follows the bytes that arrived: a header that claims 64 MiB makes the buffer at most double.
+//! Cost: no allocation per frame; a partial frame is moved once per read at most.
+
+use crate::cursor::Reader;
+use crate::error::WireError;
+use crate::frame::batch::checked_max_frame;
+use crate::header::{Fragment, FrameFlags, FrameHeader, Trace};
+use crate::limits::{FRAME_ALIGN, HEADER_BYTES, RECV_BATCH_BYTES, RECV_INITIAL_BYTES};
+use rkyv::util::AlignedVec;
+
+/// A frame in a receive buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Frame<'a> {
+    /// The fixed part of the header.
+    pub header: FrameHeader,
+    /// Where the message stands in a trace.
+    pub trace: Option<Trace>,
+    /// Which part of a message this is.
+    pub fragment: Option<Fragment>,
+    /// Registered name of the target.
+    pub name: Option<&'a str>,
+    /// The body, without padding. Not validated yet.
+    pub body: &'a [u8],
+    /// Length of the frame in the buffer, in bytes.
+    pub consumed: usize,
+}
+
+/// What the front of a receive buffer holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Parsed<'a> {
+    /// A part of a frame: this many bytes are needed, counted from the front, before it is worth looking again.
+    Need(usize),
+    /// A whole frame.
+    Frame(Frame<'a>),
+}
+
+/// Looks at the front of `bytes` for a frame of at most `limit` bytes.
+///
+/// # Errors
+/// A [`WireError`] that says which field is wrong. The link is then out of step and has to be closed.
+#[inline]
+pub fn parse(bytes: &[u8], limit: usize) -> Result<Parsed<'_>, WireError> {
+    let Some(head) = bytes.first_chunk::<HEADER_BYTES>() else { return Ok(Parsed::Need(HEADER_BYTES)) };
+    let header = FrameHeader::from_bytes(head, limit)?;
+    let consumed = header.length as usize;
+    let Some(frame) = bytes.get(..consumed) else { return Ok(Parsed::Need(consumed)) };
+    let content = HEADER_BYTES..consumed - usize::from(header.padding);
+    // `from_bytes` checked that header, fixed blocks and padding fit the length.
+    let content = frame.get(content).unwrap_or_default();
+    let blocks = FrameFlags::TRACE.with(FrameFlags::FRAGMENT).with(FrameFlags::NAME);
+    if !header.flags.any(blocks) {
+        return Ok(Parsed::Frame(Frame {
+            header,
+            trace: None,
+            fragment: None,
+            name: None,
+            body: content,
+            consumed,
+        }));
+    }
+    with_blocks(header, content, consumed).map(Parsed::Frame)
+}
+
+fn with_blocks(header: FrameHeader, content: &[u8], consumed: usize) -> Result<Frame<'_>, WireError> {
+    let mut reader = Reader::new(content);
+    let mut frame = Frame { header, trace: None, fragment: None, name: None, body: content, consumed };
+    if header.flags.has(FrameFlags::TRACE) {
+        let (trace, span) = (reader.u128("trace id")?, reader.u64("span id")?);
+        frame.trace = Some(Trace { trace, span, flags: reader.u64("trace flags")? });
+    }
+    if header.flags.has(FrameFlags::FRAGMENT) {
+        frame.fragment = Some(fragment(&mut reader)?);
+    }
+    if header.flags.has(FrameFlags::NAME) {
+        frame.name = Some(name(&mut reader)?);
+    }
+    frame.body = reader.rest();
+    Ok(frame)
+}
+
+fn fragment(reader: &mut Reader<'_>) -> Result<Fragment, WireError> {
+    let offset = HEADER_BYTES + reader.offset();
+    let (message, index) = (reader.u32("fragmented message")?, reader.u32("fragment index")?);
+    let (count, total_bytes) = (reader.u32("fragment count")?, reader.u32("fragmented length")?);
+    if index >= count {
+        return Err(WireError::Invalid {
+            what: "fragment index",
+            offset: offset + 4,
+            have: u64::from(index),
+        });
+    }
+    Ok(Fragment { message, index, count, total_bytes })
+}
+
+fn name<'a>(reader: &mut Reader<'a>) -> Result<&'a str, WireError> {
+    let offset = HEADER_BYTES + reader.offset();
+    let len = usize::from(reader.u8("length of the name")?);
+    if len == 0 {
+        return Err(WireError::Invalid { what: "length of the name", offset, have: 0 });
+    }
+    let name = reader.bytes("name of the target", len)?;
+    reader.bytes("padding of the name", (1 + len).wrapping_neg() % FRAME_ALIGN)?;
+    std::str::from_utf8(name).map_err(|_| WireError::Utf8 { what: "name of the target", offset: offset + 1 })
+}
+
+/// The receive buffer of a link.
+#[derive(Debug)]
+pub struct RecvBuf {
+    bytes: AlignedVec<FRAME_ALIGN>,
+    /// Where the first frame that was not given out starts: a multiple of 16.
+    start: usize,
+    /// Where received bytes end.
+    end: usize,
+    limit: usize,
+}
+
+impl RecvBuf {
+    /// An empty buffer for frames of at most `max_frame` bytes, from 1 KiB to 64 MiB. Allocates 16 KiB.
+    ///
+    /// # Errors
+    /// [`WireError::Limit`] or [`WireError::FrameLength`] outside that range.
+    pub fn new(max_frame: usize) -> Result<Self, WireError> {
+        let limit = checked_max_frame(max_frame)?;
+        let mut bytes = AlignedVec::new();
+        bytes.resize(RECV_INITIAL_BYTES, 0);
+        Ok(Self { bytes, start: 0, end: 0, limit })
+    }
+
+    /// Room for received bytes, never empty. Frames given out before are gone after this call.
+    ///
+    /// Moves a partial frame to the front, and doubles the buffer if it is full: up to 256 KiB, or as far as the frame
+    /// at its front needs.
+    pub fn spare_mut(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            self.bytes.as_mut_slice().copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end == self.bytes.len() {
+            let ceiling = RECV_BATCH_BYTES.max(self.limit);
+            // Not above the ceiling, yet always more than is held: no frame is longer than `limit`, and a whole frame
+            // at the front that nobody took is kept.
+            let grown = (self.bytes.len() * 2).min(ceiling).max(self.end + FRAME_ALIGN);
+            self.bytes.resize(grown, 0);
+        }
+        self.bytes.as_mut_slice().get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// Notes that `received` bytes were written to the front of [`RecvBuf::spare_mut`]. More than fit are not counted.
+    pub fn advance(&mut self, received: usize) {
+        self.end = self.end.saturating_add(received).min(self.bytes.len());
+    }
+
+    /// The next whole frame, or `None` if more bytes are needed.
+    ///
+    /// # Errors
+    /// As [`parse`]; then each further call gives the same error.
+    #[inline]
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, WireError> {
+        let received = self.bytes.as_slice().get(self.start..self.end).unwrap_or_default();
+        match parse(received, self.limit)? {
+            Parsed::Need(_) => Ok(None),
+            Parsed::Frame(frame) => {
+                self.start += frame.consumed;
+                Ok(Some(frame))
+            }
+        }
+    }
+
+    /// How many bytes were received and not given out as frames.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Memory of the buffer, in bytes.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Gives memory back after big frames, if nothing is pending. To be called when the link is idle.
+    pub fn shrink(&mut self) {
+        if self.pending() == 0 && self.bytes.len() > RECV_INITIAL_BYTES {
+            self.bytes = AlignedVec::new();
+            self.bytes.resize(RECV_INITIAL_BYTES, 0);
+            (self.start, self.end) = (0, 0);
+        }
+    }
+}

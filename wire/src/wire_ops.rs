@@ -1,0 +1,330 @@
+//! Operations of a message type that may leave the node, on its erased value and on its reply.
+//!
+//! Owns: [`WireOps`] and [`BodyOps`], tables of functions built at compile time by `#[message]`.
+//! Invariant: O1 every function of a table is instantiated for the one type the table names, and each unsafe function
+//! asks for a payload that holds, or shall hold, a value of that type.
+//! Cost: one indirect call per message encoded or decoded.
+#![expect(
+    unsafe_code,
+    reason = "calls erased functions; proven by tests/messages.rs: every_shape_round_trips"
+)]
+
+use crate::body::Body;
+use crate::error::{JsonError, WireError};
+use crate::frame::BodyWriter;
+use crate::key::MessageKey;
+use crate::message::{Message, Vtable};
+use crate::payload::{Erased, Payload};
+use serde_json::Value;
+use std::any::TypeId;
+use std::mem::ManuallyDrop;
+
+/// Operations on one erased type that can be a body: a message or a reply.
+#[derive(Debug)]
+pub struct BodyOps {
+    type_id: TypeId,
+    type_name: fn() -> &'static str,
+    drop: unsafe fn(*mut Payload),
+    encode: unsafe fn(*const Payload, &mut BodyWriter<'_>) -> Result<(), WireError>,
+    decode: unsafe fn(&[u8], *mut Payload) -> Result<(), WireError>,
+    check: fn(&[u8]) -> Result<(), WireError>,
+    to_json: unsafe fn(*const Payload) -> Result<Value, JsonError>,
+    from_json: unsafe fn(&Value, *mut Payload) -> Result<(), JsonError>,
+    json_schema: fn() -> Value,
+}
+
+unsafe fn encode<T: Body>(payload: *const Payload, out: &mut BodyWriter<'_>) -> Result<(), WireError> {
+    // SAFETY: O1: the caller gives a live `T`, which outlives this call.
+    unsafe { Payload::borrow::<T>(payload) }.encode(out)
+}
+
+unsafe fn decode<T: Body>(bytes: &[u8], payload: *mut Payload) -> Result<(), WireError> {
+    let value = T::decode(bytes)?;
+    // SAFETY: the caller gives a payload that is valid for writes and holds nothing.
+    unsafe { Payload::write(payload, value) };
+    Ok(())
+}
+
+unsafe fn to_json<T: Body>(payload: *const Payload) -> Result<Value, JsonError> {
+    // SAFETY: O1: the caller gives a live `T`, which outlives this call.
+    unsafe { Payload::borrow::<T>(payload) }.to_json()
+}
+
+unsafe fn from_json<T: Body>(json: &Value, payload: *mut Payload) -> Result<(), JsonError> {
+    let value = T::from_json(json)?;
+    // SAFETY: the caller gives a payload that is valid for writes and holds nothing.
+    unsafe { Payload::write(payload, value) };
+    Ok(())
+}
+
+impl BodyOps {
+    /// The operations of `T`.
+    #[must_use]
+    pub const fn of<T: Body>() -> Self {
+        Self {
+            type_id: TypeId::of::<T>(),
+            type_name: std::any::type_name::<T>,
+            drop: Payload::drop_as::<T>,
+            encode: encode::<T>,
+            decode: decode::<T>,
+            check: |bytes| T::view(bytes).map(|_| ()),
+            to_json: to_json::<T>,
+            from_json: from_json::<T>,
+            json_schema: T::json_schema,
+        }
+    }
+
+    /// The type's identity.
+    #[must_use]
+    pub fn type_id(&self) -> TypeId {
+        self.type_id
+    }
+
+    /// The type's name as the compiler prints it.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        (self.type_name)()
+    }
+
+    /// Appends the archive of the value in `payload`.
+    ///
+    /// # Errors
+    /// [`WireError::Encode`] if the value refuses, [`WireError::FrameTooLarge`] at the limit of the frame.
+    ///
+    /// # Safety
+    /// `payload` holds a live value of this table's type.
+    #[inline]
+    pub unsafe fn encode(&self, payload: *const Payload, out: &mut BodyWriter<'_>) -> Result<(), WireError> {
+        // SAFETY: forwarded; O1.
+        unsafe { (self.encode)(payload, out) }
+    }
+
+    /// Writes the value archived in `bytes` into `payload`. On an error nothing is written.
+    ///
+    /// # Errors
+    /// [`WireError::Body`] if `bytes` are no archive of this type.
+    ///
+    /// # Safety
+    /// `payload` is valid for writes; what it holds is overwritten without being dropped.
+    #[inline]
+    pub unsafe fn decode(&self, bytes: &[u8], payload: *mut Payload) -> Result<(), WireError> {
+        // SAFETY: forwarded; O1.
+        unsafe { (self.decode)(bytes, payload) }
+    }
+
+    /// Validates `bytes`, so that a view of them may be taken.
+    ///
+    /// # Errors
+    /// [`WireError::Body`] if `bytes` are no archive of this type.
+    #[inline]
+    pub fn check(&self, bytes: &[u8]) -> Result<(), WireError> {
+        (self.check)(bytes)
+    }
+
+    /// The value in `payload` as JSON.
+    ///
+    /// # Errors
+    /// [`JsonError::Encode`] if it has no JSON form.
+    ///
+    /// # Safety
+    /// `payload` holds a live value of this table's type.
+    pub unsafe fn to_json(&self, payload: *const Payload) -> Result<Value, JsonError> {
+        // SAFETY: forwarded; O1.
+        unsafe { (self.to_json)(payload) }
+    }
+
+    /// Writes the value in a JSON document into `payload`. On an error nothing is written.
+    ///
+    /// # Errors
+    /// [`JsonError::Decode`] if the document does not fit.
+    ///
+    /// # Safety
+    /// `payload` is valid for writes; what it holds is overwritten without being dropped.
+    pub unsafe fn from_json(&self, json: &Value, payload: *mut Payload) -> Result<(), JsonError> {
+        // SAFETY: forwarded; O1.
+        unsafe { (self.from_json)(json, payload) }
+    }
+
+    /// The JSON schema of the type.
+    #[must_use]
+    pub fn json_schema(&self) -> Value {
+        (self.json_schema)()
+    }
+}
+
+/// Operations of one message type, and of its reply type.
+#[derive(Debug)]
+pub struct WireOps {
+    key: MessageKey,
+    name: &'static str,
+    // A function, because a static that named the message's table would be defined by itself.
+    vtable: fn() -> &'static Vtable,
+    body: BodyOps,
+    reply: BodyOps,
+}
+
+impl WireOps {
+    /// The operations of `M`, whose wire name is `name`.
+    #[must_use]
+    pub const fn of<M>(name: &'static str) -> Self
+    where
+        M: Message + Body,
+        M::Reply: Body,
+    {
+        Self {
+            key: MessageKey::of(name, M::HASH),
+            name,
+            vtable: || M::VTABLE,
+            body: BodyOps::of::<M>(),
+            reply: BodyOps::of::<M::Reply>(),
+        }
+    }
+
+    /// The key in frame headers.
+    #[must_use]
+    #[inline]
+    pub fn key(&self) -> MessageKey {
+        self.key
+    }
+
+    /// The wire name: `crate::module::Type`, unless the message names another.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The message type's table.
+    #[must_use]
+    #[inline]
+    pub fn vtable(&self) -> &'static Vtable {
+        (self.vtable)()
+    }
+
+    /// Operations on the message.
+    #[must_use]
+    #[inline]
+    pub fn body(&self) -> &BodyOps {
+        &self.body
+    }
+
+    /// Operations on the reply.
+    #[must_use]
+    #[inline]
+    pub fn reply(&'static self) -> &'static BodyOps {
+        &self.reply
+    }
+
+    /// The message archived in `bytes`, which start at an address that is a multiple of 16.
+    ///
+    /// # Errors
+    /// [`WireError::Body`] if `bytes` are no archive of this type.
+    #[inline]
+    pub fn decode(&self, bytes: &[u8]) -> Result<Erased, WireError> {
+        let mut payload = Payload::EMPTY;
+        // SAFETY: the payload is local and empty.
+        unsafe { self.body.decode(bytes, &raw mut payload) }?;
+        // SAFETY: O1: `body` and `vtable` are of one type, and the payload was just filled.
+        Ok(unsafe { Erased::from_parts((self.vtable)(), payload) })
+    }
+
+    /// The message in a JSON document. `{}` stands for a message without fields.
+    ///
+    /// # Errors
+    /// [`JsonError::Decode`] if the document does not fit.
+    pub fn from_json(&self, json: &Value) -> Result<Erased, JsonError> {
+        let mut payload = Payload::EMPTY;
+        // SAFETY: the payload is local and empty.
+        unsafe { self.body.from_json(json, &raw mut payload) }?;
+        // SAFETY: O1: `body` and `vtable` are of one type, and the payload was just filled.
+        Ok(unsafe { Erased::from_parts((self.vtable)(), payload) })
+    }
+
+    /// The reply archived in `bytes`, which start at an address that is a multiple of 16.
+    ///
+    /// # Errors
+    /// [`WireError::Body`] if `bytes` are no archive of the reply type.
+    #[inline]
+    pub fn decode_reply(&'static self, bytes: &[u8]) -> Result<ErasedReply, WireError> {
+        let mut payload = Payload::EMPTY;
+        // SAFETY: the payload is local and empty.
+        unsafe { self.reply.decode(bytes, &raw mut payload) }?;
+        Ok(ErasedReply { ops: &self.reply, payload })
+    }
+}
+
+impl Erased {
+    /// Appends the archive of the message.
+    ///
+    /// # Errors
+    /// [`WireError::Encode`] if the type never leaves the node or the value refuses, [`WireError::FrameTooLarge`] at
+    /// the limit of the frame.
+    pub fn encode(&self, out: &mut BodyWriter<'_>) -> Result<(), WireError> {
+        let ops = self.vtable().wire_ops().ok_or(WireError::Encode { message: self.vtable().type_name() })?;
+        // SAFETY: P2: the payload holds a live value of the vtable's type, which is the table's by O1.
+        unsafe { ops.body.encode(self.payload(), out) }
+    }
+
+    /// The message as JSON; `None` for a type that never leaves the node.
+    ///
+    /// # Errors
+    /// [`JsonError::Encode`] if the value has no JSON form.
+    pub fn to_json(&self) -> Result<Option<Value>, JsonError> {
+        let Some(ops) = self.vtable().wire_ops() else { return Ok(None) };
+        // SAFETY: P2: the payload holds a live value of the vtable's type, which is the table's by O1.
+        unsafe { ops.body.to_json(self.payload()) }.map(Some)
+    }
+}
+
+/// A reply that carries its own type.
+#[derive(Debug)]
+pub struct ErasedReply {
+    ops: &'static BodyOps,
+    payload: Payload,
+}
+
+// SAFETY: it holds a value of a type that is a `Body`, and every body is `Send`.
+unsafe impl Send for ErasedReply {}
+
+impl ErasedReply {
+    /// The operations of the reply's type.
+    #[must_use]
+    pub fn ops(&self) -> &'static BodyOps {
+        self.ops
+    }
+
+    /// Splits into parts. The caller now owns the value in the payload and must consume it.
+    #[must_use]
+    pub fn into_parts(self) -> (&'static BodyOps, Payload) {
+        let this = ManuallyDrop::new(self);
+        (this.ops, this.payload)
+    }
+
+    /// The value, if it is an `R`.
+    ///
+    /// # Errors
+    /// Gives the reply back if it is of another type.
+    pub fn downcast<R: 'static>(self) -> Result<R, Self> {
+        if self.ops.type_id != TypeId::of::<R>() {
+            return Err(self);
+        }
+        let this = ManuallyDrop::new(self);
+        // SAFETY: the type was tested; `ManuallyDrop` keeps it from being dropped again.
+        Ok(unsafe { Payload::read::<R>(&raw const this.payload) })
+    }
+
+    /// The reply as JSON.
+    ///
+    /// # Errors
+    /// [`JsonError::Encode`] if the value has no JSON form.
+    pub fn to_json(&self) -> Result<Value, JsonError> {
+        // SAFETY: the payload holds a live value of the table's type.
+        unsafe { self.ops.to_json(&raw const self.payload) }
+    }
+}
+
+impl Drop for ErasedReply {
+    fn drop(&mut self) {
+        // SAFETY: the payload holds a live value of this type, dropped once, here.
+        unsafe { (self.ops.drop)(&raw mut self.payload) }
+    }
+}
