@@ -9,6 +9,7 @@
 //! Clock: only [`timing`] reads one.
 
 pub mod error;
+pub mod frames;
 pub mod machine;
 pub mod peer;
 pub mod reference;

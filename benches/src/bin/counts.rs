@@ -8,7 +8,9 @@ use std::hint::black_box;
 use std::process::ExitCode;
 
 use shard_benches::error::RunError;
+use shard_benches::frames::{Point, decode, encode};
 use shard_benches::spsc::{Item, ring};
+use shard_wire::frame::FrameBuf;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -16,7 +18,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// A path that can be counted.
 type Path = (&'static str, fn(u64) -> Result<(), RunError>);
 
-static PATHS: &[Path] = &[("bare_ring", bare_ring)];
+static PATHS: &[Path] =
+    &[("bare_ring", bare_ring), ("frame_encode", frame_encode), ("frame_round_trip", frame_round_trip)];
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
@@ -53,4 +56,36 @@ fn bare_ring(count: u64) -> Result<(), RunError> {
     }
     black_box(sum);
     if seen == count { Ok(()) } else { Err(RunError::work(format_args!("{seen} of {count} items arrived"))) }
+}
+
+/// Frames of a small flat message per batch: 10 KiB.
+const FRAMES: u64 = 128;
+
+fn fill(batch: &mut FrameBuf, frames: u64) -> Result<(), RunError> {
+    batch.clear();
+    for n in 0..frames {
+        encode(batch, &Point { x: n, y: 2, z: 3 }).map_err(RunError::work)?;
+    }
+    Ok(())
+}
+
+/// A message of 24 bytes into a batch buffer.
+fn frame_encode(count: u64) -> Result<(), RunError> {
+    let mut batch = FrameBuf::default();
+    for _ in 0..count.div_ceil(FRAMES) {
+        fill(&mut batch, FRAMES)?;
+        black_box(batch.as_slice());
+    }
+    Ok(())
+}
+
+/// The same, and back: header, validation, message.
+fn frame_round_trip(count: u64) -> Result<(), RunError> {
+    let mut batch = FrameBuf::default();
+    let mut sum = 0;
+    for _ in 0..count.div_ceil(FRAMES) {
+        fill(&mut batch, FRAMES)?;
+        decode::<Point>(black_box(batch.as_slice()), |point| sum += point.x).map_err(RunError::work)?;
+    }
+    if sum == 0 { Err(RunError::work("no frame was decoded")) } else { Ok(()) }
 }
