@@ -6,6 +6,13 @@
 
 use crate::error::WireError;
 
+/// The low 32 bits; a plain cast would not say that the rest is dropped on purpose.
+#[inline]
+pub(crate) const fn low_half(word: u64) -> u32 {
+    let [a, b, c, d, ..] = word.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
 /// Reads fields from the front of a slice.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {

@@ -10,10 +10,11 @@
 //! Invariants: H1 `length` is a multiple of 16 and covers header, blocks, body and padding. H2 kinds, flags and versions
 //! that are not known are refused, not skipped: an older node must not act on half a frame.
 
+use crate::cursor::low_half;
 use crate::error::WireError;
 use crate::ids::LocalId;
 use crate::key::MessageKey;
-use crate::limits::{FRAGMENT_BYTES, HEADER_BYTES, TRACE_BYTES};
+use crate::limits::{FRAGMENT_BYTES, FRAME_ALIGN, HEADER_BYTES, TRACE_BYTES};
 
 /// The version of header and bodies that this crate speaks.
 pub const FRAME_VERSION: u8 = 1;
@@ -238,7 +239,7 @@ impl Deadline {
     #[must_use]
     pub const fn after(now_ms: u64, ahead_ms: u64) -> Self {
         let ahead = if ahead_ms > Self::MAX_AHEAD_MS { Self::MAX_AHEAD_MS } else { ahead_ms };
-        let at = (now_ms.wrapping_add(ahead) & u32::MAX as u64) as u32;
+        let at = low_half(now_ms.wrapping_add(ahead));
         // 0 is taken: one millisecond late is better than never.
         Self(if at == 0 { 1 } else { at })
     }
@@ -249,8 +250,8 @@ impl Deadline {
         if self.0 == 0 {
             return None;
         }
-        let left = self.0.wrapping_sub((now_ms & u32::MAX as u64) as u32);
-        Some(if left > Self::MAX_AHEAD_MS as u32 { 0 } else { left })
+        let left = self.0.wrapping_sub(low_half(now_ms));
+        Some(if left as u64 > Self::MAX_AHEAD_MS { 0 } else { left })
     }
 
     /// Whether it has passed at `now_ms` since the link's epoch.
@@ -372,8 +373,9 @@ impl FrameHeader {
         let [first, key, to, from, reference, last] = words(bytes);
         let [l0, l1, l2, l3, kind, flags, padding, version] = first.to_le_bytes();
         let length = u32::from_le_bytes([l0, l1, l2, l3]);
-        if u64::from(length) > limit as u64 || length < HEADER_BYTES as u32 || length % 16 != 0 {
-            return Err(bad_length(length, 0, limit));
+        let total = length as usize;
+        if total > limit || total < HEADER_BYTES || !total.is_multiple_of(FRAME_ALIGN) {
+            return Err(bad_length(length, HEADER_BYTES, limit));
         }
         if version != FRAME_VERSION {
             return Err(WireError::Version { have: version, want: FRAME_VERSION });
@@ -390,10 +392,11 @@ impl FrameHeader {
         if last >> 32 != 0 {
             return Err(invalid("reserved header field", 44, last >> 32));
         }
-        let blocks = TRACE_BYTES as u32 * u32::from(flags.has(FrameFlags::TRACE))
-            + FRAGMENT_BYTES as u32 * u32::from(flags.has(FrameFlags::FRAGMENT));
-        if HEADER_BYTES as u32 + blocks + u32::from(padding) > length {
-            return Err(bad_length(length, blocks + u32::from(padding), limit));
+        let trace = if flags.has(FrameFlags::TRACE) { TRACE_BYTES } else { 0 };
+        let fragment = if flags.has(FrameFlags::FRAGMENT) { FRAGMENT_BYTES } else { 0 };
+        let least = HEADER_BYTES + trace + fragment + usize::from(padding);
+        if least > total {
+            return Err(bad_length(length, least, limit));
         }
         Ok(Self {
             length,
@@ -404,7 +407,7 @@ impl FrameHeader {
             to: LocalId(to),
             from: LocalId(from),
             reference,
-            deadline: Deadline((last & u32::MAX as u64) as u32),
+            deadline: Deadline(low_half(last)),
         })
     }
 }
@@ -419,9 +422,8 @@ fn words(bytes: &[u8; HEADER_BYTES]) -> [u64; HEADER_BYTES / 8] {
 }
 
 #[cold]
-fn bad_length(have: u32, rest: u32, limit: usize) -> WireError {
-    let min = u64::from(rest) + HEADER_BYTES as u64;
-    WireError::FrameLength { have: u64::from(have), min, max: limit as u64 }
+fn bad_length(have: u32, min: usize, limit: usize) -> WireError {
+    WireError::FrameLength { have: u64::from(have), min: min as u64, max: limit as u64 }
 }
 
 #[cold]

@@ -1,8 +1,11 @@
-//! Identities: what names a shard, a process and an incarnation of a node.
+//! Identities: what names a shard, a process, an alias, a reference and an incarnation of a node.
 //!
-//! Owns: the bit layout of local ids. Invariant: I1 `local = shard:12 | generation:20 | slot:32`, and slot 0 is never
-//! given out, so the all-zero id names no process.
+//! Owns: the bit layouts. Text forms are in `text`.
+//! Invariants: I1 `local = shard:12 | generation:20 | slot:32`, and slot 0 is never given out, so the all-zero id names
+//! no process. I2 `alias, reference = shard:12 | sequence:52`, counted per shard, so that no two shards share a counter.
 
+use crate::cursor::low_half;
+use rkyv::{Archive, Deserialize, Serialize};
 use std::fmt;
 
 /// Index of a shard inside its node, at most [`ShardId::MAX`].
@@ -27,7 +30,8 @@ impl ShardId {
 }
 
 /// 64 bits that stand for a node's 128-bit [`Incarnation`]: new at each start of a node, never reused, never 0.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Archive, Serialize, Deserialize)]
+#[rkyv(derive(Clone, Copy, Debug))]
 pub struct IncarnationKey(pub u64);
 
 impl fmt::Display for IncarnationKey {
@@ -65,7 +69,8 @@ impl fmt::Display for Incarnation {
 }
 
 /// A process inside one incarnation of a node: `shard:12 | generation:20 | slot:32`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Archive, Serialize, Deserialize)]
+#[rkyv(derive(Clone, Copy, Debug))]
 pub struct LocalId(pub u64);
 
 impl LocalId {
@@ -97,12 +102,13 @@ impl LocalId {
     /// Index into the shard's process table.
     #[must_use]
     pub const fn slot(self) -> u32 {
-        self.0 as u32
+        low_half(self.0)
     }
 }
 
 /// A process, meaningful on every node.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Archive, Serialize, Deserialize)]
+#[rkyv(derive(Clone, Copy, Debug))]
 #[repr(C)]
 pub struct Pid {
     /// The incarnation of the node it lives on.
@@ -111,11 +117,74 @@ pub struct Pid {
     pub local: LocalId,
 }
 
-impl fmt::Debug for Pid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pid({:016x}.{:x}.{})", self.node.0, self.local.0 >> 32, self.local.slot())
+impl Pid {
+    /// Names no process.
+    pub const NONE: Self = Self { node: IncarnationKey(0), local: LocalId::NONE };
+}
+
+impl From<ArchivedPid> for Pid {
+    fn from(archived: ArchivedPid) -> Self {
+        let ArchivedPid { node: ArchivedIncarnationKey(node), local: ArchivedLocalId(local) } = archived;
+        Self { node: IncarnationKey(node.to_native()), local: LocalId(local.to_native()) }
     }
 }
+
+/// Packs a sequence number of one shard: `shard:12 | sequence:52`. Higher bits of the sequence are cut.
+const fn numbered(shard: ShardId, sequence: u64) -> u64 {
+    (shard.0 as u64) << 52 | sequence & MAX_SEQUENCE
+}
+
+/// Largest sequence number: at a million a second it lasts 142 years.
+const MAX_SEQUENCE: u64 = (1 << 52) - 1;
+
+/// An additional address of a process.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Archive, Serialize, Deserialize)]
+#[rkyv(derive(Clone, Copy, Debug))]
+#[repr(C)]
+pub struct Alias {
+    /// The incarnation of the node that made it.
+    pub node: IncarnationKey,
+    /// `shard:12 | sequence:52`.
+    pub id: u64,
+}
+
+/// Names a request, a monitor or a timer, and is never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Archive, Serialize, Deserialize)]
+#[rkyv(derive(Clone, Copy, Debug))]
+#[repr(C)]
+pub struct Ref {
+    /// The incarnation of the node that made it.
+    pub node: IncarnationKey,
+    /// `shard:12 | sequence:52`.
+    pub id: u64,
+}
+
+macro_rules! numbered {
+    ($name:ident) => {
+        impl $name {
+            /// The one with this number on a shard. Sequences above 2^52 - 1 are cut.
+            #[must_use]
+            pub const fn new(node: IncarnationKey, shard: ShardId, sequence: u64) -> Self {
+                Self { node, id: numbered(shard, sequence) }
+            }
+
+            /// The shard that made it; from a peer it may name a shard that does not exist.
+            #[must_use]
+            pub const fn shard(self) -> u16 {
+                (self.id >> 52) as u16
+            }
+
+            /// Its number among those of the shard.
+            #[must_use]
+            pub const fn sequence(self) -> u64 {
+                self.id & MAX_SEQUENCE
+            }
+        }
+    };
+}
+
+numbered!(Alias);
+numbered!(Ref);
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,41 @@
 //!
 //! Pure data: this crate has no thread, no socket and no clock. What needs time or randomness takes it as an
 //! argument. See `ARCHITECTURE.md` for where each piece is used.
+//!
+//! ```
+//! use shard_wire::frame::{FrameBuf, FrameHead, Parsed, parse};
+//! use shard_wire::header::FrameKind;
+//! use shard_wire::{Erased, Registry, message};
+//!
+//! #[message(name = "doc::Add")]
+//! struct Add {
+//!     n: i64,
+//! }
+//!
+//! let registry = Registry::collect()?;
+//! let add = Erased::new(Add { n: 2 });
+//! let mut batch = FrameBuf::default();
+//! let key = registry.by_name("doc::Add").ok_or("not linked")?.ops().key();
+//! batch.push_frame(&FrameHead { key, ..FrameHead::new(FrameKind::Send) }, |body| add.encode(body))?;
+//!
+//! let Parsed::Frame(frame) = parse(batch.as_slice(), batch.max_frame())? else { return Err("cut".into()) };
+//! let back = registry.resolve(frame.header.key)?.ops().decode(frame.body)?;
+//! assert_eq!(back.downcast::<Add>().map_err(|_| "another type")?.n, 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+// Bytes here come from peers: nothing may panic on them or cut a number silently. Tests may.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss
+    )
+)]
 
 // The macros name this crate by its own name, also inside it and in its tests.
 extern crate self as shard_wire;
@@ -19,11 +54,13 @@ mod node_name;
 mod payload;
 mod registry;
 mod schema;
+mod text;
 mod wire_ops;
 
 pub use body::Body;
 pub use error::{JsonError, WireError};
-pub use ids::{Incarnation, IncarnationKey, LocalId, Pid, ShardId};
+pub use ids::{Alias, Incarnation, IncarnationKey, LocalId, Pid, Ref, ShardId};
+pub use ids::{ArchivedAlias, ArchivedIncarnationKey, ArchivedLocalId, ArchivedPid, ArchivedRef};
 pub use key::{BODY_FORMAT, MessageKey};
 pub use message::{Message, Vtable};
 pub use node_name::{NodeCrc, NodeName, NodeNameError};
@@ -31,6 +68,7 @@ pub use payload::{Erased, INLINE_BYTES, Payload};
 pub use registry::{KeyHasher, MessageEntry, Place, Registry, RegistryError};
 pub use schema::Schema;
 pub use shard_wire_macros::{data, message};
+pub use text::{AddressError, EventId, ParseIdError, ProcessId, ShortAlias, ShortPid, ShortRef};
 pub use wire_ops::{BodyOps, ErasedReply, WireOps};
 
 /// What the emitted code of `#[message]` and `#[data]` names. Not for use by hand.

@@ -8,6 +8,9 @@ pub const HEADER_BYTES: usize = 48;
 /// Frames start and end, and bodies start, at multiples of this many bytes.
 pub const FRAME_ALIGN: usize = 16;
 
+/// The same, as wide as the padding field.
+pub(crate) const FRAME_ALIGN_U8: u8 = 16;
+
 /// Alignment of a body in every buffer, in bytes.
 pub const BODY_ALIGN: usize = FRAME_ALIGN;
 
@@ -64,7 +67,7 @@ const _: () = {
     );
     assert!(CEILING_MAX_FRAME <= u32::MAX as usize, "the length field has 32 bits");
     assert!(CEILING_MAX_FRAME + RECV_BATCH_BYTES < i32::MAX as usize, "archived pointers have 32 bits");
-    assert!(FRAME_ALIGN - 1 <= u8::MAX as usize, "the padding field has 8 bits");
+    assert!(FRAME_ALIGN_U8 as usize == FRAME_ALIGN, "the padding field has 8 bits");
     assert!(
         RECV_INITIAL_BYTES <= RECV_BATCH_BYTES && BATCH_BYTES <= BATCH_KEEP_BYTES,
         "buffers grow upwards"

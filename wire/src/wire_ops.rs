@@ -259,7 +259,10 @@ impl Erased {
     /// [`WireError::Encode`] if the type never leaves the node or the value refuses, [`WireError::FrameTooLarge`] at
     /// the limit of the frame.
     pub fn encode(&self, out: &mut BodyWriter<'_>) -> Result<(), WireError> {
-        let ops = self.vtable().wire_ops().ok_or(WireError::Encode { message: self.vtable().type_name() })?;
+        let ops = self
+            .vtable()
+            .wire_ops()
+            .ok_or_else(|| WireError::Encode { message: self.vtable().type_name() })?;
         // SAFETY: P2: the payload holds a live value of the vtable's type, which is the table's by O1.
         unsafe { ops.body.encode(self.payload(), out) }
     }

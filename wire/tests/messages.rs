@@ -1,5 +1,7 @@
 //! What `#[message]` and `#[data]` accept, and that each accepted shape round-trips.
 
+use shard_wire::frame::{FrameBuf, FrameHead, Parsed, parse};
+use shard_wire::header::FrameKind;
 use shard_wire::{Erased, MessageEntry, MessageKey, Registry, WireError, data, message};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -59,6 +61,18 @@ struct Run(Box<dyn FnOnce() -> u8 + Send>);
 #[message(local)]
 struct Holder<T>(T);
 
+/// Two types that contain each other.
+#[data(schema = 1)]
+#[derive(Debug, PartialEq)]
+enum Tree {
+    Leaf(u64, String),
+    Branch { children: Vec<Self>, by_name: BTreeMap<String, Forest>, next: Option<Box<Self>> },
+}
+
+#[message(schema = 1, reply = Tree)]
+#[derive(Debug, PartialEq)]
+struct Forest(Vec<Tree>);
+
 #[message(name = "elsewhere::Renamed")]
 struct Renamed(u128);
 
@@ -77,6 +91,11 @@ fn samples() -> Vec<Erased> {
         Erased::new(Choice::None),
         Erased::new(Choice::One(Pair { a: 1, b: point })),
         Erased::new(Choice::Two { r#type: true, rest: [1, 2, 3].into() }),
+        Erased::new(Forest(vec![Tree::Branch {
+            children: vec![Tree::Leaf(1, "a".into())],
+            by_name: BTreeMap::from([("b".to_owned(), Forest(Vec::new()))]),
+            next: Some(Box::new(Tree::Leaf(2, String::new()))),
+        }])),
         Erased::new(Renamed(1 << 60)),
     ]
 }
@@ -97,8 +116,8 @@ fn local_messages_have_no_wire_form() {
 #[test]
 fn the_registry_knows_each_message_by_key_and_by_name() {
     let registry = Registry::collect().unwrap();
-    assert_eq!(registry.len(), 5);
-    for name in ["Unit", "Tuple", "Named", "Choice"] {
+    assert_eq!(registry.len(), 6);
+    for name in ["Unit", "Tuple", "Named", "Choice", "Forest"] {
         let name = format!("messages::{name}");
         let entry = registry.by_name(&name).unwrap();
         assert_eq!(entry.ops().name(), name);
@@ -121,6 +140,23 @@ fn two_types_with_one_name_or_key_are_refused_with_both_places() {
         text.contains("messages::Unit") && text.contains("here.rs:1") && text.contains("there.rs:2"),
         "{text}"
     );
+}
+
+#[test]
+fn every_shape_round_trips() {
+    let mut batch = FrameBuf::default();
+    for sample in samples() {
+        let ops = sample.vtable().wire_ops().unwrap();
+        batch.clear();
+        batch.push_frame(&FrameHead::new(FrameKind::Send), |body| sample.encode(body)).unwrap();
+        let Ok(Parsed::Frame(frame)) = parse(batch.as_slice(), batch.max_frame()) else {
+            panic!("one frame")
+        };
+        assert_eq!(ops.body().check(frame.body), Ok(()));
+        let back = ops.decode(frame.body).unwrap();
+        assert!(std::ptr::eq(back.vtable(), sample.vtable()));
+        assert_eq!(back.to_json().unwrap(), sample.to_json().unwrap());
+    }
 }
 
 #[test]

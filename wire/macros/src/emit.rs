@@ -5,7 +5,7 @@ use crate::{path, shape};
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
-use syn::{Attribute, Generics, Ident, Item, Type, parse_quote};
+use syn::{Attribute, Fields, Generics, Ident, Item, Type, parse_quote};
 
 pub(crate) fn message(options: &Options, item: Item) -> syn::Result<TokenStream> {
     let root = root(options)?;
@@ -143,9 +143,16 @@ fn body(options: &Options, mut item: Item, root: &TokenStream) -> syn::Result<To
         parse_quote!(#[serde(crate = #serde)]),
         parse_quote!(#[schemars(crate = #schemars)]),
     ];
+    let derives = if options.schema.is_some() && generics.params.is_empty() {
+        omit_bounds(&mut item);
+        derives.into_iter().chain(recursive_bounds(&private)).collect()
+    } else {
+        derives
+    };
+    // In front, because attributes of the user may be helpers of these derives.
     match &mut item {
-        Item::Struct(item) => item.attrs.extend(derives),
-        Item::Enum(item) => item.attrs.extend(derives),
+        Item::Struct(item) => drop(item.attrs.splice(..0, derives)),
+        Item::Enum(item) => drop(item.attrs.splice(..0, derives)),
         _ => {}
     }
     let mut bounded = generics.clone();
@@ -161,6 +168,32 @@ fn body(options: &Options, mut item: Item, root: &TokenStream) -> syn::Result<To
             const HASH: u64 = #hash;
         }
     })
+}
+
+/// A recursive type cannot ask for its fields' bounds: that would ask for its own. It asks for what they all come
+/// down to instead.
+fn recursive_bounds(private: &TokenStream) -> [Attribute; 3] {
+    let rkyv = quote!(#private::rkyv);
+    [
+        parse_quote!(#[rkyv(serialize_bounds(
+            __S: #rkyv::ser::Writer + #rkyv::ser::Allocator, __S::Error: #rkyv::rancor::Source,
+        ))]),
+        parse_quote!(#[rkyv(deserialize_bounds(__D::Error: #rkyv::rancor::Source))]),
+        parse_quote!(#[rkyv(bytecheck(bounds(
+            __C: #rkyv::validation::ArchiveContext, __C::Error: #rkyv::rancor::Source,
+        )))]),
+    ]
+}
+
+fn omit_bounds(item: &mut Item) {
+    let omit = |fields: &mut Fields| {
+        fields.iter_mut().for_each(|field| field.attrs.push(parse_quote!(#[rkyv(omit_bounds)])))
+    };
+    match item {
+        Item::Struct(item) => omit(&mut item.fields),
+        Item::Enum(item) => item.variants.iter_mut().for_each(|variant| omit(&mut variant.fields)),
+        _ => {}
+    }
 }
 
 fn root(options: &Options) -> syn::Result<TokenStream> {

@@ -10,8 +10,8 @@ use crate::header::{Deadline, Fragment, FrameFlags, FrameHeader, FrameKind, Trac
 use crate::ids::LocalId;
 use crate::key::MessageKey;
 use crate::limits::{
-    BATCH_KEEP_BYTES, CEILING_MAX_FRAME, DEFAULT_MAX_FRAME, FLOOR_MAX_FRAME, FRAME_ALIGN, HEADER_BYTES,
-    MAX_NAME_BYTES,
+    BATCH_KEEP_BYTES, CEILING_MAX_FRAME, DEFAULT_MAX_FRAME, FLOOR_MAX_FRAME, FRAME_ALIGN, FRAME_ALIGN_U8,
+    HEADER_BYTES, MAX_NAME_BYTES,
 };
 use rkyv::util::AlignedVec;
 
@@ -223,9 +223,10 @@ fn begin(sink: &mut Sink, head: &FrameHead<'_>) -> Result<FrameHeader, WireError
 #[inline]
 fn pad(sink: &mut Sink) -> u8 {
     const ZEROS: [u8; FRAME_ALIGN] = [0; FRAME_ALIGN];
-    let padding = sink.bytes.len().wrapping_neg() % FRAME_ALIGN;
-    sink.bytes.extend_from_slice(ZEROS.split_at(padding).0);
-    (padding & 0xF) as u8
+    let [low, ..] = sink.bytes.len().wrapping_neg().to_le_bytes();
+    let padding = low % FRAME_ALIGN_U8;
+    sink.bytes.extend_from_slice(ZEROS.split_at(usize::from(padding)).0);
+    padding
 }
 
 /// A frame under construction: taken back when it is dropped before it is finished, also by a panic (F1).

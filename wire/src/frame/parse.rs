@@ -115,6 +115,8 @@ pub struct RecvBuf {
     start: usize,
     /// Where received bytes end.
     end: usize,
+    /// Length of the frame at the front, if its header is known and its rest is not here yet.
+    need: usize,
     limit: usize,
 }
 
@@ -127,7 +129,7 @@ impl RecvBuf {
         let limit = checked_max_frame(max_frame)?;
         let mut bytes = AlignedVec::new();
         bytes.resize(RECV_INITIAL_BYTES, 0);
-        Ok(Self { bytes, start: 0, end: 0, limit })
+        Ok(Self { bytes, start: 0, end: 0, need: 0, limit })
     }
 
     /// Room for received bytes, never empty. Frames given out before are gone after this call.
@@ -141,9 +143,8 @@ impl RecvBuf {
             self.start = 0;
         }
         if self.end == self.bytes.len() {
-            let ceiling = RECV_BATCH_BYTES.max(self.limit);
-            // Not above the ceiling, yet always more than is held: no frame is longer than `limit`, and a whole frame
-            // at the front that nobody took is kept.
+            let ceiling = RECV_BATCH_BYTES.max(self.need);
+            // Not above the ceiling, yet always more than is held: what nobody took out is kept.
             let grown = (self.bytes.len() * 2).min(ceiling).max(self.end + FRAME_ALIGN);
             self.bytes.resize(grown, 0);
         }
@@ -163,7 +164,10 @@ impl RecvBuf {
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, WireError> {
         let received = self.bytes.as_slice().get(self.start..self.end).unwrap_or_default();
         match parse(received, self.limit)? {
-            Parsed::Need(_) => Ok(None),
+            Parsed::Need(need) => {
+                self.need = need;
+                Ok(None)
+            }
             Parsed::Frame(frame) => {
                 self.start += frame.consumed;
                 Ok(Some(frame))

@@ -1,0 +1,96 @@
+# The project's commands. Logic lives in Rust and in tests/prepare; this file only spells commands.
+#
+# Builds: clippy and doc share the `dev` metadata, nextest and doc tests share one `dev` build of the workspace, the
+# binaries that multi-process tests start use the `demo` profile. Loom needs another cfg, hence its own directory.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+VENV := $(TARGET)/venv
+# Cargo.lock is committed: a build that would change it is a mistake.
+LOCKED := --locked
+
+.PHONY: help verify test demo bench fix clean fmt clippy doc tidy doctest loom fuzz-build bins nextest
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+## Checks that change nothing.
+
+verify: fmt clippy doc tidy ## formatting, lints, docs with warnings denied, the repository's rules
+	@echo "verify: everything holds"
+
+fmt:
+	$(CARGO) fmt --all --check
+
+clippy: | prepare-verify
+	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
+
+doc: | prepare-verify
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --workspace --no-deps
+
+tidy: | prepare-verify
+	$(CARGO) test $(LOCKED) --quiet -p shard-tests --test tidy
+
+## Tests. The workspace run comes last, so that its summary is the last thing on the screen.
+
+test: ## every test: doc tests, loom models, the fuzz target's build, the workspace
+	@tests/prepare test $(VENV)
+	@$(MAKE) bins
+	@$(MAKE) doctest
+	@$(MAKE) loom
+	@$(MAKE) fuzz-build
+	@$(MAKE) nextest
+
+# Binaries that multi-process tests start; the harness would build them itself, but inside a test's time limit.
+bins:
+	@if compgen -G 'scenarios/src/bin/*' >/dev/null; then \
+	    set -x; $(CARGO) build $(LOCKED) --profile demo -p shard-scenarios --bins; \
+	else echo "bins: shard-scenarios has no binary"; fi
+
+doctest:
+	$(CARGO) test $(LOCKED) --quiet --workspace --doc
+
+# Fat LTO would double the time of this build and prove nothing more.
+loom:
+	@if grep -rqE 'fn loom_' shard-runtime/src; then \
+	    set -x; RUSTFLAGS="--cfg shard_loom" CARGO_TARGET_DIR="$(TARGET)/loom" \
+	    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=false \
+	    LOOM_MAX_PREEMPTIONS="$${LOOM_MAX_PREEMPTIONS:-2}" \
+	    $(CARGO) test $(LOCKED) -p shard-runtime --lib --release loom_; \
+	else echo "loom: there is no model in shard-runtime/src"; fi
+
+# A stable compiler does not build sanitizer coverage; the bootstrap switch lets it. Building proves the target compiles,
+# the same entry point is exercised by property tests in wire/tests.
+fuzz-build:
+	@if [ -f wire/fuzz/Cargo.toml ]; then \
+	    set -x; cd wire/fuzz && RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$(TARGET)/fuzz" $(CARGO) build; \
+	else echo "fuzz-build: there is no wire/fuzz"; fi
+
+nextest:
+	@SHARD_TEST_VENV="$(VENV)" $(CARGO) nextest run $(LOCKED) --workspace --no-tests=pass
+
+## Everything else.
+
+demo: ## five nodes on this machine; Ctrl-C stops all (ARGS="--nodes 3 --duration 60s")
+	$(CARGO) run $(LOCKED) --profile demo -p shard-scenarios --bin demo -- $(ARGS)
+
+bench: ## criterion benches per hot path, then the workloads beside their peers (ARGS="--only NAME --json FILE")
+	$(CARGO) bench $(LOCKED) -p shard-benches --benches
+	$(CARGO) run $(LOCKED) --release -p shard-benches --bin runs -- $(ARGS)
+
+fix: ## apply formatting and the lints that can fix themselves
+	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	$(CARGO) fmt --all
+
+clean: ## remove everything that was built or logged here
+	$(CARGO) clean
+	rm -rf .demo
+
+.PHONY: prepare-verify
+prepare-verify:
+	@tests/prepare verify
