@@ -1,15 +1,93 @@
-//! shard-runtime
+//! Actors pinned to shards: one thread per shard, lock-free mailboxes, zero-copy links between nodes.
+//!
+//! ```no_run
+//! use shard_runtime::prelude::*;
+//!
+//! #[message]
+//! pub struct Add { pub n: i64 }
+//!
+//! #[message(reply = i64)]
+//! pub struct Total;
+//!
+//! #[derive(Default)]
+//! struct Counter { total: i64 }
+//!
+//! #[actor]
+//! impl Counter {
+//!     #[handle]
+//!     async fn add(&mut self, m: Add, _cx: &mut Context<'_>) -> ActorResult { self.total += m.n; Ok(()) }
+//!     #[handle]
+//!     fn total(&mut self, _: Total, _cx: &mut Context<'_>) -> Result<i64, ActorError> { Ok(self.total) }
+//! }
+//!
+//! fn main() -> Result<(), NodeError> {
+//!     let node = Node::builder("demo@localhost").shards(2).start()?;
+//!     let pid = node.spawn(Counter::default, SpawnOptions::named("counter"))?;
+//!     node.send(pid, Add { n: 2 })?;
+//!     assert_eq!(node.call_blocking(pid, Total)?, 2);
+//!     node.run_until_signal()
+//! }
+//! ```
 
+extern crate self as shard_runtime;
+
+mod actor;
+mod clock;
+mod error;
+mod mailbox;
+mod names;
+mod node;
+mod oneshot;
+mod process;
+mod reactor;
 mod ring;
+mod shard;
+mod stats;
+mod symbol;
 mod sync;
+mod tap;
 mod wheel;
+
+pub mod prelude;
+
+pub use actor::{Actor, Address, Call, Context, Inspect, Named, Priority, ReplyTo, Route, Sleep, YieldNow};
+pub use error::{
+    ActorError, ActorResult, CallError, ExitReason, NodeError, PreflightError, SendError, SendReason, SpawnError,
+};
+pub use node::{Node, NodeBuilder, Pinning, SpawnOptions};
+pub use reactor::preflight::{Check, Report, doctor};
+pub use reactor::sim::Simulation;
+pub use shard::{LogLevel, ShardCounters};
+pub use shard_runtime_macros::{actor, handle};
+/// Identities, frames and the message registry.
+pub use shard_wire as wire;
+pub use shard_wire::{Message, Pid, data, message};
+pub use stats::{NodeStats, ProcessState, ProcessStats, Reader, ShardStats};
+pub use tap::{Log, LogRecord, LogSink, StderrSink};
+
+/// What the macros emit refers to. Not an API.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::actor::{
+        Actor, Batch, Closed, Context, Envelope, Exit, Inspect, ReplyTo, behavior_name, behavior_name_length,
+    };
+    pub use crate::error::{ActorError, ActorResult, ExitReason};
+    pub use crate::shard::Shard;
+    pub use shard_wire::{Message, Vtable};
+}
 
 /// What the benchmarks measure and nobody else may use.
 #[doc(hidden)]
 pub mod bench_internals {
+    pub use crate::clock::{Clock, ClockKind, VirtualClock, now};
+    pub use crate::names::{MAX_NAME_BYTES, NameError, Names};
+    pub use crate::oneshot::{
+        Receiver as ReplyReceiver, RecvError, Sender as ReplySender, channel as reply_slot,
+    };
     pub use crate::ring::{
         DEFAULT_CAPACITY, DEFAULT_INBOX_LIMIT, DEFAULT_SPILL_LIMIT, Inbox, InboxError, InboxRefusal, Outbox,
         Receiver, RunMark, SLOT_BYTES, Sender, Sleep, SpillFull, channel,
     };
+    pub use crate::symbol::{MAX_SYMBOL_BYTES, MAX_SYMBOLS, Symbol, SymbolError, Symbols};
     pub use crate::wheel::{Advanced, DEFAULT_TIMER_LIMIT, TimerKey, TimerLimitReached, Wheel};
 }

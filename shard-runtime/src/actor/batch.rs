@@ -1,0 +1,373 @@
+//! The messages of one activation, as the dispatch function that `#[actor]` emits sees them.
+//!
+//! Owns: the loop state of a batch, which lives in registers: no field is behind a reference and nothing has `Drop`.
+//! Invariants: B1 envelopes that were handed out stay in place and readable until `close`, which settles accounts and gives
+//! them back at once; after a panic [`Shard`] settles from the envelope in hand. B2 an [`Envelope`] is handed out once and
+//! consumed by the method that takes its payload; its lifetime is its batch's and invariant, so it fits no other batch.
+//! B3 only `close` makes a [`Closed`], so a dispatch function cannot end without settling.
+//! Cost: one indirect call and one clock read per activation; per message a link, a type word, a stamp and the payload.
+#![expect(unsafe_code, reason = "message hand-over; proven by tests/lifecycle.rs and tests/messaging.rs under AddressSanitizer")]
+
+use crate::actor::live::Kept;
+use crate::actor::{Actor, Context, ReplyTo};
+use crate::error::{ActorError, ActorResult, ExitReason};
+use crate::mailbox::{EnvelopePtr, Meta};
+use crate::process::Record;
+use crate::shard::Shard;
+use shard_wire::{Message, Payload, Vtable};
+use std::marker::PhantomData;
+use std::task::{Context as TaskContext, Poll, Waker};
+
+/// How an activation ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Exit {
+    /// The process goes on.
+    Continue,
+    /// A handler waits; its future is kept.
+    Suspended,
+    /// The process ends; the shard holds the reason.
+    Stop,
+}
+
+type Brand<'s> = PhantomData<fn(&'s ()) -> &'s ()>;
+
+/// Proof that a batch was closed.
+#[derive(Debug)]
+#[must_use]
+pub struct Closed<'s>(Exit, Brand<'s>);
+
+impl Closed<'_> {
+    #[inline(always)]
+    pub(crate) fn exit(self) -> Exit {
+        self.0
+    }
+}
+
+/// The messages one activation may handle.
+pub struct Batch<'s, A: Actor> {
+    shard: &'s Shard,
+    record: &'s Record,
+    previous: EnvelopePtr,
+    handled: u64,
+    /// Sum of the handled messages' `meta` words: their stamps, shifted, plus flags.
+    stamps: u64,
+    brand: Brand<'s>,
+    actor: PhantomData<fn(A)>,
+}
+
+/// The message in hand.
+pub struct Envelope<'s>(EnvelopePtr, Brand<'s>);
+
+impl std::fmt::Debug for Envelope<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Envelope").field(&self.0.vtable().type_name()).finish()
+    }
+}
+
+impl<A: Actor> std::fmt::Debug for Batch<'_, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batch").field("handled", &self.handled).finish_non_exhaustive()
+    }
+}
+
+impl Envelope<'_> {
+    /// Whether it is an `M`: two addresses are compared.
+    #[inline(always)]
+    #[must_use]
+    pub fn is<M: Message>(&self) -> bool {
+        std::ptr::eq(self.0.vtable(), M::VTABLE)
+    }
+}
+
+impl<'s, A: Actor> Batch<'s, A> {
+    /// # Safety
+    /// The record's body is a live `A` that no suspended handler borrows, and it is the shard's current process; the
+    /// shard's intake was set for this activation.
+    #[inline(always)]
+    pub(crate) unsafe fn new(shard: &'s Shard, record: &'s Record) -> Self {
+        let previous = shard.intake();
+        Self { shard, record, previous, handled: 0, stamps: 0, brand: PhantomData, actor: PhantomData }
+    }
+
+    /// The next message, until the budget, the messages present at the start, or an urgent message end the batch.
+    #[expect(clippy::should_implement_trait, reason = "not an iterator: the item must go back into this batch")]
+    #[inline(always)]
+    pub fn next(&mut self) -> Option<Envelope<'s>> {
+        if self.handled >= self.shard.limit() {
+            return None;
+        }
+        Some(self.step(self.previous.next()))
+    }
+
+    #[inline(always)]
+    fn step(&mut self, envelope: EnvelopePtr) -> Envelope<'s> {
+        self.previous = envelope;
+        self.handled += 1;
+        self.shard.set_in_hand(envelope);
+        Envelope(envelope, PhantomData)
+    }
+
+    /// The next message if it is an `M` too: a run of one type stays inside its arm.
+    #[inline(always)]
+    fn same<M: Message>(&mut self) -> Option<Envelope<'s>> {
+        if self.handled >= self.shard.limit() {
+            return None;
+        }
+        let next = self.previous.next();
+        if std::ptr::eq(next.vtable(), M::VTABLE) { Some(self.step(next)) } else { None }
+    }
+
+    #[inline(always)]
+    fn actor<'x>(&self) -> &'x mut A {
+        // SAFETY: `new`: the body is a live `A`; the batch hands it to one handler at a time, and a handler that keeps it
+        // ends the batch (L2).
+        unsafe { &mut *self.record.body.get().cast::<A>() }
+    }
+
+    #[inline(always)]
+    fn context<'x>(&self) -> Context<'x> {
+        let shard: *const Shard = self.shard;
+        // SAFETY: the shard outlives every handler future, which it drops before itself.
+        Context::new(unsafe { &*shard })
+    }
+
+    #[inline(always)]
+    fn take<M: Message>(&mut self, envelope: Envelope<'s>) -> (M, u64) {
+        assert!(envelope.is::<M>(), "an arm takes only its own message type");
+        let envelope = envelope.0;
+        let meta = envelope.meta();
+        self.stamps = self.stamps.wrapping_add(meta);
+        // SAFETY: E3 and the type test above; B2: taken once.
+        let message = unsafe { Payload::read::<M>(envelope.payload()) };
+        let waiter = if meta & Meta::CALL == 0 { 0 } else { envelope.reply() };
+        (message, waiter)
+    }
+
+    #[inline(always)]
+    fn end<M: Message>(&self, waiter: u64, result: Result<M::Reply, ActorError>) -> Option<Exit> {
+        match result {
+            Ok(value) => {
+                if waiter != 0 {
+                    self.shard.answer::<M::Reply>(waiter, M::VTABLE, value);
+                }
+                None
+            }
+            Err(error) => {
+                self.shard.stop_with(error, waiter);
+                Some(Exit::Stop)
+            }
+        }
+    }
+
+    /// Arm of a plain `fn` handler.
+    #[inline(always)]
+    pub fn plain<M: Message>(
+        &mut self,
+        mut envelope: Envelope<'s>,
+        handler: impl Fn(&mut A, M, &mut Context<'_>) -> Result<M::Reply, ActorError>,
+    ) -> Option<Exit> {
+        loop {
+            let (message, waiter) = self.take::<M>(envelope);
+            let result = handler(self.actor(), message, &mut self.context());
+            if let Some(exit) = self.end::<M>(waiter, result) {
+                return Some(exit);
+            }
+            envelope = self.same::<M>()?;
+        }
+    }
+
+    /// Arm of an `async fn` handler without an `await`: polled once on the stack, where nothing of it is left.
+    #[inline(always)]
+    pub fn ready<M: Message>(
+        &mut self,
+        mut envelope: Envelope<'s>,
+        handler: impl AsyncFn(&mut A, M, &mut Context<'_>) -> Result<M::Reply, ActorError>,
+    ) -> Option<Exit> {
+        loop {
+            let (message, waiter) = self.take::<M>(envelope);
+            let mut context = self.context();
+            let future = std::pin::pin!(handler(self.actor(), message, &mut context));
+            match future.poll(&mut TaskContext::from_waker(Waker::noop())) {
+                Poll::Ready(result) => {
+                    if let Some(exit) = self.end::<M>(waiter, result) {
+                        return Some(exit);
+                    }
+                }
+                Poll::Pending => never(),
+            }
+            envelope = self.same::<M>()?;
+        }
+    }
+
+    /// Arm of an `async fn` handler that may suspend.
+    #[inline(always)]
+    pub fn run<M: Message>(
+        &mut self,
+        envelope: Envelope<'s>,
+        handler: impl AsyncFnOnce(&mut A, M, &mut Context<'_>) -> Result<M::Reply, ActorError>,
+    ) -> Option<Exit> {
+        let (message, waiter) = self.take::<M>(envelope);
+        let (actor, mut context) = (self.actor(), self.context());
+        let reply = ReplyTo::<M::Reply>::new(self.shard, waiter, M::VTABLE);
+        let shard = context.shard();
+        self.begin(async move { reply.finish(shard, handler(actor, message, &mut context).await) })
+    }
+
+    /// Arm of a handler that takes its `ReplyTo`.
+    #[inline(always)]
+    pub fn deferred<M: Message>(
+        &mut self,
+        envelope: Envelope<'s>,
+        handler: impl FnOnce(&mut A, M, ReplyTo<M::Reply>, &mut Context<'_>) -> ActorResult,
+    ) -> Option<Exit> {
+        let (message, waiter) = self.take::<M>(envelope);
+        let reply = ReplyTo::new(self.shard, waiter, M::VTABLE);
+        match handler(self.actor(), message, reply, &mut self.context()) {
+            Ok(()) => None,
+            Err(error) => {
+                self.shard.stop_with(error, 0);
+                Some(Exit::Stop)
+            }
+        }
+    }
+
+    /// Arm of an `async` handler that takes its `ReplyTo`.
+    #[inline(always)]
+    pub fn deferred_run<M: Message>(
+        &mut self,
+        envelope: Envelope<'s>,
+        handler: impl AsyncFnOnce(&mut A, M, ReplyTo<M::Reply>, &mut Context<'_>) -> ActorResult,
+    ) -> Option<Exit> {
+        let (message, waiter) = self.take::<M>(envelope);
+        let (actor, mut context) = (self.actor(), self.context());
+        let reply = ReplyTo::new(self.shard, waiter, M::VTABLE);
+        let shard = context.shard();
+        self.begin(async move { shard.exit_of(handler(actor, message, reply, &mut context).await) })
+    }
+
+    /// Runs an `async` `init`.
+    #[inline(always)]
+    pub fn hook(mut self, init: impl AsyncFnOnce(&mut A, &mut Context<'_>) -> ActorResult) -> Closed<'s> {
+        let (actor, mut context) = (self.actor(), self.context());
+        let shard = context.shard();
+        let exit = self.begin(async move { shard.exit_of(init(actor, &mut context).await) });
+        self.close(exit.unwrap_or(Exit::Continue))
+    }
+
+    /// Runs a plain `init`.
+    #[inline(always)]
+    pub fn hook_plain(self, init: impl FnOnce(&mut A, &mut Context<'_>) -> ActorResult) -> Closed<'s> {
+        let exit = self.shard.exit_of(init(self.actor(), &mut self.context()));
+        self.close(exit)
+    }
+
+    /// Runs an `async` `terminate`. It is polled once: what it awaits is not waited for.
+    #[inline(always)]
+    pub fn hook_terminate(
+        mut self,
+        terminate: impl AsyncFnOnce(&mut A, &ExitReason, &mut Context<'_>),
+    ) -> Closed<'s> {
+        let (actor, mut context) = (self.actor(), self.context());
+        let shard = context.shard();
+        let exit = self.begin(async move {
+            terminate(actor, &shard.ending_reason(), &mut context).await;
+            Exit::Continue
+        });
+        self.close(exit.unwrap_or(Exit::Continue))
+    }
+
+    /// Runs a plain `terminate`.
+    #[inline(always)]
+    pub fn hook_terminate_plain(
+        self,
+        terminate: impl FnOnce(&mut A, &ExitReason, &mut Context<'_>),
+    ) -> Closed<'s> {
+        terminate(self.actor(), &self.shard.ending_reason(), &mut self.context());
+        self.close(Exit::Continue)
+    }
+
+    /// Polls a future once in a slot of the pool, and keeps it there if it is not done.
+    #[inline(always)]
+    fn begin<F: Future<Output = Exit>>(&mut self, future: F) -> Option<Exit> {
+        let mut slot = self.shard.futures().slot(future);
+        let waker = self.shard.waker_of(self.record);
+        match slot.poll(&mut TaskContext::from_waker(&waker)) {
+            Poll::Ready(Exit::Continue) => None,
+            Poll::Ready(exit) => Some(exit),
+            Poll::Pending => {
+                self.record.live.set(slot.keep(self.shard.sender()));
+                Some(Exit::Suspended)
+            }
+        }
+    }
+
+    /// No arm matched by address: compares type ids, else counts the message as unhandled and answers its caller.
+    #[cold]
+    #[inline(never)]
+    pub fn unmatched(&mut self, envelope: Envelope<'s>, types: &[&'static Vtable]) -> Option<Envelope<'s>> {
+        let vtable = envelope.0.vtable();
+        for own in types {
+            if own.type_id() == vtable.type_id() && !std::ptr::eq(*own, vtable) {
+                envelope.0.set_vtable(own);
+                return Some(envelope);
+            }
+        }
+        self.stamps = self.stamps.wrapping_add(envelope.0.meta());
+        self.shard.unhandled(self.record, envelope.0);
+        None
+    }
+
+    /// Ends the batch: accounts are written once, envelopes go back once.
+    #[inline(always)]
+    pub fn close(self, exit: Exit) -> Closed<'s> {
+        if self.handled > 0 {
+            self.shard.settle(self.record, self.handled, self.previous, self.stamps);
+        }
+        Closed(exit, PhantomData)
+    }
+}
+
+/// A future in a slot of the pool while it is polled for the first time.
+pub(crate) struct Slot<'s, F: Future<Output = Exit>> {
+    kept: *mut Kept<F>,
+    shard: &'s crate::shard::FuturePool,
+}
+
+impl<'s, F: Future<Output = Exit>> Slot<'s, F> {
+    #[inline(always)]
+    pub(crate) fn new(pool: &'s crate::shard::FuturePool, future: F) -> Self {
+        let kept = pool.take(Kept::<F>::LAYOUT).cast::<Kept<F>>();
+        // SAFETY: the pool gives memory of this layout that stays in place until it is given back.
+        unsafe { Kept::place(kept, future) };
+        Self { kept, shard: pool }
+    }
+
+    #[inline(always)]
+    fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<Exit> {
+        // SAFETY: filled by `new`, polled until done or kept.
+        unsafe { Kept::poll(self.kept, task) }
+    }
+
+    #[inline(always)]
+    fn keep(self, sender: shard_wire::Pid) -> *mut crate::actor::Live {
+        let slot = std::mem::ManuallyDrop::new(self);
+        // SAFETY: filled by `new`; the record takes the future over.
+        unsafe { Kept::keep(slot.kept, sender) }
+    }
+}
+
+impl<F: Future<Output = Exit>> Drop for Slot<'_, F> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: filled by `new` and not kept.
+        unsafe { Kept::drop_future(self.kept) };
+        self.shard.give(self.kept.cast(), Kept::<F>::LAYOUT);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn never() -> ! {
+    panic!("a handler without `await` returned Pending")
+}

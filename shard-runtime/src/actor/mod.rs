@@ -1,0 +1,22 @@
+//! What a user writes and what `#[actor]` emits: the actor trait, the batch it dispatches, the context a handler gets.
+
+mod address;
+mod batch;
+mod call;
+mod context;
+mod inspect;
+mod live;
+mod reply;
+mod table;
+
+pub use address::{Address, Named, Route};
+pub use batch::{Batch, Closed, Envelope, Exit};
+pub use call::Call;
+pub use context::{Context, DEFAULT_CALL_TIMEOUT, Priority, Sleep, YieldNow};
+pub use inspect::Inspect;
+pub use reply::ReplyTo;
+pub use table::{Actor, behavior_name, behavior_name_length};
+
+pub(crate) use batch::Slot;
+pub(crate) use live::Live;
+pub(crate) use table::{ActorTable, TableOf};

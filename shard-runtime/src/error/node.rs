@@ -1,0 +1,91 @@
+//! Why a node did not start, or what ended it.
+
+use crate::error::{CallError, PreflightError, SendError, SendReason, SpawnError};
+use shard_wire::Message;
+
+/// Why a node did not start, or what ended it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The node's name is not `name@host`.
+    #[error("`{0}` is not a node name: it must be two non-empty parts joined by one `@`, at most 255 bytes")]
+    BadName(String),
+    /// A setting is out of range.
+    #[error("the setting `{setting}` is {value}, but must be {must_be}")]
+    BadSetting {
+        /// Which.
+        setting: &'static str,
+        /// What it is.
+        value: String,
+        /// What it must be.
+        must_be: &'static str,
+    },
+    /// The machine lacks something the runtime needs.
+    #[error(transparent)]
+    Preflight(#[from] PreflightError),
+    /// The program is built with `panic = "abort"`.
+    #[error("the program is built with panic = \"abort\", so a panic in one actor would end the node; use panic = \"unwind\"")]
+    PanicAbort,
+    /// Memory could not be reserved.
+    #[error("could not reserve memory for {what}: {source}; check ulimit -v and vm.overcommit_memory")]
+    Memory {
+        /// For what.
+        what: &'static str,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A thread could not be started.
+    #[error("could not start the thread `{thread}`: {source}")]
+    Thread {
+        /// Its name.
+        thread: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// More nodes in one OS process than it can hold.
+    #[error("this OS process already runs {0} nodes, which is the limit")]
+    TooManyNodes(usize),
+    /// Two message types share a key or a name.
+    #[error("message types collide: {0}")]
+    Messages(String),
+    /// The listening address could not be bound.
+    #[error("could not listen on {address}: {source}; choose another port or stop what uses it")]
+    Listen {
+        /// The address.
+        address: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The registrar refused or could not be reached.
+    #[error("the registrar did not accept the node: {0}")]
+    Registrar(String),
+    /// The cookie does not suffice for where the node listens.
+    #[error("{0}")]
+    Cookie(String),
+    /// A shard did not come up, or stopped on its own.
+    #[error("shard {shard} failed: {reason}")]
+    Shard {
+        /// Its index.
+        shard: u16,
+        /// What happened.
+        reason: String,
+    },
+    /// Signals could not be waited for.
+    #[error("could not wait for signals: {0}")]
+    Signals(std::io::Error),
+    /// A process was not started.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// A call has no answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// A message was not accepted.
+    #[error(transparent)]
+    Send(#[from] SendReason),
+}
+
+impl<M: Message> From<SendError<M>> for NodeError {
+    fn from(error: SendError<M>) -> Self {
+        Self::Send(error.reason)
+    }
+}

@@ -1,0 +1,58 @@
+//! Why a process was not started.
+
+use shard_wire::Pid;
+
+/// Why a process was not started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The name is taken. Retry with another name, or after its holder has ended.
+    #[error("the name `{name}` is taken by {holder:?}; choose another or wait for its holder to end")]
+    NameTaken {
+        /// The name.
+        name: Box<str>,
+        /// Who holds it.
+        holder: Pid,
+    },
+    /// The name is empty or longer than 255 bytes, or the node knows too many names.
+    #[error("the name is not usable: {0}")]
+    BadName(&'static str),
+    /// The shard's process table is full.
+    #[error("the shard's process table is full ({limit} processes); raise `max_processes` or spawn elsewhere")]
+    ProcessLimit {
+        /// Processes the table can hold.
+        limit: u32,
+    },
+    /// There is no shard with this index.
+    #[error("there is no shard {shard} on this node; it has {shards}")]
+    NoShard {
+        /// The index asked for.
+        shard: u16,
+        /// Shards of the node.
+        shards: u16,
+    },
+    /// `init` returned an error, panicked, or the process was killed before it was up.
+    #[error("the process did not start: {reason}")]
+    Init {
+        /// Why, as text: the reason itself went to the process's end.
+        reason: Box<str>,
+    },
+    /// The factory panicked.
+    #[error("the actor's factory panicked: {message}")]
+    FactoryPanicked {
+        /// The panic's message.
+        message: Box<str>,
+    },
+    /// `init` was not done in time. The process stays and may still come up.
+    #[error("init was not done within {limit:?}; it may still come up")]
+    Timeout {
+        /// How long was waited.
+        limit: std::time::Duration,
+    },
+    /// A spawn that waits was asked for on a shard thread.
+    #[error("a blocking spawn is not allowed on a shard thread; use `cx.spawn`")]
+    OnShard,
+    /// The node is stopping, or has stopped.
+    #[error("the node is stopping")]
+    Stopping,
+}

@@ -1,0 +1,119 @@
+//! The shard's envelopes: mapped in chunks, kept on a free list, never given back to the system while the shard lives.
+//!
+//! Invariants: E1 of [`envelope`](super::envelope). O1 an envelope is on the free list or in exactly one queue.
+//! Cost: take and give are two loads and a store; a chunk of 2 MiB is mapped when the list is empty.
+//! Memory: the high-water mark of queued messages times 64 bytes, published as `mapped_bytes`.
+#![expect(unsafe_code, reason = "pool memory; proven by mailbox::queue::tests::order_and_count_match_the_oracle")]
+
+use super::envelope::{Envelope, EnvelopePtr};
+use crate::reactor::memory::Mapping;
+use std::cell::{Cell, RefCell};
+
+/// Bytes mapped at once: one huge page.
+const CHUNK_BYTES: usize = 2 << 20;
+/// Envelopes linked onto the free list at once, so that a refill does not touch a whole chunk.
+const REFILL: usize = 256;
+
+/// Free envelopes of one shard.
+pub(crate) struct Pool {
+    free: Cell<EnvelopePtr>,
+    fresh: Cell<*mut Envelope>,
+    fresh_end: Cell<*mut Envelope>,
+    chunks: RefCell<Vec<Mapping>>,
+}
+
+impl Pool {
+    /// A pool with at least `prefault` envelopes touched and ready.
+    ///
+    /// # Errors
+    /// The system refused the memory.
+    pub(crate) fn new(prefault: usize) -> std::io::Result<Self> {
+        let pool = Self {
+            free: Cell::new(EnvelopePtr::NULL),
+            fresh: Cell::new(std::ptr::null_mut()),
+            fresh_end: Cell::new(std::ptr::null_mut()),
+            chunks: RefCell::default(),
+        };
+        let mut held = EnvelopePtr::NULL;
+        for _ in 0..prefault.div_ceil(REFILL) {
+            pool.try_refill()?;
+            let mut last = pool.free.get();
+            for _ in 1..REFILL {
+                last = last.next();
+            }
+            last.set_next(held);
+            held = pool.free.replace(EnvelopePtr::NULL);
+        }
+        pool.free.set(held);
+        Ok(pool)
+    }
+
+    /// Takes an envelope without a message.
+    #[inline(always)]
+    pub(crate) fn take(&self) -> EnvelopePtr {
+        if self.free.get().is_null() {
+            self.refill();
+        }
+        let envelope = self.free.get();
+        self.free.set(envelope.next());
+        envelope
+    }
+
+    /// Gives back one envelope whose message is gone.
+    #[inline(always)]
+    pub(crate) fn give(&self, envelope: EnvelopePtr) {
+        envelope.set_next(self.free.get());
+        self.free.set(envelope);
+    }
+
+    /// Gives back a chain of envelopes from `first` to `last`.
+    #[inline(always)]
+    pub(crate) fn give_chain(&self, first: EnvelopePtr, last: EnvelopePtr) {
+        last.set_next(self.free.get());
+        self.free.set(first);
+    }
+
+    /// Bytes mapped for envelopes.
+    pub(crate) fn mapped_bytes(&self) -> u64 {
+        self.chunks.borrow().len() as u64 * CHUNK_BYTES as u64
+    }
+
+    /// Out of memory for messages is the one condition that the send path cannot report: the system has none for any
+    /// other allocation either.
+    #[cold]
+    #[inline(never)]
+    fn refill(&self) {
+        if self.try_refill().is_err() {
+            std::alloc::handle_alloc_error(std::alloc::Layout::new::<[Envelope; REFILL]>());
+        }
+    }
+
+    fn try_refill(&self) -> std::io::Result<()> {
+        if self.fresh.get() == self.fresh_end.get() {
+            let chunk = Mapping::reserve(CHUNK_BYTES)?;
+            let start = chunk.address().cast::<Envelope>();
+            self.fresh.set(start);
+            self.fresh_end.set(start.wrapping_add(CHUNK_BYTES / size_of::<Envelope>()));
+            self.chunks.borrow_mut().push(chunk);
+        }
+        let start = self.fresh.get();
+        for index in 0..REFILL {
+            let raw = start.wrapping_add(index);
+            // SAFETY: E1: inside the chunk just mapped, which `chunks` keeps until the shard goes.
+            let envelope = unsafe { EnvelopePtr::from_raw(raw) };
+            let next = if index + 1 < REFILL {
+                // SAFETY: E1: as above; a chunk is a whole number of refills.
+                unsafe { EnvelopePtr::from_raw(raw.wrapping_add(1)) }
+            } else {
+                self.free.get()
+            };
+            envelope.set_next(next);
+        }
+        // SAFETY: E1: the first of the envelopes linked above.
+        self.free.set(unsafe { EnvelopePtr::from_raw(start) });
+        self.fresh.set(start.wrapping_add(REFILL));
+        Ok(())
+    }
+}
+
+const _: () = assert!((CHUNK_BYTES / size_of::<Envelope>()).is_multiple_of(REFILL));

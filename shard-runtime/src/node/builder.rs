@@ -1,0 +1,222 @@
+//! How a node is configured and started.
+
+use crate::clock::Clock;
+use crate::error::NodeError;
+use crate::node::{Node, NodeShared};
+use crate::process::Table;
+use crate::reactor::glommio::{DriveSettings, ShardThread};
+use crate::reactor::preflight::doctor;
+use crate::shard::{LogLevel, MAX_NODES, NodeTable, Port, ShardSettings};
+use crate::tap::{LogSink, LogTap, StderrSink};
+use shard_wire::{Incarnation, NodeName, ShardId};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Where the shard threads run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Pinning {
+    /// Wherever the scheduler puts them: right where several nodes share few CPUs.
+    #[default]
+    None,
+    /// Shard n on the n-th CPU of this process's affinity mask.
+    Auto,
+    /// Shard n on the n-th of these CPUs.
+    Cpus(Vec<usize>),
+}
+
+/// Settings of a node. Made by [`Node::builder`].
+pub struct NodeBuilder {
+    name: String,
+    shards: u16,
+    pinning: Pinning,
+    idle_spin: Duration,
+    max_processes: u32,
+    prefault_messages: usize,
+    ring_slots: usize,
+    inbox_limit: usize,
+    log_level: LogLevel,
+    log_sink: Box<dyn LogSink>,
+}
+
+impl std::fmt::Debug for NodeBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeBuilder").field("name", &self.name).field("shards", &self.shards).finish_non_exhaustive()
+    }
+}
+
+impl NodeBuilder {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            shards: 1,
+            pinning: Pinning::None,
+            idle_spin: Duration::ZERO,
+            max_processes: 4 << 20,
+            prefault_messages: 4096,
+            ring_slots: crate::ring::DEFAULT_CAPACITY,
+            inbox_limit: 1 << 20,
+            log_level: LogLevel::Info,
+            log_sink: Box::<StderrSink>::default(),
+        }
+    }
+
+    /// Sets the number of shards, 1 to 1024. Default 1.
+    #[must_use]
+    pub fn shards(mut self, shards: u16) -> Self {
+        self.shards = shards;
+        self
+    }
+
+    /// Sets where the shard threads run. Default: not pinned.
+    #[must_use]
+    pub fn pinning(mut self, pinning: Pinning) -> Self {
+        self.pinning = pinning;
+        self
+    }
+
+    /// Sets how long an idle shard polls before it parks. Default 0: at once. Polling answers in a fraction of a
+    /// microsecond instead of tens, and costs a CPU while it lasts.
+    #[must_use]
+    pub fn idle_spin(mut self, spin: Duration) -> Self {
+        self.idle_spin = spin;
+        self
+    }
+
+    /// Sets how many processes one shard can hold, up to 2^31. Default 4 Mi. It costs address space, not memory.
+    #[must_use]
+    pub fn max_processes(mut self, processes: u32) -> Self {
+        self.max_processes = processes;
+        self
+    }
+
+    /// Sets how many message envelopes each shard touches before it is ready. Default 4096, 256 KiB. First use of memory
+    /// costs more than messaging, so a shard that expects bursts should hold them.
+    #[must_use]
+    pub fn prefault_messages(mut self, messages: usize) -> Self {
+        self.prefault_messages = messages;
+        self
+    }
+
+    /// Sets the slots of a ring between two shards. Default 1024. A full ring spills, it does not drop.
+    #[must_use]
+    pub fn ring_slots(mut self, slots: usize) -> Self {
+        self.ring_slots = slots;
+        self
+    }
+
+    /// Sets how many items a shard's inbox holds before outside senders are refused. Default 1 Mi.
+    #[must_use]
+    pub fn inbox_limit(mut self, items: usize) -> Self {
+        self.inbox_limit = items;
+        self
+    }
+
+    /// Sets the lowest level that is logged. Default info.
+    #[must_use]
+    pub fn log_level(mut self, level: LogLevel) -> Self {
+        self.log_level = level;
+        self
+    }
+
+    /// Sets where the log goes. Default: standard error.
+    #[must_use]
+    pub fn log_sink(mut self, sink: impl LogSink + 'static) -> Self {
+        self.log_sink = Box::new(sink);
+        self
+    }
+
+    fn check(&self) -> Result<NodeName, NodeError> {
+        let name = NodeName::new(&self.name).map_err(|_| NodeError::BadName(self.name.clone()))?;
+        let bad = |setting, value: String, must_be| NodeError::BadSetting { setting, value, must_be };
+        if self.shards == 0 || self.shards > ShardId::MAX / 2 + 1 {
+            return Err(bad("shards", self.shards.to_string(), "1 to 1024"));
+        }
+        if self.max_processes == 0 || self.max_processes > 1 << 31 {
+            return Err(bad("max_processes", self.max_processes.to_string(), "1 to 2147483648"));
+        }
+        if let Pinning::Cpus(cpus) = &self.pinning
+            && cpus.len() != usize::from(self.shards)
+        {
+            return Err(bad("pinning", format!("{cpus:?}"), "one CPU for each shard"));
+        }
+        if cfg!(panic = "abort") {
+            return Err(NodeError::PanicAbort);
+        }
+        if let Some(problem) = doctor(self.shards, self.pinning != Pinning::None).into_problem() {
+            return Err(problem.into());
+        }
+        Ok(name)
+    }
+
+    /// Starts the node and returns once all its shards are up.
+    ///
+    /// # Errors
+    /// A setting is out of range, the machine lacks something (see [`doctor`](crate::doctor)), or a thread could not be
+    /// started.
+    pub fn start(self) -> Result<Node, NodeError> {
+        let name = self.check()?;
+        let clock = Clock::system();
+        let log = LogTap::start(name.clone(), self.log_level, self.log_sink)
+            .map_err(|source| NodeError::Thread { thread: "log".into(), source })?;
+        let mut ports = Vec::with_capacity(usize::from(self.shards));
+        for _ in 0..self.shards {
+            let table = Table::reserve(self.max_processes)
+                .map_err(|source| NodeError::Memory { what: "processes", source })?;
+            ports.push(Arc::new(Port::new(Arc::new(table), self.inbox_limit)));
+        }
+        let node = NodeTable::enter(
+            |index| {
+                let shared = NodeShared::new(index, name, incarnation(), ports.into(), log, clock.clone());
+                Ok(Arc::new(shared))
+            },
+            || NodeError::TooManyNodes(MAX_NODES),
+        )?;
+        let cpus = cpus_of(&self.pinning, self.shards);
+        let shard = ShardSettings { prefault_messages: self.prefault_messages, ring_slots: self.ring_slots };
+        let mut threads = Vec::new();
+        for index in 0..self.shards {
+            let cpu = cpus.get(usize::from(index)).copied();
+            let settings = DriveSettings { cpu, idle_spin: self.idle_spin, shard: shard.clone() };
+            match crate::reactor::glommio::start(&node, index, clock.clone(), settings) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => return Err(abandon(node, threads, error)),
+            }
+        }
+        let failed = threads.iter().enumerate().find_map(|(index, thread)| match thread.ready.recv() {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error),
+            Err(_) => Some(NodeError::Shard { shard: index as u16, reason: "its thread ended at start".into() }),
+        });
+        if let Some(error) = failed {
+            return Err(abandon(node, threads, error));
+        }
+        Node::from_parts(node, threads.into_iter().map(|thread| thread.thread).collect())
+    }
+}
+
+/// Stops what has started of a node that will not.
+fn abandon(node: Arc<NodeShared>, threads: Vec<ShardThread>, error: NodeError) -> NodeError {
+    crate::node::handle::stop_shards(&node, threads.into_iter().map(|thread| thread.thread).collect());
+    error
+}
+
+fn incarnation() -> Incarnation {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut random = [0; 8];
+    // Without the system's randomness the start time alone tells incarnations apart; nothing secret depends on it.
+    let _weaker = getrandom::fill(&mut random);
+    Incarnation { start_nanos: since.as_nanos() as u64, random: u64::from_le_bytes(random) }
+}
+
+fn cpus_of(pinning: &Pinning, shards: u16) -> Vec<usize> {
+    match pinning {
+        Pinning::None => Vec::new(),
+        Pinning::Cpus(cpus) => cpus.clone(),
+        Pinning::Auto => {
+            let mut cpus = crate::reactor::memory::affinity();
+            cpus.truncate(usize::from(shards));
+            cpus
+        }
+    }
+}

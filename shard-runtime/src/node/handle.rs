@@ -1,0 +1,381 @@
+//! The handle of a node: what a program does with it from outside its shards.
+
+use crate::actor::{Actor, Address, DEFAULT_CALL_TIMEOUT, Route};
+use crate::error::{CallError, ExitReason, NodeError, SendError, SendReason, SpawnError};
+use crate::mailbox::Meta;
+use crate::node::{NodeBuilder, NodeShared, SpawnOptions};
+use crate::oneshot::{self, RecvError};
+use crate::shard::{Inbound, LogLevel, Parcel, Shard, with_current};
+use crate::stats::Reader;
+use shard_wire::{LocalId, Message, Pid};
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::RwLock;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long a shard has to end its processes before the stop goes on without it.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// How much longer than its call an outside caller waits for the shard to say that it timed out.
+/// How long an outside spawner waits for `init`.
+const INIT_LIMIT: Duration = Duration::from_secs(15);
+const GRACE: Duration = Duration::from_secs(1);
+
+/// A running node. Clones are the same node; it stops when [`Node::stop`] is called or the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<NodeShared>,
+    threads: RwLock<Vec<JoinHandle<()>>>,
+    next_shard: AtomicU32,
+}
+
+impl Node {
+    /// Settings of a new node. `name` is `name@host`.
+    #[must_use]
+    pub fn builder(name: &str) -> NodeBuilder {
+        NodeBuilder::new(name)
+    }
+
+    pub(crate) fn from_parts(shared: Arc<NodeShared>, threads: Vec<JoinHandle<()>>) -> Result<Self, NodeError> {
+        let inner = Inner { shared, threads: RwLock::new(threads), next_shard: AtomicU32::new(0) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    fn shared(&self) -> &Arc<NodeShared> {
+        &self.inner.shared
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.shared().name()
+    }
+
+    /// Number of shards.
+    #[must_use]
+    pub fn shards(&self) -> u16 {
+        self.shared().shards()
+    }
+
+    /// Reads the node's counters and processes without asking a shard.
+    #[must_use]
+    pub fn stats(&self) -> Reader {
+        Reader::new(Arc::clone(self.shared()))
+    }
+
+    /// The process that holds a name.
+    #[must_use]
+    pub fn whereis(&self, name: &str) -> Option<Pid> {
+        self.shared().lookup(name)
+    }
+
+    /// Starts a process and waits until its `init` is done. The factory runs on the process's shard, so the actor need
+    /// not be `Send`. Without a shard in the options, shards take turns.
+    ///
+    /// # Errors
+    /// The name is taken, `init` failed, there is no such shard, or it was called on a shard thread.
+    pub fn spawn<A: Actor>(
+        &self,
+        factory: impl FnOnce() -> A + Send + 'static,
+        options: SpawnOptions,
+    ) -> Result<Pid, SpawnError> {
+        if with_current(|shard| shard.is_some()) {
+            return Err(SpawnError::OnShard);
+        }
+        let shards = self.shards();
+        let shard = options.shard().unwrap_or_else(|| {
+            (self.inner.next_shard.fetch_add(1, Relaxed) % u32::from(shards)) as u16
+        });
+        let (answer, mut outcome) = oneshot::channel();
+        let task = move |shard: &Shard| {
+            let panicked = std::cell::Cell::new(true);
+            let answer = std::cell::Cell::new(Some(answer));
+            shard.contain(|| {
+                shard.spawn_and_tell_outside(factory, &options, &answer);
+                panicked.set(false);
+            });
+            if panicked.get()
+                && let Some(answer) = answer.take()
+            {
+                let _unheard = answer.send(Err(SpawnError::FactoryPanicked { message: "see the log".into() }));
+            }
+        };
+        let port = self.shared().port(shard).ok_or(SpawnError::NoShard { shard, shards })?;
+        if port.post(Inbound::Task(Box::new(task))).is_err() {
+            return Err(SpawnError::Stopping);
+        }
+        match outcome.recv_timeout(INIT_LIMIT) {
+            Ok(spawned) => spawned,
+            Err(RecvError::Closed) => Err(SpawnError::Stopping),
+            Err(RecvError::Timeout) => Err(SpawnError::Timeout { limit: INIT_LIMIT }),
+        }
+    }
+
+    /// Sends a message. On a shard thread it takes the shard's own path, so that order holds.
+    ///
+    /// # Errors
+    /// Gives the message back with the reason.
+    pub fn send<M: Message>(&self, to: impl Address, message: M) -> Result<(), SendError<M>> {
+        let route = to.route();
+        with_current(|current| match current {
+            Some(shard) if Arc::ptr_eq(shard.node(), self.shared()) => {
+                shard.deliver_route(route, message, Meta::MAIN, 0)
+            }
+            _ => self.send_outside(route, message),
+        })
+    }
+
+    fn send_outside<M: Message>(&self, route: Route<'_>, message: M) -> Result<(), SendError<M>> {
+        let shared = self.shared();
+        if shared.is_stopping() {
+            return Err(SendError::new(SendReason::Stopping, message));
+        }
+        let pid = match route {
+            Route::Pid(pid) => Some(pid),
+            Route::Name(name) => shared.lookup(name),
+            Route::Remote { name, node } if node == shared.name() => shared.lookup(name),
+            Route::Remote { name, node } => {
+                return self.send_by_way_of_shard(name.to_owned(), node.to_owned(), message);
+            }
+        };
+        let Some(pid) = pid else { return Err(SendError::new(SendReason::NameUnknown, message)) };
+        if pid.node != shared.key() {
+            return self.send_pid_by_way_of_shard(pid, message);
+        }
+        let port = shared.port(pid.local.shard()).filter(|port| port.table.exists(pid.local.0));
+        let Some(port) = port else { return Err(SendError::new(SendReason::NoProcess, message)) };
+        let meta = shared.clock().ticks() << Meta::BITS;
+        let parcel = Parcel::new(pid.local.0, M::VTABLE, LocalId::CORE.0, meta, 0, message);
+        port.post(Inbound::Parcel(parcel)).map_err(|full| match full.into_inner() {
+            Inbound::Parcel(parcel) => SendError::new(SendReason::Overloaded, parcel.into_message()),
+            Inbound::Task(_) | Inbound::Wake { .. } => unreachable!("an inbox gives back what it was given"),
+        })
+    }
+
+    /// Messages for other nodes leave by a shard; which one does not matter.
+    fn send_by_way_of_shard<M: Message>(&self, name: String, node: String, message: M) -> Result<(), SendError<M>> {
+        self.on_shard(0, message, move |shard, message| {
+            shard.deliver_route(Route::Remote { name: &name, node: &node }, message, Meta::MAIN, 0)
+        })
+    }
+
+    fn send_pid_by_way_of_shard<M: Message>(&self, pid: Pid, message: M) -> Result<(), SendError<M>> {
+        self.on_shard(0, message, move |shard, message| shard.deliver(pid, message, Meta::MAIN, 0))
+    }
+
+    fn on_shard<M: Message>(
+        &self,
+        shard: u16,
+        message: M,
+        send: impl FnOnce(&Shard, M) -> Result<(), SendError<M>> + Send + 'static,
+    ) -> Result<(), SendError<M>> {
+        let Some(port) = self.shared().port(shard) else {
+            return Err(SendError::new(SendReason::Stopping, message));
+        };
+        let erased = Erased::new(message);
+        let task = move |shard: &Shard| {
+            if let Ok(message) = erased.downcast::<M>()
+                && send(shard, message).is_err()
+            {
+                shard.count(|cells| &cells.dead_letters, 1);
+            }
+        };
+        // LIMIT: a full inbox. The message is inside the refused task, so it is counted here and dropped with it.
+        port.post(Inbound::Task(Box::new(task))).map_err(|_| {
+            self.shared().count_inbox_refused();
+        }).ok();
+        Ok(())
+    }
+
+    /// Makes a call and blocks this thread until it is answered, for 5 seconds at most.
+    ///
+    /// # Errors
+    /// There is no answer; or this is a shard thread, which must not block.
+    pub fn call_blocking<M: Message>(&self, to: impl Address, request: M) -> Result<M::Reply, CallError> {
+        self.call_blocking_timeout(to, request, DEFAULT_CALL_TIMEOUT)
+    }
+
+    /// Makes a call and blocks this thread until it is answered or `timeout` has passed.
+    ///
+    /// # Errors
+    /// As for [`Node::call_blocking`].
+    pub fn call_blocking_timeout<M: Message>(
+        &self,
+        to: impl Address,
+        request: M,
+        timeout: Duration,
+    ) -> Result<M::Reply, CallError> {
+        if with_current(|shard| shard.is_some()) {
+            return Err(CallError::OnShard);
+        }
+        let shared = self.shared();
+        let (home, target) = match to.route() {
+            Route::Pid(pid) if pid.node == shared.key() => (pid.local.shard(), Owned::Pid(pid)),
+            Route::Pid(pid) => (0, Owned::Pid(pid)),
+            Route::Name(name) => match shared.lookup(name) {
+                Some(pid) => (pid.local.shard(), Owned::Pid(pid)),
+                None => return Err(CallError::Send(SendReason::NameUnknown)),
+            },
+            Route::Remote { name, node } => (0, Owned::Named(name.to_owned(), node.to_owned())),
+        };
+        let (answer, mut outcome) = oneshot::channel();
+        let task = move |shard: &Shard| {
+            shard.call_with_callback(target.route(), request, timeout, move |result| {
+                // The caller stops waiting only after the call's own time-out.
+                let _unheard = answer.send(result);
+            });
+        };
+        let port = shared.port(home).ok_or(CallError::Send(SendReason::NoProcess))?;
+        if shared.is_stopping() || port.post(Inbound::Task(Box::new(task))).is_err() {
+            return Err(CallError::Send(if shared.is_stopping() {
+                SendReason::Stopping
+            } else {
+                SendReason::Overloaded
+            }));
+        }
+        match outcome.recv_timeout(timeout.saturating_add(GRACE)) {
+            Ok(result) => result,
+            Err(RecvError::Closed) => Err(CallError::Send(SendReason::Stopping)),
+            Err(RecvError::Timeout) => Err(CallError::Timeout),
+        }
+    }
+
+    /// Kills a process.
+    pub fn kill(&self, pid: Pid) {
+        if pid.node == self.shared().key()
+            && let Some(port) = self.shared().port(pid.local.shard())
+        {
+            port.table.identity(pid.local.slot()).signal.store(pid.local.0, Relaxed);
+            let task = Box::new(move |shard: &Shard| shard.signal(pid, ExitReason::Kill));
+            if port.post(Inbound::Task(task)).is_err() {
+                self.shared().count_inbox_refused();
+            }
+        }
+    }
+
+    /// What a process reports about itself, within `timeout`.
+    ///
+    /// # Errors
+    /// There is no such process, or its shard or handler did not get to it in time.
+    pub fn inspect_blocking(
+        &self,
+        pid: Pid,
+        items: Vec<String>,
+        timeout: Duration,
+    ) -> Result<Vec<(String, String)>, CallError> {
+        let mut outcome = self.inspect(pid, items)?;
+        outcome.recv_timeout(timeout).map_err(|error| match error {
+            RecvError::Closed => CallError::Terminated,
+            RecvError::Timeout => CallError::Timeout,
+        })
+    }
+
+    fn inspect(
+        &self,
+        pid: Pid,
+        items: Vec<String>,
+    ) -> Result<oneshot::Receiver<Vec<(String, String)>>, CallError> {
+        let missing = CallError::Send(SendReason::NoProcess);
+        let port = self.shared().port(pid.local.shard()).filter(|port| port.table.exists(pid.local.0));
+        let port = port.ok_or(missing)?;
+        let (answer, outcome) = oneshot::channel();
+        let task = move |shard: &Shard| {
+            // A refused request drops the answer, which closes the channel.
+            let _gone = shard.inspect(pid.local.0, items, Box::new(move |entries| {
+                let _unheard = answer.send(entries);
+            }));
+        };
+        port.post(Inbound::Task(Box::new(task))).map_err(|_| CallError::Send(SendReason::Overloaded))?;
+        Ok(outcome)
+    }
+
+    /// Writes a line to the node's log.
+    pub fn log(&self, level: LogLevel, text: impl std::fmt::Display) {
+        self.shared().log().node(level, || text.to_string());
+    }
+
+    /// Waits for SIGINT or SIGTERM, then stops the node. For programs that do nothing else on their main thread.
+    ///
+    /// # Errors
+    /// Signals cannot be waited for, or the stop failed.
+    pub fn run_until_signal(&self) -> Result<(), NodeError> {
+        use signal_hook::consts::{SIGINT, SIGTERM};
+        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).map_err(NodeError::Signals)?;
+        if let Some(signal) = signals.forever().next() {
+            self.log(LogLevel::Info, format_args!("stopping on signal {signal}"));
+        }
+        self.stop();
+        Ok(())
+    }
+
+    /// Stops the node: ends all processes with reason `shutdown`, then the shards. Returns when its threads have ended, or
+    /// after 5 seconds for each that does not.
+    pub fn stop(&self) {
+        if with_current(|shard| shard.is_some()) {
+            // A shard cannot wait for itself; the last clone outside finishes the stop.
+            self.shared().begin_stop();
+            return;
+        }
+        self.inner.stop();
+    }
+}
+
+enum Owned {
+    Pid(Pid),
+    Named(String, String),
+}
+
+impl Owned {
+    fn route(&self) -> Route<'_> {
+        match self {
+            Self::Pid(pid) => Route::Pid(*pid),
+            Self::Named(name, node) => Route::Remote { name, node },
+        }
+    }
+}
+
+impl Inner {
+    fn stop(&self) {
+        self.shared.begin_stop();
+        let threads = std::mem::take(&mut *self.threads.write().unwrap_or_else(PoisonError::into_inner));
+        stop_shards(&self.shared, threads);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Tells the shards to stop and waits for their threads, each up to a limit.
+pub(crate) fn stop_shards(shared: &Arc<NodeShared>, threads: Vec<JoinHandle<()>>) {
+    shared.begin_stop();
+    for port in shared.ports() {
+        if port.post(Inbound::Task(Box::new(Shard::begin_stop))).is_err() {
+            shared.count_inbox_refused();
+        }
+    }
+    for (index, thread) in threads.into_iter().enumerate() {
+        let (done, mut ended) = oneshot::channel();
+        let joiner = crate::reactor::spawn_thread("join", move || {
+            // A shard thread that panicked has said so; there is nothing left to stop.
+            let _panicked = thread.join();
+            let _unheard = done.send(());
+        });
+        let waited = joiner.is_ok() && ended.recv_timeout(STOP_LIMIT).is_ok();
+        if !waited {
+            let blocked = Reader::new(Arc::clone(shared)).shards().get(index).and_then(|shard| shard.current);
+            shared.log().node(LogLevel::Error, || {
+                format!("shard {index} did not stop within {STOP_LIMIT:?}; blocked by process {blocked:?}; going on without it")
+            });
+        }
+    }
+}

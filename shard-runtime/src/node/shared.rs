@@ -1,0 +1,143 @@
+//! What all threads of a node share.
+//!
+//! Invariant: N1 everything in here is either immutable after the start, atomic, or lock-free to read.
+
+use crate::clock::Clock;
+use crate::names::Names;
+use crate::shard::Port;
+use crate::symbol::{MAX_SYMBOLS, Symbols};
+use crate::tap::LogTap;
+use shard_wire::{Incarnation, IncarnationKey, LocalId, NodeCrc, NodeName, Pid};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+/// The shared part of a node.
+#[derive(Debug)]
+pub(crate) struct NodeShared {
+    index: u8,
+    name: NodeName,
+    crc: NodeCrc,
+    incarnation: Incarnation,
+    key: IncarnationKey,
+    ports: Box<[Arc<Port>]>,
+    names: Names,
+    symbols: Symbols,
+    log: LogTap,
+    clock: Clock,
+    started: u64,
+    stopping: AtomicBool,
+    inbox_refused: AtomicU64,
+}
+
+impl NodeShared {
+    pub(crate) fn new(
+        index: u8,
+        name: NodeName,
+        incarnation: Incarnation,
+        ports: Box<[Arc<Port>]>,
+        log: LogTap,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            index,
+            crc: name.crc(),
+            name,
+            key: incarnation.key(),
+            incarnation,
+            ports,
+            names: Names::new(),
+            symbols: Symbols::new(MAX_SYMBOLS),
+            log,
+            started: clock.ticks(),
+            clock,
+            stopping: AtomicBool::new(false),
+            inbox_refused: AtomicU64::new(0),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn index(&self) -> u8 {
+        self.index
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    pub(crate) fn crc(&self) -> NodeCrc {
+        self.crc
+    }
+
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    #[inline]
+    pub(crate) fn key(&self) -> IncarnationKey {
+        self.key
+    }
+
+    pub(crate) fn shards(&self) -> u16 {
+        self.ports.len() as u16
+    }
+
+    #[inline]
+    pub(crate) fn port(&self, shard: u16) -> Option<&Port> {
+        self.ports.get(shard as usize).map(|port| &**port)
+    }
+
+    pub(crate) fn port_arc(&self, shard: u16) -> Option<Arc<Port>> {
+        self.ports.get(shard as usize).cloned()
+    }
+
+    pub(crate) fn ports(&self) -> &[Arc<Port>] {
+        &self.ports
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    pub(crate) fn symbols(&self) -> &Symbols {
+        &self.symbols
+    }
+
+    pub(crate) fn log(&self) -> &LogTap {
+        &self.log
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn started(&self) -> u64 {
+        self.started
+    }
+
+    /// The process that holds a name.
+    pub(crate) fn lookup(&self, name: &str) -> Option<Pid> {
+        self.names.lookup(name).map(|local: LocalId| Pid { node: self.key, local })
+    }
+
+    pub(crate) fn connected_nodes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    pub(crate) fn count_inbox_refused(&self) {
+        self.inbox_refused.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn inbox_refused(&self) -> u64 {
+        self.inbox_refused.load(Relaxed)
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+
+    /// Marks the node as stopping; returns whether it was not before.
+    pub(crate) fn begin_stop(&self) -> bool {
+        !self.stopping.swap(true, Relaxed)
+    }
+}

@@ -1,0 +1,172 @@
+//! One process in 128 hot and 64 cold bytes.
+//!
+//! Owns: the layout of a process and the meaning of its flag bits.
+//!
+//! | Field | Written by | Read by | When |
+//! |---|---|---|---|
+//! | line 0 (`id` .. `body`) | owning shard | owning shard; atomics also by readers | each send |
+//! | line 1 (`taken` .. `last`) | owning shard | as above | once per activation |
+//! | [`Identity`] | owning shard; `signal` by anyone | as above | at spawn, rename, end |
+//!
+//! Invariants: R1 all-zero bytes are a valid, free record. R2 `id` is 0 while the slot is free and never repeats, so a
+//! reader that sees the same id before and after its reads has read one process. R3 the counters have one writer.
+//! R4 the Main queue holds `pushed - taken` envelopes linked from `head`; when empty, `tail` is `head` seen as an envelope.
+
+#![expect(unsafe_code, reason = "reads a static table; proven by process::table::tests::any_id_is_safe_to_look_up")]
+
+use crate::actor::{ActorTable, Live};
+use crate::mailbox::EnvelopePtr;
+use crate::process::Extension;
+use std::cell::Cell;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
+
+/// Bits of [`Record::flags`]: scheduling and published state in one word, so that a send tests once.
+pub(crate) struct Flags;
+
+impl Flags {
+    /// In the ready queue, or running.
+    pub(crate) const QUEUED: u32 = 1;
+    /// A suspended handler borrows the actor.
+    pub(crate) const LIVE: u32 = 2;
+    /// `init` has not run.
+    pub(crate) const START: u32 = 4;
+    /// A kill or an untrapped exit waits in the extension.
+    pub(crate) const SIGNAL: u32 = 8;
+    /// Urgent, System or Log holds something.
+    pub(crate) const OTHER: u32 = 16;
+    /// A handler is on the stack.
+    pub(crate) const RUNNING: u32 = 32;
+    /// An inspect request waits in the extension.
+    pub(crate) const INSPECT: u32 = 64;
+    /// The suspended handler waits for the reply of a call.
+    pub(crate) const CALLING: u32 = 128;
+    /// `terminate` runs or has run.
+    pub(crate) const TERMINATED: u32 = 256;
+    /// What an activation leaves standing for the next one.
+    pub(crate) const KEPT: u32 = Self::OTHER | Self::SIGNAL | Self::INSPECT;
+}
+
+/// The hot part of a process: header and published counters.
+#[repr(C, align(128))]
+pub(crate) struct Record {
+    /// Local id; 0 while free.
+    pub(crate) id: AtomicU64,
+    pub(crate) head: Cell<EnvelopePtr>,
+    pub(crate) tail: Cell<EnvelopePtr>,
+    /// Messages that entered Main since the spawn.
+    pub(crate) pushed: AtomicU64,
+    pub(crate) flags: AtomicU32,
+    /// Messages one activation may handle.
+    pub(crate) budget: Cell<u32>,
+    /// Time stamp of the message that made the mailbox non-empty.
+    pub(crate) oldest: AtomicU64,
+    pub(crate) actor: AtomicPtr<ActorTable>,
+    pub(crate) body: Cell<*mut u8>,
+
+    /// Messages taken from Main since the spawn.
+    pub(crate) taken: AtomicU64,
+    /// Messages sent since the spawn.
+    pub(crate) out: AtomicU64,
+    pub(crate) wakeups: AtomicU64,
+    /// Ticks in handlers.
+    pub(crate) run: AtomicU64,
+    /// Sum over handled messages of the ticks between send and start of the activation.
+    pub(crate) latency: AtomicU64,
+    pub(crate) extension: Cell<*mut Extension>,
+    pub(crate) live: Cell<*mut Live>,
+    /// Ticks at the end of the last activation, or at the spawn.
+    pub(crate) last: AtomicU64,
+}
+
+const _: () = assert!(size_of::<Record>() == 128);
+
+/// The cold part: who it is. Read by the diagnostics thread, rarely by the shard.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) parent: AtomicU64,
+    pub(crate) leader: AtomicU64,
+    /// Ticks at the spawn. While the slot is free: the next generation.
+    pub(crate) born: AtomicU64,
+    /// Ticks from the spawn to the end of `init`.
+    pub(crate) init: AtomicU64,
+    pub(crate) name: AtomicU32,
+    pub(crate) application: AtomicU32,
+    /// Messages that entered Urgent, System or Log since the spawn.
+    pub(crate) other_in: AtomicU64,
+    pub(crate) other_taken: AtomicU64,
+    /// The id that somebody asked to kill. Anyone may write it, so that a stuck process shows as `zombee`.
+    pub(crate) signal: AtomicU64,
+}
+
+const _: () = assert!(size_of::<Identity>() == 64);
+
+/// Adds to a counter that has one writer (R3): an ordinary add, not a locked one.
+#[inline(always)]
+pub(crate) fn bump(counter: &AtomicU64, by: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(by), Relaxed);
+}
+
+impl Record {
+    /// Messages in Main.
+    #[inline(always)]
+    pub(crate) fn depth(&self) -> u64 {
+        self.pushed.load(Relaxed).wrapping_sub(self.taken.load(Relaxed))
+    }
+
+    /// Appends to Main.
+    #[inline(always)]
+    pub(crate) fn push(&self, envelope: EnvelopePtr) {
+        self.tail.get().set_next(envelope);
+        self.tail.set(envelope);
+        bump(&self.pushed, 1);
+    }
+
+    /// Takes the first `count` envelopes, the last of which is `last`, out of Main. Returns the first.
+    #[inline(always)]
+    pub(crate) fn remove(&self, count: u64, last: EnvelopePtr) -> EnvelopePtr {
+        let first = self.head.get();
+        let rest = last.next();
+        bump(&self.taken, count);
+        if self.depth() == 0 {
+            self.tail.set(EnvelopePtr::head_of(&self.head));
+        } else {
+            self.head.set(rest);
+        }
+        first
+    }
+
+    #[inline(always)]
+    pub(crate) fn flags(&self) -> u32 {
+        self.flags.load(Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_flags(&self, flags: u32) {
+        self.flags.store(flags, Relaxed);
+    }
+
+    #[inline(always)]
+    pub(crate) fn add_flags(&self, flags: u32) {
+        self.set_flags(self.flags() | flags);
+    }
+
+    #[inline(always)]
+    pub(crate) fn clear_flags(&self, flags: u32) {
+        self.set_flags(self.flags() & !flags);
+    }
+
+    /// The actor type's name. Any thread may ask: the table is static.
+    pub(crate) fn behavior(&self) -> Option<&'static str> {
+        let table = self.actor.load(Relaxed);
+        // SAFETY: null, or a `&'static ActorTable` that `Shard::start` stored.
+        unsafe { table.as_ref() }.map(|table| table.behavior)
+    }
+
+    /// The slot, for the ready queue.
+    #[inline(always)]
+    pub(crate) fn slot(&self) -> u32 {
+        self.id.load(Relaxed) as u32
+    }
+}

@@ -1,0 +1,217 @@
+//! The simulation: N logical shards on one thread, a virtual clock, and an order drawn from a seed.
+//!
+//! For tests, instruction counts and sanitizers. Shards are the real ones; only the reactor differs.
+//! Invariants: M1 the clock moves only by [`Simulation::advance`] and, between turns, by one tick, so runs with one seed
+//! are equal. M2 shards run one at a time, so rings are exercised without threads.
+
+use crate::actor::{Actor, Address};
+use crate::clock::{Clock, VirtualClock};
+use crate::error::{CallError, NodeError, SendError, SpawnError};
+use crate::mailbox::Meta;
+use crate::node::{NodeShared, SpawnOptions};
+use crate::shard::{MAX_NODES, NodeTable, Port, Shard, ShardCounters, ShardSettings, Turn};
+use crate::process::Table;
+use crate::stats::{ProcessStats, Reader};
+use crate::tap::{LogSink, LogTap, StderrSink};
+use crate::LogLevel;
+use shard_wire::{Incarnation, LocalId, Message, NodeName, Pid};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Turns after which [`Simulation::run`] gives up on reaching an idle state.
+const MAX_TURNS: u64 = 1 << 32;
+
+/// A node whose shards all run on this thread.
+pub struct Simulation {
+    node: Arc<NodeShared>,
+    shards: Vec<Shard>,
+    clock: Clock,
+    hand: VirtualClock,
+    random: u64,
+}
+
+impl std::fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Simulation").field("shards", &self.shards.len()).finish_non_exhaustive()
+    }
+}
+
+impl Simulation {
+    /// A simulated node.
+    ///
+    /// # Errors
+    /// The name is not usable, or memory is not to be had.
+    pub fn new(name: &str, shards: u16, seed: u64) -> Result<Self, NodeError> {
+        Self::with_log(name, shards, seed, LogLevel::Panic, Box::<StderrSink>::default())
+    }
+
+    /// A simulated node with a log sink.
+    ///
+    /// # Errors
+    /// As for [`Simulation::new`].
+    pub fn with_log(
+        name: &str,
+        shards: u16,
+        seed: u64,
+        level: LogLevel,
+        sink: Box<dyn LogSink>,
+    ) -> Result<Self, NodeError> {
+        let settings = ShardSettings { prefault_messages: 1024, ring_slots: 64 };
+        let name = NodeName::new(name).map_err(|_| NodeError::BadName(name.to_owned()))?;
+        let (clock, hand) = Clock::new_virtual(1_000_000);
+        let memory = |source| NodeError::Memory { what: "processes", source };
+        let ports: Result<Vec<_>, _> = (0..shards.max(1))
+            .map(|_| Table::reserve(1 << 21).map(|table| Arc::new(Port::new(Arc::new(table), 1 << 16))))
+            .collect();
+        let ports = ports.map_err(memory)?;
+        let log = LogTap::start(name.clone(), level, sink)
+            .map_err(|source| NodeError::Thread { thread: "log".into(), source })?;
+        let incarnation = Incarnation { start_nanos: seed | 1, random: seed };
+        let node = NodeTable::enter(
+            |index| {
+                let shared = NodeShared::new(index, name, incarnation, ports.into(), log, clock.clone());
+                Ok(Arc::new(shared))
+            },
+            || NodeError::TooManyNodes(MAX_NODES),
+        )?;
+        let shards: Result<Vec<_>, _> = (0..node.shards())
+            .map(|index| Shard::new(Arc::clone(&node), index, clock.clone(), &settings))
+            .collect();
+        Ok(Self { shards: shards?, node, clock, hand, random: seed.wrapping_mul(2).wrapping_add(1) })
+    }
+
+    /// Runs turns in an order drawn from the seed until no shard has work. Returns the number of turns.
+    ///
+    /// # Panics
+    /// The shards are not idle after four billion turns.
+    pub fn run(&mut self) -> u64 {
+        let mut turns = 0;
+        loop {
+            let count = self.shards.len();
+            let offset = if count > 1 { self.next_random() as usize % count } else { 0 };
+            let mut idle = true;
+            for step in 0..count {
+                let shard = &self.shards[(step + offset) % count];
+                self.hand.advance(1);
+                idle &= shard.turn() == Turn::Idle;
+                turns += 1;
+                assert!(turns < MAX_TURNS, "the shards do not become idle");
+            }
+            if idle && !self.shards.iter().any(Shard::is_work) {
+                return turns;
+            }
+        }
+    }
+
+    /// Moves the clock and runs what comes due, in order.
+    pub fn advance(&mut self, by: Duration) {
+        let end = self.clock.ticks() + u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        self.run();
+        while let Some(next) = self.shards.iter().filter_map(Shard::next_deadline).min() {
+            if next > end {
+                break;
+            }
+            let now = self.clock.ticks();
+            self.hand.advance(next.saturating_sub(now).max(1));
+            self.run();
+        }
+        let now = self.clock.ticks();
+        self.hand.advance(end.saturating_sub(now));
+        self.run();
+    }
+
+    fn next_random(&mut self) -> u64 {
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.random >> 33
+    }
+
+    /// Starts a process on a shard.
+    ///
+    /// # Errors
+    /// As for [`Context::spawn`](crate::Context::spawn), or there is no such shard.
+    pub fn spawn<A: Actor>(
+        &mut self,
+        shard: u16,
+        factory: impl FnOnce() -> A,
+        options: &SpawnOptions,
+    ) -> Result<Pid, SpawnError> {
+        let missing = SpawnError::NoShard { shard, shards: self.node.shards() };
+        self.shards.get(shard as usize).ok_or(missing)?.spawn(factory, options, LocalId::CORE.0)
+    }
+
+    /// Sends a message from outside, by way of the target's shard.
+    ///
+    /// # Errors
+    /// As for [`Context::send`](crate::Context::send).
+    pub fn send<M: Message>(&mut self, to: impl Address, message: M) -> Result<(), SendError<M>> {
+        self.shards[0].deliver_route(to.route(), message, Meta::MAIN, 0)
+    }
+
+    /// Makes a call from outside and runs until it is answered or its 5 seconds have passed.
+    ///
+    /// # Errors
+    /// As for a call.
+    pub fn call<M: Message>(&mut self, to: impl Address, request: M) -> Result<M::Reply, CallError> {
+        let answer = Rc::new(RefCell::new(None));
+        let put = Rc::clone(&answer);
+        let timeout = crate::actor::DEFAULT_CALL_TIMEOUT;
+        self.shards[0].call_with_callback(to.route(), request, timeout, move |result| {
+            put.replace(Some(result));
+        });
+        self.run();
+        if answer.borrow().is_none() {
+            self.advance(timeout + Duration::from_millis(10));
+        }
+        answer.take().unwrap_or(Err(CallError::Timeout))
+    }
+
+    /// Kills a process.
+    pub fn kill(&mut self, pid: Pid) {
+        self.shards[0].kill(pid);
+        self.run();
+    }
+
+    /// What a process reports about itself; `None` if there is none, or if its handler is suspended.
+    pub fn inspect(&mut self, pid: Pid) -> Option<Vec<(String, String)>> {
+        let answer = Rc::new(RefCell::new(None));
+        let put = Rc::clone(&answer);
+        let put: crate::process::InspectAnswer = Box::new(move |entries| {
+            put.replace(Some(entries));
+        });
+        self.shards.get(pid.local.shard() as usize)?.inspect(pid.local.0, Vec::new(), put).ok()?;
+        self.run();
+        answer.take()
+    }
+
+    /// Published counters of a process.
+    #[must_use]
+    pub fn process(&self, pid: Pid) -> Option<ProcessStats> {
+        Reader::new(Arc::clone(&self.node)).process(pid.local)
+    }
+
+    /// Published counters of a shard.
+    ///
+    /// # Panics
+    /// There is no such shard.
+    #[must_use]
+    pub fn shard(&self, shard: u16) -> ShardCounters {
+        self.shards[shard as usize].publish_gauges();
+        self.shards[shard as usize].cells().read()
+    }
+
+    /// The holder of a name.
+    #[must_use]
+    pub fn whereis(&self, name: &str) -> Option<Pid> {
+        self.node.lookup(name)
+    }
+}
+
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        for shard in &self.shards {
+            shard.end_all();
+        }
+    }
+}

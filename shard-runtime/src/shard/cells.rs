@@ -1,0 +1,159 @@
+//! The published counters of one shard: written by the shard, read by anyone.
+//!
+//! Invariant: C1 every cell has one writer, the owning shard, except where its comment says otherwise; readers may see one
+//! counter newer than another. All accesses are relaxed: no cell publishes other memory.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Severity of a log record.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum LogLevel {
+    /// Each step.
+    Trace,
+    /// For developers.
+    Debug,
+    /// Normal events.
+    Info,
+    /// Something to look at.
+    Warning,
+    /// Something failed.
+    Error,
+    /// A panic was caught.
+    Panic,
+}
+
+impl LogLevel {
+    /// All levels, in order.
+    pub const ALL: [Self; 6] =
+        [Self::Trace, Self::Debug, Self::Info, Self::Warning, Self::Error, Self::Panic];
+
+    /// The level's name in logs, metrics and tools.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Panic => "panic",
+        }
+    }
+}
+
+macro_rules! cells {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counters and gauges of one shard.
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub(crate) struct ShardCells {
+            /// Log records by level.
+            pub(crate) log: [AtomicU64; 6],
+            $($(#[$doc])* pub(crate) $name: AtomicU64,)*
+        }
+        /// What [`ShardCells`] read at one moment.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct ShardCounters {
+            /// Log records by level.
+            pub log: [u64; 6],
+            $($(#[$doc])* pub $name: u64,)*
+        }
+        impl ShardCounters {
+            /// Adds another shard's values. Those that are not sums (`current`, time stamps) lose their meaning.
+            pub(crate) fn add(&mut self, other: &Self) {
+                for (sum, value) in self.log.iter_mut().zip(other.log) {
+                    *sum += value;
+                }
+                $(self.$name = self.$name.wrapping_add(other.$name);)*
+            }
+        }
+        impl ShardCells {
+            pub(crate) fn read(&self) -> ShardCounters {
+                ShardCounters {
+                    log: std::array::from_fn(|level| self.log[level].load(Relaxed)),
+                    $($name: self.$name.load(Relaxed),)*
+                }
+            }
+        }
+    };
+}
+
+cells! {
+    /// Local id of the process whose handler is on the stack; 0 when none. The stall beacon.
+    current,
+    /// Ticks at which it began.
+    current_since,
+    /// Ticks at the last turn of the pump.
+    last_turn,
+    /// Turns of the pump.
+    turns,
+    /// Activations of processes.
+    activations,
+    /// Times the shard parked.
+    parks,
+    /// Ticks spent running turns that found work.
+    busy,
+    /// Wake-ups of other shards that this one paid for.
+    wakes_sent,
+    /// Processes in the ready queue at the last turn.
+    ready,
+    /// Live processes.
+    processes,
+    /// Processes ever started.
+    spawned,
+    /// Processes that could not be started.
+    spawn_failed,
+    /// Processes that ended.
+    terminated,
+    /// Panics caught.
+    panics,
+    /// Messages that ended processes had received.
+    retired_in,
+    /// Messages that ended processes had sent.
+    retired_out,
+    /// Ticks that ended processes had run.
+    retired_run,
+    /// Wake-ups that ended processes had had.
+    retired_wakeups,
+    /// Sum of message latencies, in ticks, of ended processes.
+    retired_latency,
+    /// Sends to local targets that failed.
+    send_errors_local,
+    /// Sends to other nodes that failed.
+    send_errors_remote,
+    /// Calls to local targets that failed, time-outs at the target included.
+    call_errors_local,
+    /// Calls to other nodes that failed.
+    call_errors_remote,
+    /// Messages lost after they had been accepted: their target was gone when they arrived.
+    dead_letters,
+    /// Messages for which the target had no handler.
+    unhandled,
+    /// Replies that came after their caller had stopped waiting.
+    late_replies,
+    /// Calls and timers waiting now.
+    waiters,
+    /// Timers armed now.
+    timers,
+    /// Messages taken from the rings of other shards.
+    ring_in,
+    /// Messages put into the rings of other shards.
+    ring_out,
+    /// Messages that went through a spill because a ring was full.
+    spilled,
+    /// Messages refused because a ring and its spill were full.
+    refused,
+    /// Messages waiting in spills now.
+    backlog,
+    /// Items taken from the inbox of outside senders.
+    inbox_in,
+    /// `terminate` functions that awaited something and were cut off.
+    terminate_cut,
+    /// Bytes mapped for envelopes.
+    envelope_bytes,
+    /// Bytes held for handler futures.
+    future_bytes,
+    /// Times the control thread had to wake a shard that had work and did not run. Written by the control thread.
+    rescued,
+}

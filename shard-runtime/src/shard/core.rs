@@ -1,0 +1,279 @@
+//! The shard's parts and the small accessors that the rest of the crate reaches them by.
+//!
+//! Invariants: S1 a shard is created, used and dropped on one thread, and does not move while it has processes. S2 in
+//! `current` is the process whose handler is on the stack; its id and the envelope in hand name who speaks and to whom.
+
+use crate::clock::Clock;
+use crate::error::{ActorError, CallError, ExitReason, NodeError};
+use crate::actor::Exit;
+use crate::mailbox::{EnvelopePtr, Meta, Pool};
+use crate::node::NodeShared;
+use crate::process::{OwnedTable, Record, bump};
+use crate::shard::current::{self, Home};
+use crate::shard::mesh::Mesh;
+use crate::shard::ready::Ready;
+use crate::shard::waiter::Waiters;
+use crate::shard::{FuturePool, Port, ShardCells};
+use crate::wheel::{DEFAULT_TIMER_LIMIT, Wheel};
+use shard_wire::{IncarnationKey, LocalId, Pid};
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Waker;
+use std::time::Duration;
+
+/// Messages one activation of a process may handle by default.
+pub(crate) const DEFAULT_BUDGET: u32 = 256;
+
+/// What a shard is made with.
+#[derive(Clone, Debug)]
+pub(crate) struct ShardSettings {
+    /// Envelopes touched before the shard is ready.
+    pub(crate) prefault_messages: usize,
+    /// Slots of a ring between two shards.
+    pub(crate) ring_slots: usize,
+}
+
+/// One shard of a node. Handlers reach it through their [`Context`](crate::Context).
+pub struct Shard {
+    // What a send touches.
+    pub(super) key: u64,
+    pub(super) table: OwnedTable,
+    pub(super) pool: Pool,
+    pub(super) stamp: Cell<u64>,
+    pub(super) current_id: Cell<u64>,
+    pub(super) sent: Cell<u64>,
+    pub(super) ready: Ready,
+    // The running activation.
+    pub(super) intake: Cell<EnvelopePtr>,
+    pub(super) other_head: Cell<EnvelopePtr>,
+    pub(super) limit: Cell<u64>,
+    pub(super) in_hand: Cell<EnvelopePtr>,
+    pub(super) now: Cell<u64>,
+    pub(super) current: Cell<*const Record>,
+    pub(super) source: Cell<usize>,
+    pub(super) again: Cell<bool>,
+    pub(super) live_sender: Cell<Pid>,
+    pub(super) reason: Cell<Option<Box<ExitReason>>>,
+    pub(super) ending: RefCell<Option<Arc<ExitReason>>>,
+    pub(super) refusal: Cell<CallError>,
+    // The rest.
+    pub(super) index: u16,
+    pub(super) node: Arc<NodeShared>,
+    pub(super) port: Arc<Port>,
+    pub(super) clock: Clock,
+    pub(super) futures: FuturePool,
+    pub(super) waiters: Waiters,
+    pub(super) wheel: RefCell<Wheel>,
+    pub(super) mesh: Mesh,
+    pub(super) due: RefCell<Vec<u64>>,
+    pub(super) free_slots: RefCell<Vec<u32>>,
+    pub(super) default_timeout: u64,
+    pub(super) stopping: Cell<bool>,
+}
+
+impl std::fmt::Debug for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shard").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+impl Shard {
+    /// Makes the shard on the thread that will run it.
+    pub(crate) fn new(
+        node: Arc<NodeShared>,
+        index: u16,
+        clock: Clock,
+        settings: &ShardSettings,
+    ) -> Result<Self, NodeError> {
+        let memory = |what| move |source| NodeError::Memory { what, source };
+        let port = node.port_arc(index).ok_or(NodeError::Shard { shard: index, reason: "no such shard".into() })?;
+        let now = clock.ticks();
+        let core = Pid { node: node.key(), local: LocalId::CORE };
+        let default_timeout = ticks_of(&clock, crate::actor::DEFAULT_CALL_TIMEOUT);
+        Ok(Self {
+            key: node.key().0,
+            table: OwnedTable::new(Arc::clone(&port.table)),
+            pool: Pool::new(settings.prefault_messages).map_err(memory("messages"))?,
+            stamp: Cell::new(now << Meta::BITS),
+            current_id: Cell::new(LocalId::CORE.0),
+            sent: Cell::new(0),
+            ready: Ready::new(),
+            intake: Cell::new(EnvelopePtr::NULL),
+            other_head: Cell::new(EnvelopePtr::NULL),
+            limit: Cell::new(0),
+            in_hand: Cell::new(EnvelopePtr::NULL),
+            now: Cell::new(now),
+            current: Cell::new(std::ptr::null()),
+            source: Cell::new(Self::SOURCE_MAIN),
+            again: Cell::new(false),
+            live_sender: Cell::new(core),
+            reason: Cell::new(None),
+            ending: RefCell::new(None),
+            refusal: Cell::new(CallError::NoReply),
+            index,
+            futures: FuturePool::new(),
+            waiters: Waiters::new(index).map_err(memory("waiters"))?,
+            wheel: RefCell::new(Wheel::new(now, DEFAULT_TIMER_LIMIT)),
+            mesh: Mesh::new(node.shards(), settings.ring_slots),
+            due: RefCell::default(),
+            free_slots: RefCell::default(),
+            default_timeout,
+            stopping: Cell::new(false),
+            port,
+            node,
+            clock,
+        })
+    }
+
+    /// `source` while Main is dispatched; otherwise an index into the extension's queues.
+    pub(super) const SOURCE_MAIN: usize = usize::MAX;
+
+    #[inline(always)]
+    pub(crate) fn home(&self) -> Home {
+        Home { node: self.node.index(), shard: self.index }
+    }
+
+    #[inline(always)]
+    pub(crate) fn index(&self) -> u16 {
+        self.index
+    }
+
+    #[inline(always)]
+    pub(crate) fn node(&self) -> &Arc<NodeShared> {
+        &self.node
+    }
+
+    pub(crate) fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
+    #[inline(always)]
+    pub(crate) fn futures(&self) -> &FuturePool {
+        &self.futures
+    }
+
+    #[inline(always)]
+    pub(crate) fn current_id(&self) -> u64 {
+        self.current_id.get()
+    }
+
+    #[inline(always)]
+    pub(crate) fn pid(&self, local: u64) -> Pid {
+        Pid { node: IncarnationKey(self.key), local: LocalId(local) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn current_pid(&self) -> Pid {
+        self.pid(self.current_id.get())
+    }
+
+    /// Sender of the message in hand, or of the one a resumed handler works on.
+    #[inline(always)]
+    pub(crate) fn sender(&self) -> Pid {
+        let envelope = self.in_hand.get();
+        if envelope.is_null() {
+            return self.live_sender.get();
+        }
+        if envelope.meta() & Meta::REMOTE != 0 {
+            return self.remote_sender(envelope);
+        }
+        self.pid(envelope.from())
+    }
+
+    #[cold]
+    fn remote_sender(&self, envelope: EnvelopePtr) -> Pid {
+        Pid { node: IncarnationKey(envelope.reply()), local: LocalId(envelope.from()) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn intake(&self) -> EnvelopePtr {
+        self.intake.get()
+    }
+
+    #[inline(always)]
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit.get()
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_in_hand(&self, envelope: EnvelopePtr) {
+        self.in_hand.set(envelope);
+    }
+
+    #[inline(always)]
+    pub(crate) fn default_timeout(&self) -> u64 {
+        self.default_timeout
+    }
+
+    /// A duration in ticks of the shard's clock.
+    pub(crate) fn ticks(&self, duration: Duration) -> u64 {
+        ticks_of(&self.clock, duration)
+    }
+
+    #[inline(always)]
+    pub(super) fn set_now(&self, now: u64) {
+        self.now.set(now);
+        self.stamp.set(now << Meta::BITS);
+    }
+
+    #[inline(always)]
+    pub(crate) fn waker_of(&self, record: &Record) -> Waker {
+        current::waker(self.home(), record.id.load(Relaxed))
+    }
+
+    #[inline(always)]
+    pub(crate) fn cells(&self) -> &ShardCells {
+        &self.port.cells
+    }
+
+    #[inline(always)]
+    pub(crate) fn count(&self, cell: impl FnOnce(&ShardCells) -> &AtomicU64, by: u64) {
+        bump(cell(self.cells()), by);
+    }
+
+    /// Stores why the current process ends, and tells who waits for the answer.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn stop_with(&self, error: ActorError, waiter: u64) {
+        self.reason.set(Some(Box::new(error.into_reason())));
+        if waiter != 0 {
+            self.refuse(waiter, CallError::Terminated);
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn exit_of(&self, result: Result<(), ActorError>) -> Exit {
+        match result {
+            Ok(()) => Exit::Continue,
+            Err(error) => {
+                self.stop_with(error, 0);
+                Exit::Stop
+            }
+        }
+    }
+
+    /// Why the process whose `terminate` runs has ended.
+    pub(crate) fn ending_reason(&self) -> Arc<ExitReason> {
+        self.ending.borrow().clone().unwrap_or_else(|| Arc::new(ExitReason::Normal))
+    }
+
+    /// What a dropped `ReplyTo` tells its caller now: the cause, if a process is being ended.
+    pub(crate) fn refusal(&self) -> CallError {
+        if std::thread::panicking() { CallError::Panicked } else { self.refusal.get() }
+    }
+
+    /// Whether the node has told this shard to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+}
+
+fn ticks_of(clock: &Clock, duration: Duration) -> u64 {
+    clock.ticks_in(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+}

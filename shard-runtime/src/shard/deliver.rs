@@ -1,0 +1,485 @@
+//! The send path: from a typed message and an address to a mailbox, a ring or a link.
+//!
+//! Cost of a same-shard send: an envelope from the free list, its words, two links and an add; no hash, no lock, no
+//! allocation for messages up to 24 bytes.
+
+use crate::actor::{Call, Route};
+use crate::error::{CallError, SendError, SendReason};
+use crate::mailbox::{EnvelopePtr, Meta};
+use crate::process::{Extension, Flags, Record, bump};
+use crate::shard::waiter::{Sink, State};
+use crate::shard::{Outcome, Parcel, Shard};
+use shard_wire::{LocalId, Message, Payload, Pid, Vtable};
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+/// Bit that marks a caller on another node in a reply reference.
+pub(crate) const REMOTE_CALLER: u64 = 1 << 63;
+
+impl Shard {
+    /// Sends to a process.
+    #[inline(always)]
+    pub(crate) fn deliver<M: Message>(
+        &self,
+        to: Pid,
+        message: M,
+        flags: u64,
+        reply: u64,
+    ) -> Result<(), SendError<M>> {
+        let record = self.table.record(to.local.slot());
+        if (to.node.0 ^ self.key) | (record.id.load(Relaxed) ^ to.local.0) != 0 {
+            return self.elsewhere(to, message, flags, reply);
+        }
+        let envelope = self.pool.take();
+        envelope.fill(M::VTABLE, self.current_id.get(), self.stamp.get() | flags, message);
+        if flags & Meta::CALL != 0 {
+            envelope.set_reply(reply);
+        }
+        self.sent.set(self.sent.get() + 1);
+        self.enqueue(record, envelope, flags);
+        Ok(())
+    }
+
+    /// Sends to whatever an address leads to.
+    pub(crate) fn deliver_route<M: Message>(
+        &self,
+        route: Route<'_>,
+        message: M,
+        flags: u64,
+        reply: u64,
+    ) -> Result<(), SendError<M>> {
+        match route {
+            Route::Pid(pid) => self.deliver(pid, message, flags, reply),
+            Route::Name(name) => match self.node.lookup(name) {
+                Some(pid) => self.deliver(pid, message, flags, reply),
+                None => {
+                    self.count_send_error(flags, false);
+                    Err(SendError::new(SendReason::NameUnknown, message))
+                }
+            },
+            Route::Remote { name, node } if node == self.node.name() => {
+                self.deliver_route(Route::Name(name), message, flags, reply)
+            }
+            Route::Remote { name, node } => self.deliver_named(name, node, message, flags, reply),
+        }
+    }
+
+    /// Puts an envelope into its queue and makes the process ready.
+    #[inline(always)]
+    pub(super) fn enqueue(&self, record: &Record, envelope: EnvelopePtr, flags: u64) {
+        if flags & Meta::QUEUE != Meta::MAIN {
+            return self.enqueue_other(record, envelope, flags);
+        }
+        record.push(envelope);
+        let state = record.flags();
+        if state & Flags::QUEUED == 0 {
+            if state & Flags::LIVE == 0 {
+                record.oldest.store(envelope.meta() >> Meta::BITS, Relaxed);
+                record.set_flags(state | Flags::QUEUED);
+                self.ready.push(record.slot());
+            } else if record.depth() == 1 {
+                record.oldest.store(envelope.meta() >> Meta::BITS, Relaxed);
+            }
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enqueue_other(&self, record: &Record, envelope: EnvelopePtr, flags: u64) {
+        let queue = match flags & Meta::QUEUE {
+            Meta::URGENT => Extension::URGENT,
+            Meta::SYSTEM => Extension::SYSTEM,
+            _ => Extension::LOG,
+        };
+        self.with_extension(record, |extension| extension.queues[queue].push(envelope));
+        bump(&self.identity(record).other_in, 1);
+        record.add_flags(Flags::OTHER);
+        if queue == Extension::URGENT && record.flags() & Flags::RUNNING != 0 {
+            // Urgent cuts the running batch at the next message.
+            self.limit.set(0);
+        }
+        if record.flags() & Flags::LIVE == 0 {
+            self.make_ready(record);
+        }
+    }
+
+    /// Not a process of this shard: another shard's, another node's, or nobody.
+    #[inline(never)]
+    fn elsewhere<M: Message>(
+        &self,
+        to: Pid,
+        message: M,
+        flags: u64,
+        reply: u64,
+    ) -> Result<(), SendError<M>> {
+        if to.node.0 != self.key {
+            return self.deliver_remote(to, message, flags, reply);
+        }
+        let shard = to.local.shard();
+        let target = if shard == self.index { None } else { self.node.port(shard) };
+        let reason = match target {
+            Some(port) if port.table.exists(to.local.0) => {
+                let meta = self.stamp.get() | flags;
+                let parcel = Parcel::new(to.local.0, M::VTABLE, self.current_id.get(), meta, reply, message);
+                match self.mesh.push(self, shard, parcel) {
+                    None => {
+                        self.sent.set(self.sent.get() + 1);
+                        return Ok(());
+                    }
+                    Some(parcel) => {
+                        self.count_send_error(flags, false);
+                        return Err(SendError::new(SendReason::Overloaded, parcel.into_message()));
+                    }
+                }
+            }
+            _ => SendReason::NoProcess,
+        };
+        self.count_send_error(flags, false);
+        Err(SendError::new(reason, message))
+    }
+
+    #[cold]
+    pub(crate) fn count_send_error(&self, flags: u64, remote: bool) {
+        let is_call = flags & Meta::CALL != 0;
+        self.count(
+            |cells| match (is_call, remote) {
+                (false, false) => &cells.send_errors_local,
+                (false, true) => &cells.send_errors_remote,
+                (true, false) => &cells.call_errors_local,
+                (true, true) => &cells.call_errors_remote,
+            },
+            1,
+        );
+    }
+
+    /// Takes a parcel from a ring or the inbox.
+    pub(super) fn accept(&self, parcel: Parcel) {
+        if parcel.meta & (Meta::REPLY | Meta::REFUSE) != 0 {
+            return self.accept_reply(parcel);
+        }
+        let record = self.table.record(parcel.target as u32);
+        if record.id.load(Relaxed) != parcel.target {
+            return self.dead_letter(parcel);
+        }
+        let parcel = parcel.unpack();
+        let envelope = self.pool.take();
+        envelope.fill_erased(parcel.vtable, parcel.from, parcel.meta, parcel.payload);
+        if parcel.meta & (Meta::CALL | Meta::REMOTE) != 0 {
+            envelope.set_reply(parcel.reply);
+        }
+        self.enqueue(record, envelope, parcel.meta & Meta::FLAGS);
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(super) fn dead_letter(&self, parcel: Parcel) {
+        self.count(|cells| &cells.dead_letters, 1);
+        if parcel.meta & Meta::CALL != 0 {
+            self.refuse(parcel.reply, CallError::Send(SendReason::NoProcess));
+        }
+        // The message's own `drop` is the user's code.
+        self.contain(|| drop(parcel));
+    }
+
+    #[cold]
+    fn accept_reply(&self, parcel: Parcel) {
+        if parcel.meta & Meta::REFUSE != 0 {
+            return self.refuse(parcel.target, CallError::from_code(parcel.refusal_code()));
+        }
+        match self.waiters.find(parcel.target) {
+            Some(waiter) if waiter.state.get() == State::Waiting => {
+                let reference = parcel.target;
+                let parcel = parcel.unpack();
+                self.complete(reference, parcel.payload);
+            }
+            _ => {
+                self.count(|cells| &cells.late_replies, 1);
+                self.contain(|| drop(parcel));
+            }
+        }
+    }
+
+    /// Sends a request and makes its waiter.
+    #[inline(always)]
+    pub(crate) fn call<M: Message>(&self, to: Pid, request: M, timeout: u64) -> Call<'_, M::Reply> {
+        let waiter = self.wait_for_reply(timeout);
+        if waiter != 0 {
+            if to == self.current_pid() {
+                self.refuse(waiter, CallError::SelfCall);
+            } else if let Err(error) = self.deliver(to, request, Meta::CALL, waiter) {
+                self.refuse(waiter, CallError::Send(error.reason));
+            }
+        }
+        Call::new(self, waiter)
+    }
+
+    /// Sends a request to whatever an address leads to.
+    pub(crate) fn call_route<M: Message>(
+        &self,
+        route: Route<'_>,
+        request: M,
+        timeout: u64,
+    ) -> Call<'_, M::Reply> {
+        if let Route::Pid(pid) = route {
+            return self.call(pid, request, timeout);
+        }
+        let waiter = self.wait_for_reply(timeout);
+        if waiter != 0
+            && let Err(error) = self.deliver_route(route, request, Meta::CALL, waiter)
+        {
+            self.refuse(waiter, CallError::Send(error.reason));
+        }
+        Call::new(self, waiter)
+    }
+
+    /// A waiter with a deadline; 0 if there are none left.
+    #[inline(always)]
+    pub(crate) fn wait_for_reply(&self, timeout: u64) -> u64 {
+        let Some(reference) = self.waiters.take(self.current_id.get() as u32) else { return 0 };
+        let deadline = self.now.get().saturating_add(timeout);
+        let timer = self.wheel.borrow_mut().insert(deadline, reference);
+        match (timer, self.waiters.find(reference)) {
+            (Ok(timer), Some(waiter)) => waiter.timer.set(Some(timer)),
+            _ => self.waiters.free(reference),
+        }
+        reference
+    }
+
+    /// Polls a call.
+    #[inline(always)]
+    pub(crate) fn poll_waiter<R>(&self, reference: u64, task: &TaskContext<'_>) -> Poll<Result<R, CallError>> {
+        let Some(waiter) = self.waiters.find(reference) else {
+            return Poll::Ready(Err(CallError::Send(SendReason::Overloaded)));
+        };
+        match waiter.state.get() {
+            State::Done => {
+                let reply = waiter.get::<R>();
+                // The reply is taken: what is left of the waiter is an empty one that its call will free.
+                waiter.state.set(State::Failed);
+                Poll::Ready(Ok(reply))
+            }
+            State::Failed => Poll::Ready(Err(CallError::from_code(waiter.code.get()))),
+            State::Waiting | State::Free => {
+                if !crate::shard::current::is_own_waker(task.waker()) {
+                    let waker = task.waker().clone();
+                    waiter.set_extra(|extra| extra.sink = Some(Sink::Waker(waker)));
+                }
+                if !waiter.is_timer.get() {
+                    self.mark_calling();
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Drops a call: frees its waiter and, if it came and was not taken, its reply.
+    #[inline(always)]
+    pub(crate) fn free_waiter<R>(&self, reference: u64) {
+        let Some(waiter) = self.waiters.find(reference) else { return };
+        let done = waiter.state.get() == State::Done;
+        if let Some(timer) = waiter.timer.take() {
+            self.wheel.borrow_mut().cancel(timer);
+        }
+        let reply = done.then(|| waiter.get::<R>());
+        self.waiters.free(reference);
+        drop(reply);
+    }
+
+    /// Answers a call with a value.
+    #[inline(always)]
+    pub(crate) fn answer<R: Send + 'static>(&self, reference: u64, request: &'static Vtable, value: R) {
+        if reference >> 52 == u64::from(self.index)
+            && let Some(waiter) = self.waiters.find(reference)
+            && waiter.state.get() == State::Waiting
+            && waiter.extra.get().is_null()
+        {
+            waiter.put(value);
+            if let Some(timer) = waiter.timer.take() {
+                self.wheel.borrow_mut().cancel(timer);
+            }
+            self.resume(self.table.record(waiter.owner.get()));
+            return;
+        }
+        self.answer_slow(reference, request, value);
+    }
+
+    #[inline(never)]
+    fn answer_slow<R: Send + 'static>(&self, reference: u64, request: &'static Vtable, value: R) {
+        let table = const { &Vtable::local::<R>() };
+        if reference & REMOTE_CALLER != 0 {
+            return self.answer_remote(reference, request, Parcel::new(0, table, 0, 0, 0, value));
+        }
+        let parcel = Parcel::new(reference, table, 0, Meta::REPLY, 0, value);
+        let shard = LocalId(reference).shard();
+        if shard == self.index {
+            return self.accept_reply(parcel);
+        }
+        if let Some(refused) = self.mesh.push(self, shard, parcel) {
+            // The caller's time-out answers it.
+            self.count(|cells| &cells.dead_letters, 1);
+            self.contain(|| drop(refused));
+        }
+    }
+
+    /// Completes a waiting waiter with an erased reply.
+    pub(super) fn complete(&self, reference: u64, payload: Payload) {
+        let Some(waiter) = self.waiters.find(reference) else { return };
+        if let Some(timer) = waiter.timer.take() {
+            self.wheel.borrow_mut().cancel(timer);
+        }
+        match waiter.take_extra().and_then(|extra| extra.sink) {
+            Some(Sink::Callback(callback)) => {
+                self.waiters.free(reference);
+                self.contain(|| callback(self, Outcome::Reply(payload)));
+            }
+            Some(Sink::Waker(waker)) => {
+                waiter.put_erased(payload);
+                waker.wake();
+                self.resume(self.table.record(waiter.owner.get()));
+            }
+            None => {
+                waiter.put_erased(payload);
+                self.resume(self.table.record(waiter.owner.get()));
+            }
+        }
+    }
+
+    /// Answers a call with an error.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn refuse(&self, reference: u64, error: CallError) {
+        if reference == 0 {
+            return;
+        }
+        if reference & REMOTE_CALLER != 0 {
+            return self.refuse_remote(reference, error);
+        }
+        let shard = LocalId(reference).shard();
+        if shard != self.index {
+            let table = const { &Vtable::local::<u64>() };
+            let parcel =
+                Parcel::new(reference, table, 0, Meta::REFUSE, 0, u64::from(error.code()));
+            if self.mesh.push(self, shard, parcel).is_some() {
+                self.count(|cells| &cells.dead_letters, 1);
+            }
+            return;
+        }
+        self.fail(reference, error);
+    }
+
+    /// Fails a waiter of this shard.
+    pub(super) fn fail(&self, reference: u64, error: CallError) {
+        let Some(waiter) = self.waiters.find(reference) else { return };
+        if waiter.state.get() != State::Waiting {
+            return;
+        }
+        if let Some(timer) = waiter.timer.take() {
+            self.wheel.borrow_mut().cancel(timer);
+        }
+        let sink = waiter.take_extra().and_then(|extra| extra.sink);
+        if let Some(Sink::Callback(callback)) = sink {
+            self.waiters.free(reference);
+            return self.contain(|| callback(self, Outcome::Failed(error)));
+        }
+        waiter.code.set(error.code());
+        waiter.state.set(State::Failed);
+        if let Some(Sink::Waker(waker)) = sink {
+            waker.wake();
+        }
+        self.resume(self.table.record(waiter.owner.get()));
+    }
+
+    /// A timer of the wheel has come due.
+    pub(super) fn timer_due(&self, reference: u64) {
+        let Some(waiter) = self.waiters.find(reference) else { return };
+        waiter.timer.set(None);
+        if !waiter.is_timer.get() {
+            let remote = waiter.extra_ref().is_some_and(|extra| extra.remote.is_some());
+            self.count_send_error(Meta::CALL, remote);
+            return self.fail(reference, CallError::Timeout);
+        }
+        match waiter.take_extra().and_then(|extra| extra.sink) {
+            Some(Sink::Callback(callback)) => {
+                self.waiters.free(reference);
+                self.contain(|| callback(self, Outcome::Due));
+            }
+            sink => {
+                waiter.put(());
+                if let Some(Sink::Waker(waker)) = sink {
+                    waker.wake();
+                }
+                self.resume(self.table.record(waiter.owner.get()));
+            }
+        }
+    }
+
+    /// A wait that its timer completes. If no timer can be had, the wait fails at once, which ends a sleep early.
+    pub(crate) fn sleep(&self, duration: Duration) -> Call<'_, ()> {
+        let waiter = self.wait_for_reply(self.ticks(duration));
+        if let Some(waiter) = self.waiters.find(waiter) {
+            waiter.is_timer.set(true);
+        }
+        Call::new(self, waiter)
+    }
+
+    /// Runs something on this shard after a delay; `false` if there are too many timers.
+    pub(crate) fn run_after(&self, delay: Duration, task: impl FnOnce(&Self) + 'static) -> bool {
+        let reference = self.wait_for_reply(self.ticks(delay));
+        let Some(waiter) = self.waiters.find(reference) else { return false };
+        waiter.is_timer.set(true);
+        let callback = Box::new(move |shard: &Self, _: Outcome| task(shard));
+        waiter.set_extra(|extra| extra.sink = Some(Sink::Callback(callback)));
+        true
+    }
+
+    pub(crate) fn send_after<M: Message>(
+        &self,
+        to: Pid,
+        message: M,
+        delay: Duration,
+    ) -> Result<(), SendError<M>> {
+        let reference = self.wait_for_reply(self.ticks(delay));
+        let Some(waiter) = self.waiters.find(reference) else {
+            return Err(SendError::new(SendReason::Overloaded, message));
+        };
+        waiter.is_timer.set(true);
+        let sender = self.current_id.get();
+        let callback = Box::new(move |shard: &Self, _: Outcome| {
+            let before = shard.current_id.replace(sender);
+            if shard.deliver(to, message, Meta::MAIN, 0).is_err() {
+                shard.count(|cells| &cells.dead_letters, 1);
+            }
+            shard.current_id.set(before);
+        });
+        waiter.set_extra(|extra| extra.sink = Some(Sink::Callback(callback)));
+        Ok(())
+    }
+
+    /// A call on behalf of somebody who is not a process: the callback gets the outcome on this shard.
+    pub(crate) fn call_with_callback<M: Message>(
+        &self,
+        route: Route<'_>,
+        request: M,
+        timeout: Duration,
+        done: impl FnOnce(Result<M::Reply, CallError>) + 'static,
+    ) {
+        let reference = self.wait_for_reply(self.ticks(timeout));
+        let Some(waiter) = self.waiters.find(reference) else {
+            return done(Err(CallError::Send(SendReason::Overloaded)));
+        };
+        let callback = Box::new(move |_: &Self, outcome: Outcome| {
+            done(match outcome {
+                Outcome::Reply(payload) => Ok(Parcel::reply_of::<M>(payload)),
+                Outcome::Failed(error) => Err(error),
+                Outcome::Due => Err(CallError::Timeout),
+            });
+        });
+        waiter.set_extra(|extra| {
+            extra.sink = Some(Sink::Callback(callback));
+        });
+        if let Err(error) = self.deliver_route(route, request, Meta::CALL, reference) {
+            self.refuse(reference, CallError::Send(error.reason));
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What enters a shard from elsewhere: parcels in rings and in the inbox, and how its sleep is ended.
+//!
+//! Invariants: I1 a parcel owns its payload until it is unpacked; a parcel that is dropped drops its message. I2 a port is
+//! shared by all senders; only the owning shard drains its inbox.
+#![expect(unsafe_code, reason = "erased payloads; proven by tests/messaging.rs::what_a_ring_still_holds_is_dropped_once")]
+
+use crate::mailbox::Meta;
+use crate::process::Table;
+use crate::ring::{Inbox, InboxError, Sleep};
+use crate::shard::{Shard, ShardCells};
+use atomic_waker::AtomicWaker;
+use shard_wire::{Message, Payload, Vtable};
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// One message, reply or refusal between shards: 64 bytes.
+#[repr(C, align(64))]
+pub(crate) struct Parcel {
+    /// Local id of the target, or the waiter for replies and refusals.
+    pub(crate) target: u64,
+    pub(crate) vtable: &'static Vtable,
+    pub(crate) from: u64,
+    pub(crate) meta: u64,
+    pub(crate) payload: Payload,
+    pub(crate) reply: u64,
+}
+
+const _: () = assert!(size_of::<Parcel>() == 64);
+
+// SAFETY: I1: the payload is a `Message`, a reply (both `Send`) or a plain number.
+unsafe impl Send for Parcel {}
+
+impl Parcel {
+    /// Packs a value of the type that `vtable` describes.
+    #[inline(always)]
+    pub(crate) fn new<T: Send + 'static>(
+        target: u64,
+        vtable: &'static Vtable,
+        from: u64,
+        meta: u64,
+        reply: u64,
+        value: T,
+    ) -> Self {
+        let mut payload = Payload::EMPTY;
+        // SAFETY: the payload is local and empty.
+        unsafe { Payload::write(&raw mut payload, value) };
+        Self { target, vtable, from, meta, payload, reply }
+    }
+
+    /// Gives up the payload: whoever calls this owns the value in it.
+    #[inline(always)]
+    pub(crate) fn unpack(self) -> ManuallyDrop<Self> {
+        ManuallyDrop::new(self)
+    }
+
+    /// The message, which must be an `M`: a parcel that was just packed and did not get away.
+    pub(crate) fn into_message<M: Message>(self) -> M {
+        assert!(self.vtable.is::<M>(), "a parcel comes back as what it was packed as");
+        let this = self.unpack();
+        // SAFETY: I1 and the type test above.
+        unsafe { Payload::read::<M>(&raw const this.payload) }
+    }
+
+    /// The error number of a refusal.
+    pub(crate) fn refusal_code(self) -> u32 {
+        debug_assert!(self.meta & Meta::REFUSE != 0, "only refusals carry a code");
+        let this = self.unpack();
+        // SAFETY: refusals are packed with a `u64`.
+        let code = unsafe { Payload::read::<u64>(&raw const this.payload) };
+        code as u32
+    }
+
+    /// The reply in a payload that answers a call with an `M`.
+    pub(crate) fn reply_of<M: Message>(payload: Payload) -> M::Reply {
+        // SAFETY: W4: the payload answers a waiter that a call with an `M` made, and is consumed here.
+        unsafe { Payload::read::<M::Reply>(&raw const payload) }
+    }
+}
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        if self.meta & Meta::REFUSE == 0 {
+            // SAFETY: I1: a live value of this type, dropped once.
+            unsafe { self.vtable.drop_payload(&raw mut self.payload) }
+        }
+    }
+}
+
+/// What the inbox of a shard carries.
+pub(crate) enum Inbound {
+    /// A message from outside any shard, or a reply to one.
+    Parcel(Parcel),
+    /// Something to run on the shard.
+    Task(Box<dyn FnOnce(&Shard) + Send>),
+    /// A foreign waker fired.
+    Wake {
+        /// The process's slot.
+        slot: u32,
+        /// Low bits of its generation.
+        generation: u64,
+    },
+}
+
+/// A shard as everybody else sees it.
+pub(crate) struct Port {
+    pub(crate) table: Arc<Table>,
+    pub(crate) cells: Arc<ShardCells>,
+    pub(crate) inbox: Inbox<Inbound>,
+    pub(crate) waker: AtomicWaker,
+    /// Wakes the task that ends a wrong park.
+    pub(crate) rescue: AtomicWaker,
+    rescued: AtomicBool,
+}
+
+impl std::fmt::Debug for Port {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Port").field("inbox", &self.inbox.len()).finish_non_exhaustive()
+    }
+}
+
+impl Port {
+    pub(crate) fn new(table: Arc<Table>, inbox_limit: usize) -> Self {
+        Self {
+            table,
+            cells: Arc::default(),
+            inbox: Inbox::new(inbox_limit),
+            waker: AtomicWaker::new(),
+            rescue: AtomicWaker::new(),
+            rescued: AtomicBool::new(false),
+        }
+    }
+
+    /// Hands something to the shard from outside and wakes it.
+    pub(crate) fn post(&self, item: Inbound) -> Result<(), InboxError<Inbound>> {
+        self.inbox.push(item, || self.waker.wake())
+    }
+
+    /// Ends the shard's sleep if it sleeps; returns whether it did.
+    #[inline]
+    pub(crate) fn wake(&self) -> bool {
+        self.sleep().wake(|| self.waker.wake())
+    }
+
+    /// Ends a wrong park: called by the watchdog.
+    pub(crate) fn rescue(&self) {
+        self.rescued.store(true, Relaxed);
+        self.rescue.wake();
+    }
+
+    /// Whether the watchdog has called since the last look.
+    pub(crate) fn is_rescued(&self) -> bool {
+        self.rescued.swap(false, Relaxed)
+    }
+
+    /// The shard's sleep flag and run mark.
+    #[inline]
+    pub(crate) fn sleep(&self) -> &Sleep {
+        self.inbox.sleep()
+    }
+}

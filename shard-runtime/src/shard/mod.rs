@@ -1,0 +1,28 @@
+//! One shard: its processes, mailboxes, timers and lanes to the other shards, and the pump that runs them.
+//!
+//! A shard is driven by a reactor that calls [`Shard::turn`] and parks it. Nothing in here knows which reactor.
+
+mod cells;
+mod core;
+mod current;
+mod deliver;
+mod futures;
+mod inbound;
+mod lifecycle;
+mod mesh;
+mod pump;
+mod ready;
+mod remote;
+mod waiter;
+
+pub use core::Shard;
+
+pub use cells::{LogLevel, ShardCounters};
+
+pub(crate) use cells::ShardCells;
+pub(crate) use core::ShardSettings;
+pub(crate) use current::{Home, MAX_NODES, NodeTable, with_current};
+pub(crate) use futures::FuturePool;
+pub(crate) use inbound::{Inbound, Parcel, Port};
+pub(crate) use pump::Turn;
+pub(crate) use waiter::Outcome;

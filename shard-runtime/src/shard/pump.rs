@@ -1,0 +1,494 @@
+//! The pump: takes what came in, runs what is ready, publishes what goes out.
+//!
+//! Invariants: U1 one activation handles at most min(budget, messages present at its start), so a process that sends to
+//! itself starves nobody. U2 a panic in a handler ends its process and nothing else. U3 the clock is read once per
+//! activation; the end of one is the start of the next. U4 every turn looks at every lane into the shard, also while it is
+//! busy: no message waits for an unrelated event.
+#![expect(unsafe_code, reason = "calls erased actors; proven by tests/lifecycle.rs::a_panic_ends_its_process_only")]
+
+use crate::actor::{ActorTable, Exit, Live};
+use crate::error::{CallError, ExitReason};
+use crate::mailbox::{EnvelopePtr, Meta};
+use crate::process::{Extension, Flags, Identity, Record, bump};
+use crate::shard::current::{self, Scope};
+use crate::shard::{Inbound, Shard};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context as TaskContext, Poll};
+
+/// Activations of one turn.
+const ACTIVATIONS: u32 = 64;
+/// Items taken from the inbox in one turn.
+const INBOX_DRAIN: usize = 256;
+/// Timers fired in one turn.
+const TIMER_DRAIN: usize = 1024;
+/// Ticks after which a shard looks again at a spill that its target did not take: about 100 µs.
+const SPILL_RETRY: u64 = 300_000;
+
+/// What a turn left behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Turn {
+    /// Nothing is ready: the shard may park.
+    Idle,
+    /// There is more to do now.
+    More,
+}
+
+impl Shard {
+    /// One round: inbound lanes, timers, up to 64 activations, outbound lanes.
+    pub(crate) fn turn(&self) -> Turn {
+        let _scope = Scope::enter(self);
+        let start = self.clock.ticks();
+        self.set_now(start);
+        self.count(|cells| &cells.turns, 1);
+        self.cells().last_turn.store(start, Relaxed);
+        let rings = self.mesh.drain(|parcel| self.accept(parcel));
+        let inbox = self.port.inbox.drain(INBOX_DRAIN, |item| self.take_in(item));
+        let timers = self.fire_timers();
+        let links = self.poll_links();
+        let ran = match catch_unwind(AssertUnwindSafe(|| self.run_ready(ACTIVATIONS))) {
+            Ok(ran) => ran,
+            Err(panic) => {
+                self.blame(panic);
+                true
+            }
+        };
+        self.mesh.publish(self);
+        let sent = self.flush_links();
+        let cells = self.cells();
+        if rings > 0 {
+            bump(&cells.ring_in, rings as u64);
+        }
+        if inbox > 0 {
+            bump(&cells.inbox_in, inbox as u64);
+        }
+        if rings + inbox + timers > 0 || ran || links || sent {
+            bump(&cells.busy, self.clock.ticks().saturating_sub(start));
+            cells.ready.store(u64::from(self.ready.len()), Relaxed);
+        }
+        if self.ready.len() > 0 || inbox == INBOX_DRAIN || timers == TIMER_DRAIN || rings > 0 || links {
+            return Turn::More;
+        }
+        self.publish_gauges();
+        Turn::Idle
+    }
+
+    /// Gauges that are written when the shard is about to park, or once a second.
+    pub(crate) fn publish_gauges(&self) {
+        let cells = self.cells();
+        let (backlog, spilled, refused) = self.mesh.spill();
+        for (cell, value) in [
+            (&cells.waiters, u64::from(self.waiters.used())),
+            (&cells.timers, self.wheel.borrow().len() as u64),
+            (&cells.backlog, backlog),
+            (&cells.spilled, spilled),
+            (&cells.refused, refused),
+            (&cells.envelope_bytes, self.pool.mapped_bytes()),
+            (&cells.future_bytes, self.futures.bytes()),
+        ] {
+            cell.store(value, Relaxed);
+        }
+    }
+
+    /// Whether anything waits in a lane into this shard: the re-check before a park.
+    pub(crate) fn is_work(&self) -> bool {
+        self.ready.len() > 0 || !self.port.inbox.is_empty() || self.mesh.is_work()
+    }
+
+    /// Ticks at which the shard must run again, if nothing wakes it before.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        let timer = self.wheel.borrow().next_deadline();
+        let spill = (self.mesh.spill().0 > 0).then(|| self.now.get() + SPILL_RETRY);
+        timer.into_iter().chain(spill).chain(self.link_deadline()).min()
+    }
+
+    fn take_in(&self, item: Inbound) {
+        match item {
+            Inbound::Parcel(parcel) => self.accept(parcel),
+            Inbound::Task(task) => self.contain(|| task(self)),
+            Inbound::Wake { slot, generation } => self.wake_slot(slot, generation),
+        }
+    }
+
+    fn fire_timers(&self) -> usize {
+        if self.wheel.borrow().is_empty() {
+            return 0;
+        }
+        let mut due = self.due.take();
+        self.wheel.borrow_mut().advance_up_to(self.now.get(), TIMER_DRAIN, |token| due.push(token));
+        let fired = due.len();
+        for token in due.drain(..) {
+            self.timer_due(token);
+        }
+        self.due.replace(due);
+        fired
+    }
+
+    fn run_ready(&self, most: u32) -> bool {
+        for done in 0..most {
+            let Some(slot) = self.ready.pop() else {
+                return done > 0;
+            };
+            self.activate(self.table.record(slot));
+        }
+        true
+    }
+
+    #[inline(always)]
+    fn actor_of(record: &Record) -> &'static ActorTable {
+        // SAFETY: A1: a used record's `actor` is a `&'static ActorTable`.
+        unsafe { &*record.actor.load(Relaxed) }
+    }
+
+    #[inline(always)]
+    fn activate(&self, record: &Record) {
+        let flags = record.flags();
+        let id = record.id.load(Relaxed);
+        let cells = self.cells();
+        self.current.set(record);
+        self.current_id.set(id);
+        cells.current_since.store(self.now.get(), Relaxed);
+        cells.current.store(id, Relaxed);
+        self.sent.set(0);
+        let exit = if flags == Flags::QUEUED {
+            record.set_flags(Flags::QUEUED | Flags::RUNNING);
+            self.dispatch_main(record)
+        } else {
+            self.uncommon(record, flags)
+        };
+        let now = self.clock.ticks();
+        bump(&record.run, now.saturating_sub(self.now.get()));
+        self.set_now(now);
+        bump(&record.out, self.sent.get());
+        bump(&record.wakeups, 1);
+        bump(&cells.activations, 1);
+        record.last.store(now, Relaxed);
+        if exit == Exit::Continue {
+            let kept = record.flags() & Flags::KEPT;
+            if record.depth() == 0 && kept == 0 {
+                record.set_flags(0);
+            } else {
+                if record.depth() > 0 {
+                    record.oldest.store(record.head.get().meta() >> Meta::BITS, Relaxed);
+                }
+                record.set_flags(Flags::QUEUED | kept);
+                self.ready.push(id as u32);
+            }
+        } else {
+            self.leave(record, exit);
+        }
+        self.idle_current();
+    }
+
+    /// No process speaks: what is sent now comes from the node's core process.
+    #[inline(always)]
+    fn idle_current(&self) {
+        self.cells().current.store(0, Relaxed);
+        self.current_id.set(shard_wire::LocalId::CORE.0);
+        self.in_hand.set(EnvelopePtr::NULL);
+    }
+
+    /// Dispatches what Main holds now, up to the budget.
+    #[inline(always)]
+    fn dispatch_main(&self, record: &Record) -> Exit {
+        self.source.set(Self::SOURCE_MAIN);
+        self.intake.set(EnvelopePtr::head_of(&record.head));
+        self.limit.set(record.depth().min(u64::from(record.budget.get())));
+        // SAFETY: A1, and no suspended handler borrows the body: `LIVE` is clear.
+        unsafe { Self::actor_of(record).dispatch(self, record) }
+    }
+
+    /// Dispatches one of the other queues, up to the budget.
+    fn dispatch_other(&self, record: &Record, queue: usize) -> Exit {
+        let (head, count) =
+            self.with_extension(record, |extension| (extension.queues[queue].head(), extension.queues[queue].len()));
+        self.source.set(queue);
+        self.other_head.set(head);
+        self.intake.set(EnvelopePtr::head_of(&self.other_head));
+        self.limit.set(count.min(u64::from(record.budget.get())));
+        // SAFETY: A1, and no suspended handler borrows the body: `LIVE` is clear.
+        let exit = unsafe { Self::actor_of(record).dispatch(self, record) };
+        self.source.set(Self::SOURCE_MAIN);
+        exit
+    }
+
+    /// Suspended or stopped.
+    #[inline(never)]
+    fn leave(&self, record: &Record, exit: Exit) {
+        if exit == Exit::Stop {
+            let reason = self.reason.take().map_or(ExitReason::Normal, |reason| *reason);
+            return self.bury(record, reason);
+        }
+        let kept = record.flags() & (Flags::KEPT | Flags::CALLING | Flags::START);
+        if self.again.replace(false) || kept & Flags::SIGNAL != 0 {
+            // A reply that came while it ran, a yield, or a kill: straight back into the queue.
+            record.set_flags(Flags::QUEUED | Flags::LIVE | kept);
+            self.ready.push(record.slot());
+        } else {
+            record.set_flags(Flags::LIVE | kept);
+        }
+    }
+
+    /// Start, resume, signal, inspect, other queues.
+    #[inline(never)]
+    fn uncommon(&self, record: &Record, flags: u32) -> Exit {
+        if flags & Flags::SIGNAL != 0 {
+            let signal = self.with_extension(record, |extension| extension.signal.take());
+            self.reason.set(Some(Box::new(signal.unwrap_or(ExitReason::Kill))));
+            return Exit::Stop;
+        }
+        record.set_flags((flags & !(Flags::START | Flags::CALLING)) | Flags::QUEUED | Flags::RUNNING);
+        self.in_hand.set(EnvelopePtr::NULL);
+        if flags & Flags::START != 0 && flags & Flags::LIVE == 0 {
+            let exit = self.run_init(record);
+            if exit != Exit::Continue {
+                return exit;
+            }
+        }
+        if flags & Flags::LIVE != 0 {
+            let exit = self.resume_live(record, flags);
+            if exit != Exit::Continue {
+                return exit;
+            }
+        }
+        if record.flags() & Flags::INSPECT != 0 {
+            self.answer_inspects(record);
+        }
+        if record.flags() & Flags::OTHER != 0 {
+            self.run_others(record)
+        } else if record.depth() > 0 {
+            self.dispatch_main(record)
+        } else {
+            Exit::Continue
+        }
+    }
+
+    fn run_init(&self, record: &Record) -> Exit {
+        self.live_sender.set(self.pid(self.identity(record).parent.load(Relaxed)));
+        self.intake.set(EnvelopePtr::NULL);
+        self.limit.set(0);
+        // SAFETY: A1; nothing of the actor has run yet.
+        let exit = unsafe { Self::actor_of(record).init(self, record) };
+        match exit {
+            Exit::Continue => self.init_done(record),
+            Exit::Suspended => record.add_flags(Flags::START),
+            Exit::Stop => (),
+        }
+        exit
+    }
+
+    fn init_done(&self, record: &Record) {
+        let identity: &Identity = self.identity(record);
+        let took = self.clock.ticks().saturating_sub(identity.born.load(Relaxed));
+        identity.init.store(took, Relaxed);
+        if let Some(started) = self.with_existing_extension(record, |extension| extension.started.take()) {
+            started(Ok(()));
+        }
+    }
+
+    fn resume_live(&self, record: &Record, flags: u32) -> Exit {
+        let live = record.live.get();
+        // SAFETY: L2, L3: `LIVE` is set, so `live` is a kept future of this shard.
+        self.live_sender.set(unsafe { Live::sender(live) });
+        let waker = self.waker_of(record);
+        // SAFETY: as above.
+        match unsafe { Live::poll(live, &mut TaskContext::from_waker(&waker)) } {
+            Poll::Pending => {
+                record.add_flags(flags & Flags::START);
+                Exit::Suspended
+            }
+            Poll::Ready(exit) => {
+                self.cancel_live(record);
+                record.clear_flags(Flags::LIVE);
+                if flags & Flags::START != 0 && exit == Exit::Continue {
+                    self.init_done(record);
+                }
+                exit
+            }
+        }
+    }
+
+    /// Drops a suspended handler.
+    pub(super) fn cancel_live(&self, record: &Record) {
+        let live = record.live.replace(std::ptr::null_mut());
+        if live.is_null() {
+            return;
+        }
+        // SAFETY: L2: a non-null `live` is a kept future, taken out of the record just now.
+        let layout = unsafe { Live::finish(live) };
+        self.futures.give(live.cast(), layout);
+    }
+
+    fn answer_inspects(&self, record: &Record) {
+        record.clear_flags(Flags::INSPECT);
+        let pending = self.with_extension(record, |extension| std::mem::take(&mut extension.inspects));
+        for request in pending {
+            let mut out = crate::actor::Inspect::new(request.items);
+            let table = Self::actor_of(record);
+            // SAFETY: A1; between handlers nobody borrows the body.
+            self.contain(|| unsafe { table.inspect(record, &mut out) });
+            (request.answer)(out.into_entries());
+        }
+    }
+
+    /// Urgent, then System, then Main, then Log; each as far as the budget goes.
+    fn run_others(&self, record: &Record) -> Exit {
+        for queue in [Extension::URGENT, Extension::SYSTEM] {
+            if self.with_extension(record, |extension| extension.queues[queue].len()) > 0 {
+                let exit = self.dispatch_other(record, queue);
+                if exit != Exit::Continue {
+                    return exit;
+                }
+                // What came in meanwhile at a higher priority goes first: at the next activation.
+                return self.others_left(record);
+            }
+        }
+        if record.depth() > 0 {
+            let exit = self.dispatch_main(record);
+            if exit != Exit::Continue {
+                return exit;
+            }
+        }
+        if record.depth() == 0 && self.with_extension(record, |extension| extension.queues[Extension::LOG].len()) > 0 {
+            let exit = self.dispatch_other(record, Extension::LOG);
+            if exit != Exit::Continue {
+                return exit;
+            }
+        }
+        self.others_left(record)
+    }
+
+    fn others_left(&self, record: &Record) -> Exit {
+        if !self.with_extension(record, |extension| extension.is_queue_left()) {
+            record.clear_flags(Flags::OTHER);
+        }
+        Exit::Continue
+    }
+
+    /// Settles a batch: counters, latencies, envelopes back to the pool.
+    #[inline]
+    pub(crate) fn settle(&self, record: &Record, handled: u64, last: EnvelopePtr, stamps: u64) {
+        let waited = handled.wrapping_mul(self.stamp.get()).wrapping_sub(stamps) >> Meta::BITS;
+        bump(&record.latency, waited);
+        if self.source.get() != Self::SOURCE_MAIN {
+            return self.settle_other(record, handled, last);
+        }
+        let first = record.remove(handled, last);
+        self.pool.give_chain(first, last);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn settle_other(&self, record: &Record, handled: u64, last: EnvelopePtr) {
+        let queue = self.source.get();
+        let first = self.with_extension(record, |extension| {
+            let first = extension.queues[queue].head();
+            extension.queues[queue].remove(handled, last);
+            first
+        });
+        bump(&self.identity(record).other_taken, handled);
+        self.pool.give_chain(first, last);
+    }
+
+    /// A handler panicked: settles its batch up to the envelope in hand and ends the process.
+    #[cold]
+    #[inline(never)]
+    fn blame(&self, panic: Box<dyn Any + Send>) {
+        let current = self.current.get();
+        // SAFETY: S2: set by `activate` on this thread; records are never unmapped while the shard lives.
+        let record = unsafe { &*current };
+        let in_hand = self.in_hand.get();
+        let mut waiter = 0;
+        if !in_hand.is_null() {
+            let (mut at, mut handled, mut stamps) = (self.intake.get(), 0, 0u64);
+            while at != in_hand {
+                at = at.next();
+                handled += 1;
+                stamps = stamps.wrapping_add(at.meta());
+            }
+            if in_hand.meta() & Meta::CALL != 0 {
+                waiter = in_hand.reply();
+            }
+            self.settle(record, handled, in_hand, stamps);
+            self.in_hand.set(EnvelopePtr::NULL);
+        }
+        self.source.set(Self::SOURCE_MAIN);
+        let now = self.clock.ticks();
+        bump(&record.run, now.saturating_sub(self.now.get()));
+        self.set_now(now);
+        bump(&record.out, self.sent.get());
+        bump(&record.wakeups, 1);
+        self.again.set(false);
+        self.refuse(waiter, CallError::Panicked);
+        self.count(|cells| &cells.panics, 1);
+        self.bury(record, ExitReason::Panic(panic_message(panic.as_ref()).into()));
+        self.idle_current();
+    }
+
+    /// Runs code of the user outside a handler; a panic is counted and goes no further.
+    pub(crate) fn contain(&self, f: impl FnOnce()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
+            self.count(|cells| &cells.panics, 1);
+            self.log_panic(panic_message(panic.as_ref()));
+        }
+    }
+
+    /// Puts a process into the ready queue unless it is there or runs.
+    #[inline(always)]
+    pub(super) fn make_ready(&self, record: &Record) {
+        let flags = record.flags();
+        if flags & Flags::QUEUED == 0 {
+            record.set_flags(flags | Flags::QUEUED);
+            self.ready.push(record.slot());
+        }
+    }
+
+    /// A suspended handler can go on. If it is running just now, it must be polled again.
+    #[inline(always)]
+    pub(super) fn resume(&self, record: &Record) {
+        let flags = record.flags();
+        if flags & Flags::RUNNING != 0 {
+            self.again.set(true);
+        } else if flags & Flags::LIVE != 0 {
+            self.make_ready(record);
+        }
+    }
+
+    /// A waker fired.
+    pub(crate) fn wake_slot(&self, slot: u32, generation: u64) {
+        let record = self.table.record(slot);
+        let id = record.id.load(Relaxed);
+        if id as u32 == slot && current::waker_generation(id) == generation {
+            self.resume(record);
+        }
+    }
+
+    /// The current handler yields: it is to be polled again after the others.
+    #[inline(always)]
+    pub(crate) fn run_again(&self, task: &TaskContext<'_>) {
+        if current::is_own_waker(task.waker()) {
+            self.again.set(true);
+        } else {
+            task.waker().wake_by_ref();
+        }
+    }
+
+    /// The current handler waits for a reply.
+    #[inline(always)]
+    pub(super) fn mark_calling(&self) {
+        let current = self.current.get();
+        // SAFETY: S2: a call is polled inside a handler, so the current record is its process's.
+        let record = unsafe { &*current };
+        record.add_flags(Flags::CALLING);
+    }
+}
+
+/// The text of a panic.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a text")
+}

@@ -1,0 +1,278 @@
+//! Who waits for what on this shard: replies of calls, timers, delayed sends, callers outside any shard.
+//!
+//! Owns: a table of waiters with generations. A reference to one is `shard:12 | generation:26 | index:26` and travels in
+//! envelopes, parcels and frames; bit 63 is clear, since it marks callers on other nodes.
+//! Invariants: W1 a waiter is WAITING, DONE (its payload holds a reply), FAILED (its code holds an error) or FREE, and only
+//! an answer, a refusal or its timer moves it on. W2 freeing bumps the generation, so a late answer is recognised.
+//! W3 only the owning shard touches its waiters. W4 the payload of a DONE waiter has the type its `Call` expects, because
+//! the reference was made by a call with that message type and travels with it.
+//! Cost of a call: one table entry and one timer; no allocation while warm.
+#![expect(unsafe_code, reason = "erased replies; proven by tests/messaging.rs::replies_are_dropped_exactly_once")]
+
+use crate::error::CallError;
+use crate::reactor::memory::Mapping;
+use crate::shard::Shard;
+use crate::wheel::TimerKey;
+use shard_wire::{Payload, WireOps};
+use std::cell::{Cell, UnsafeCell};
+use std::task::Waker;
+
+/// Most waiters of one shard: 64 MiB of address space, committed as used.
+const MAX_WAITERS: u32 = 1 << 20;
+const INDEX_BITS: u32 = 26;
+const GENERATION_MASK: u32 = (1 << 26) - 1;
+
+/// What became of a wait, for a callback.
+pub(crate) enum Outcome {
+    /// A reply; its payload is of the type the caller expects.
+    Reply(Payload),
+    /// No reply.
+    Failed(CallError),
+    /// The time has come (timers only).
+    Due,
+}
+
+/// Who is told, apart from a process of this shard.
+pub(crate) enum Sink {
+    /// A function that runs on the shard.
+    Callback(Box<dyn FnOnce(&Shard, Outcome)>),
+    /// The waker of a combinator inside a handler.
+    Waker(Waker),
+}
+
+/// States of a waiter (W1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    Free,
+    Waiting,
+    Done,
+    Failed,
+}
+
+#[repr(C, align(64))]
+pub(crate) struct Waiter {
+    pub(crate) generation: Cell<u32>,
+    pub(crate) owner: Cell<u32>,
+    next_free: Cell<u32>,
+    pub(crate) code: Cell<u32>,
+    pub(crate) payload: UnsafeCell<Payload>,
+    pub(crate) timer: Cell<Option<TimerKey>>,
+    pub(crate) state: Cell<State>,
+    /// A sleep or a delayed send: its timer completes it instead of failing it.
+    pub(crate) is_timer: Cell<bool>,
+    pub(crate) extra: Cell<*mut Extra>,
+}
+
+const _: () = assert!(size_of::<Waiter>() == 64);
+
+/// What few waiters have.
+#[derive(Default)]
+pub(crate) struct Extra {
+    pub(crate) sink: Option<Sink>,
+    /// Calls to other nodes: how to decode the reply.
+    pub(crate) remote: Option<RemoteWait>,
+}
+
+/// A wait for a reply from another node.
+#[derive(Clone, Copy)]
+pub(crate) struct RemoteWait {
+    pub(crate) ops: &'static WireOps,
+    /// Incarnation key of the node that owes the reply.
+    pub(crate) peer: u64,
+}
+
+/// A shard's waiters.
+pub(crate) struct Waiters {
+    memory: Mapping,
+    high: Cell<u32>,
+    free: Cell<u32>,
+    used: Cell<u32>,
+    shard: u64,
+}
+
+impl Waiters {
+    pub(crate) fn new(shard: u16) -> std::io::Result<Self> {
+        let memory = Mapping::reserve(MAX_WAITERS as usize * size_of::<Waiter>())?;
+        Ok(Self {
+            memory,
+            high: Cell::new(0),
+            free: Cell::new(u32::MAX),
+            used: Cell::new(0),
+            shard: u64::from(shard) << 52,
+        })
+    }
+
+    /// Waiters in use.
+    pub(crate) fn used(&self) -> u32 {
+        self.used.get()
+    }
+
+    #[inline(always)]
+    fn address(&self, index: u32) -> *mut Waiter {
+        self.memory.address().cast::<Waiter>().wrapping_add((index & (MAX_WAITERS - 1)) as usize)
+    }
+
+    #[inline(always)]
+    fn at(&self, index: u32) -> &Waiter {
+        debug_assert!(index < self.high.get(), "a waiter that was never made");
+        // SAFETY: inside the mapping; every index below `high` was initialised by `fresh`, and references come from it.
+        unsafe { &*self.address(index) }
+    }
+
+    /// The waiter, if the reference is still good.
+    #[inline(always)]
+    pub(crate) fn find(&self, reference: u64) -> Option<&Waiter> {
+        let index = reference as u32 & GENERATION_MASK;
+        if index >= self.high.get() {
+            return None;
+        }
+        let waiter = self.at(index);
+        let generation = (reference >> INDEX_BITS) as u32 & GENERATION_MASK;
+        (waiter.generation.get() == generation && waiter.state.get() != State::Free).then_some(waiter)
+    }
+
+    /// A waiter for the process in `owner`; `None` when all are used.
+    #[inline(always)]
+    pub(crate) fn take(&self, owner: u32) -> Option<u64> {
+        let mut index = self.free.get();
+        if index == u32::MAX {
+            index = self.fresh()?;
+        } else {
+            self.free.set(self.at(index).next_free.get());
+        }
+        let waiter = self.at(index);
+        waiter.state.set(State::Waiting);
+        waiter.owner.set(owner);
+        self.used.set(self.used.get() + 1);
+        Some(self.shard | u64::from(waiter.generation.get()) << INDEX_BITS | u64::from(index))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn fresh(&self) -> Option<u32> {
+        let index = self.high.get();
+        if index == MAX_WAITERS {
+            return None;
+        }
+        let waiter = Waiter {
+            generation: Cell::new(1),
+            owner: Cell::new(0),
+            next_free: Cell::new(0),
+            code: Cell::new(0),
+            payload: UnsafeCell::new(Payload::EMPTY),
+            timer: Cell::new(None),
+            state: Cell::new(State::Free),
+            is_timer: Cell::new(false),
+            extra: Cell::new(std::ptr::null_mut()),
+        };
+        // SAFETY: inside the mapping, and not yet used by anybody.
+        unsafe { self.address(index).write(waiter) };
+        self.high.set(index + 1);
+        Some(index)
+    }
+
+    /// Frees a waiter whose payload and timer are gone (W2).
+    #[inline(always)]
+    pub(crate) fn free(&self, reference: u64) {
+        let index = reference as u32 & GENERATION_MASK;
+        let waiter = self.at(index);
+        if !waiter.extra.get().is_null() {
+            drop(waiter.take_extra());
+        }
+        waiter.state.set(State::Free);
+        waiter.is_timer.set(false);
+        // Generation 0 is skipped: with index 0 on shard 0 the reference would be 0, which means "nobody waits".
+        waiter.generation.set((waiter.generation.get() + 1 & GENERATION_MASK).max(1));
+        waiter.next_free.set(self.free.get());
+        self.free.set(index);
+        self.used.set(self.used.get() - 1);
+    }
+
+    /// References of all waiters that wait for a reply of this incarnation.
+    pub(crate) fn waiting_for(&self, peer: u64) -> Vec<u64> {
+        (0..self.high.get())
+            .filter_map(|index| {
+                let waiter = self.at(index);
+                let waits = waiter.state.get() == State::Waiting
+                    && waiter.extra_ref().is_some_and(|extra| extra.remote.is_some_and(|wait| wait.peer == peer));
+                waits.then(|| self.shard | u64::from(waiter.generation.get()) << INDEX_BITS | u64::from(index))
+            })
+            .collect()
+    }
+}
+
+impl Waiter {
+    /// Stores a reply.
+    #[inline(always)]
+    pub(crate) fn put<R>(&self, value: R) {
+        // SAFETY: W3: one thread; W1: a waiting waiter's payload is empty.
+        unsafe { Payload::write(self.payload.get(), value) };
+        self.state.set(State::Done);
+    }
+
+    /// Stores an erased reply.
+    pub(crate) fn put_erased(&self, payload: Payload) {
+        // SAFETY: W3: one thread; W1: a waiting waiter's payload is empty.
+        unsafe { self.payload.get().write(payload) };
+        self.state.set(State::Done);
+    }
+
+    /// Takes the reply out.
+    #[inline(always)]
+    pub(crate) fn get<R>(&self) -> R {
+        debug_assert!(self.state.get() == State::Done, "a reply is taken from a waiter that has one");
+        // SAFETY: W1 and W4: a DONE waiter holds a reply of the type its call expects.
+        unsafe { Payload::read::<R>(self.payload.get()) }
+    }
+
+    pub(crate) fn extra_ref(&self) -> Option<&Extra> {
+        // SAFETY: W3: null, or made by `extra_mut` and still owned by this waiter.
+        unsafe { self.extra.get().as_ref() }
+    }
+
+    /// Changes the extra part, which is made on first use.
+    pub(crate) fn set_extra(&self, change: impl FnOnce(&mut Extra)) {
+        if self.extra.get().is_null() {
+            self.extra.set(Box::into_raw(Box::default()));
+        }
+        // SAFETY: W3: owned by this waiter; `change` cannot reach it another way.
+        change(unsafe { &mut *self.extra.get() });
+    }
+
+    pub(crate) fn take_extra(&self) -> Option<Box<Extra>> {
+        let extra = self.extra.replace(std::ptr::null_mut());
+        // SAFETY: made by `set_extra` from a box, taken once.
+        (!extra.is_null()).then(|| unsafe { Box::from_raw(extra) })
+    }
+}
+
+impl Drop for Waiters {
+    fn drop(&mut self) {
+        for index in 0..self.high.get() {
+            drop(self.at(index).take_extra());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{State, Waiters};
+
+    #[test]
+    fn a_freed_reference_is_stale() {
+        let waiters = Waiters::new(3).unwrap();
+        let first = waiters.take(7).unwrap();
+        assert_eq!(first >> 52, 3);
+        assert_ne!(first, 0);
+        waiters.find(first).unwrap().put(41u64);
+        assert_eq!(waiters.find(first).unwrap().state.get(), State::Done);
+        assert_eq!(waiters.find(first).unwrap().get::<u64>(), 41);
+        waiters.free(first);
+        assert!(waiters.find(first).is_none());
+        let second = waiters.take(7).unwrap();
+        assert_ne!(first, second);
+        assert!(waiters.find(first).is_none());
+        assert!(waiters.find(u64::MAX).is_none());
+        assert_eq!(waiters.used(), 1);
+    }
+}

@@ -1,0 +1,313 @@
+//! Reads the shared memory of a node's shards.
+//!
+//! Invariants: V1 a reader touches atomics only and writes nothing. V2 a process is reported only if its id was the same
+//! before and after its fields were read, so a reused slot never mixes two processes. V3 counters may be of slightly
+//! different moments; `taken` is read before `pushed`, so a depth is never negative.
+//! Cost: two cache lines per slot ever used; a sweep asks no shard anything and works while all of them are stuck.
+
+use crate::node::NodeShared;
+use crate::process::Flags;
+use crate::symbol::Symbol;
+use crate::shard::{LogLevel, ShardCounters};
+use shard_wire::{LocalId, Pid};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::fence;
+
+/// State of a process, as in Ergo.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum ProcessState {
+    /// `init` has not finished.
+    Init,
+    /// Nothing to do.
+    Sleep,
+    /// In a handler, or about to be.
+    Running,
+    /// A handler waits for the reply of a call.
+    WaitResponse,
+    /// `terminate` runs.
+    Terminated,
+    /// Killed, but its handler has not returned.
+    Zombee,
+}
+
+impl ProcessState {
+    /// The state's name, as tools show it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Sleep => "sleep",
+            Self::Running => "running",
+            Self::WaitResponse => "wait response",
+            Self::Terminated => "terminated",
+            Self::Zombee => "zombee",
+        }
+    }
+}
+
+/// One process at one moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ProcessStats {
+    /// Which.
+    pub id: LocalId,
+    /// Who spawned it.
+    pub parent: LocalId,
+    /// Its group's leader.
+    pub leader: LocalId,
+    /// Symbol of its registered name; 0 for none. See [`Reader::symbol`].
+    pub name: u32,
+    /// Symbol of its application; 0 for none.
+    pub application: u32,
+    /// Its actor type.
+    pub behavior: &'static str,
+    /// State.
+    pub state: ProcessState,
+    /// Nanoseconds in this state.
+    pub state_ns: u64,
+    /// Messages that entered its mailbox.
+    pub messages_in: u64,
+    /// Messages it sent.
+    pub messages_out: u64,
+    /// Messages in its four queues now.
+    pub mailbox: u64,
+    /// Messages in Main now.
+    pub mailbox_main: u64,
+    /// Age of its oldest queued message, in nanoseconds; 0 if none.
+    pub mailbox_latency_ns: u64,
+    /// Nanoseconds in handlers, the one in progress included.
+    pub running_ns: u64,
+    /// Nanoseconds the handler in progress has been on the stack; 0 if none.
+    pub callback_ns: u64,
+    /// Activations.
+    pub wakeups: u64,
+    /// Nanoseconds since its spawn.
+    pub uptime_ns: u64,
+    /// Nanoseconds from its spawn to the end of `init`; 0 without one.
+    pub init_ns: u64,
+    /// Sum over handled messages of the nanoseconds they waited.
+    pub waited_ns: u64,
+}
+
+/// One shard at one moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ShardStats {
+    /// Index.
+    pub index: u16,
+    /// Counters and gauges.
+    pub counters: ShardCounters,
+    /// The process whose handler is on the stack.
+    pub current: Option<LocalId>,
+    /// Nanoseconds that handler has been there.
+    pub current_ns: u64,
+    /// Nanoseconds since the last turn of the pump; for a parked shard that is how long it sleeps.
+    pub turn_age_ns: u64,
+    /// Whether it is parked.
+    pub is_parked: bool,
+    /// Nanoseconds spent on turns with work.
+    pub busy_ns: u64,
+    /// Items in its inbox.
+    pub inbox: u64,
+    /// Items its inbox refused because it was full.
+    pub inbox_refused: u64,
+}
+
+impl ShardStats {
+    /// Nanoseconds since the shard last showed a sign of life, a park being one.
+    #[must_use]
+    pub fn heartbeat_age_ns(&self) -> u64 {
+        if self.is_parked && self.current.is_none() { 0 } else { self.turn_age_ns }
+    }
+}
+
+/// Sums over a node's shards.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct NodeStats {
+    /// Counters and gauges, summed.
+    pub counters: ShardCounters,
+    /// Registered names.
+    pub names: u64,
+    /// Log records by level, those of the node itself included.
+    pub log: [u64; 6],
+    /// Log records lost because the log queue was full.
+    pub log_lost: u64,
+    /// Items refused by full inboxes without a sender to tell.
+    pub inbox_refused: u64,
+}
+
+/// Reads one node.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    node: Arc<NodeShared>,
+}
+
+impl Reader {
+    pub(crate) fn new(node: Arc<NodeShared>) -> Self {
+        Self { node }
+    }
+
+    /// One process.
+    #[must_use]
+    pub fn process(&self, id: LocalId) -> Option<ProcessStats> {
+        let shard = id.shard();
+        let found = self.read_slot(shard, id.slot(), self.now())?;
+        (found.id == id).then_some(found)
+    }
+
+    /// Every process of the node, shard by shard in slot order, until `each` answers `false`.
+    pub fn processes(&self, mut each: impl FnMut(&ProcessStats) -> bool) {
+        for shard in 0..self.node.shards() {
+            let Some(port) = self.node.port(shard) else { continue };
+            let now = self.now();
+            for slot in crate::process::FIRST_SLOT..port.table.high() {
+                if let Some(process) = self.read_slot(shard, slot, now)
+                    && !each(&process)
+                {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.node.clock().ticks()
+    }
+
+    fn ns(&self, ticks: u64) -> u64 {
+        self.node.clock().span_ns(ticks)
+    }
+
+    fn read_slot(&self, shard: u16, slot: u32, now: u64) -> Option<ProcessStats> {
+        let port = self.node.port(shard)?;
+        let published = port.table.published(slot);
+        let (record, identity) = (published.record, published.identity);
+        // ORDERING: pairs with the Release store of the id in `Shard::start`.
+        let id = record.id.load(Acquire);
+        if id as u32 != slot || slot == 0 {
+            return None;
+        }
+        let behavior = record.behavior()?;
+        let (taken, other_taken) = (record.taken.load(Relaxed), identity.other_taken.load(Relaxed));
+        // ORDERING: `taken` before `pushed` (V3).
+        fence(Acquire);
+        let (pushed, other_in) = (record.pushed.load(Relaxed), identity.other_in.load(Relaxed));
+        let flags = record.flags.load(Relaxed);
+        let (current, since) = (port.cells.current.load(Relaxed), port.cells.current_since.load(Relaxed));
+        let callback = if current == id { now.saturating_sub(since) } else { 0 };
+        let last = record.last.load(Relaxed);
+        let main = pushed.saturating_sub(taken);
+        let mailbox = main + other_in.saturating_sub(other_taken);
+        let state = state_of(flags, identity.signal.load(Relaxed) == id, current == id);
+        let stats = ProcessStats {
+            id: LocalId(id),
+            parent: LocalId(identity.parent.load(Relaxed)),
+            leader: LocalId(identity.leader.load(Relaxed)),
+            name: identity.name.load(Relaxed),
+            application: identity.application.load(Relaxed),
+            behavior,
+            state,
+            state_ns: self.ns(if callback > 0 { callback } else { now.saturating_sub(last) }),
+            messages_in: pushed + other_in,
+            messages_out: record.out.load(Relaxed),
+            mailbox,
+            mailbox_main: main,
+            mailbox_latency_ns: if mailbox == 0 {
+                0
+            } else {
+                self.ns(now.saturating_sub(record.oldest.load(Relaxed)))
+            },
+            running_ns: self.ns(record.run.load(Relaxed) + callback),
+            callback_ns: self.ns(callback),
+            wakeups: record.wakeups.load(Relaxed),
+            uptime_ns: self.ns(now.saturating_sub(identity.born.load(Relaxed))),
+            init_ns: self.ns(identity.init.load(Relaxed)),
+            waited_ns: self.ns(record.latency.load(Relaxed)),
+        };
+        // ORDERING: the fields above before the second look at the id (V2).
+        fence(Acquire);
+        (record.id.load(Relaxed) == id).then_some(stats)
+    }
+
+    /// The text of a symbol.
+    #[must_use]
+    pub fn symbol(&self, symbol: u32) -> &str {
+        self.node.symbols().text(Symbol(symbol)).unwrap_or("")
+    }
+
+    /// The process that holds a name.
+    #[must_use]
+    pub fn lookup(&self, name: &str) -> Option<Pid> {
+        self.node.lookup(name)
+    }
+
+    /// Every shard.
+    #[must_use]
+    pub fn shards(&self) -> Vec<ShardStats> {
+        self.node.ports().iter().enumerate().map(|(index, port)| {
+            let now = self.now();
+            let counters = port.cells.read();
+            let current = (counters.current != 0).then_some(LocalId(counters.current));
+            ShardStats {
+                index: index as u16,
+                current,
+                current_ns: if current.is_some() { self.ns(now.saturating_sub(counters.current_since)) } else { 0 },
+                turn_age_ns: self.ns(now.saturating_sub(counters.last_turn)),
+                is_parked: port.sleep().is_sleeping(),
+                busy_ns: self.ns(counters.busy),
+                inbox: port.inbox.len() as u64,
+                inbox_refused: port.inbox.refused_total(),
+                counters,
+            }
+        }).collect()
+    }
+
+    /// Sums over the shards.
+    #[must_use]
+    pub fn node(&self) -> NodeStats {
+        let mut sum = NodeStats::default();
+        for port in self.node.ports() {
+            sum.counters.add(&port.cells.read());
+        }
+        let log = self.node.log();
+        sum.log = std::array::from_fn(|level| sum.counters.log[level] + log.count(LogLevel::ALL[level]));
+        sum.log_lost = log.lost();
+        sum.names = self.node.names().len() as u64;
+        sum.inbox_refused = self.node.inbox_refused();
+        sum
+    }
+
+    /// Ticks as nanoseconds.
+    #[must_use]
+    pub fn nanos(&self, ticks: u64) -> u64 {
+        self.ns(ticks)
+    }
+
+    /// Nanoseconds since the node started.
+    #[must_use]
+    pub fn uptime_ns(&self) -> u64 {
+        self.ns(self.now().saturating_sub(self.node.started()))
+    }
+}
+
+fn state_of(flags: u32, is_killed: bool, is_current: bool) -> ProcessState {
+    let running = flags & Flags::RUNNING != 0;
+    if flags & Flags::TERMINATED != 0 {
+        ProcessState::Terminated
+    } else if is_killed && running {
+        ProcessState::Zombee
+    } else if flags & Flags::START != 0 {
+        ProcessState::Init
+    } else if running || is_current {
+        ProcessState::Running
+    } else if flags & Flags::CALLING != 0 {
+        ProcessState::WaitResponse
+    } else if flags & Flags::QUEUED != 0 {
+        ProcessState::Running
+    } else {
+        ProcessState::Sleep
+    }
+}
