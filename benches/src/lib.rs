@@ -11,6 +11,7 @@
 pub mod error;
 pub mod frames;
 pub mod machine;
+pub mod own;
 pub mod peer;
 pub mod reference;
 pub mod registry;

@@ -1,12 +1,13 @@
 //! The list of workloads: the only place where a name, its sides and its ratios to hold meet.
 
 use crate::error::RunError;
+use crate::own::{across, population, same_shard};
 use crate::peer::{actix, futex, raw_ring, raw_socket};
 use crate::reference::{
     ERGO, ERGO_LOCAL_MANY, ERGO_LOCAL_ONE, ERGO_LOCAL_ONE_BY_YIELDING, ERGO_NETWORK, ERGO_PROCESS_BYTES,
     ERGO_SPAWN_SECONDS, at_least, at_most,
 };
-use crate::workload::{Better, Measure, Partner, Side, Workload};
+use crate::workload::{Better, Measure, OURS, Partner, Side, Workload};
 
 const ONE_CORE: &str = "cpu 1";
 const TWO_CORES: &str = "cpus 0 and 1";
@@ -15,6 +16,10 @@ const TWO_PROCESSES: &str = "cpu 0 (sender) and cpu 1 (receiver)";
 
 const fn peer(name: &'static str, pinning: &'static str, measure: Measure) -> Side {
     Side { name, pinning, measure, partner: None }
+}
+
+const fn ours(pinning: &'static str, measure: Measure) -> Side {
+    peer(OURS, pinning, measure)
 }
 
 const fn pair(name: &'static str, measure: Measure, partner: Partner) -> Side {
@@ -28,7 +33,7 @@ pub static WORKLOADS: &[Workload] = &[
         about: "one process streams to another on its shard",
         unit: "M msg/s",
         better: Better::Higher,
-        sides: &[peer("actix", ONE_CORE, actix::same_arbiter_stream)],
+        sides: &[ours(ONE_CORE, same_shard::stream), peer("actix", ONE_CORE, actix::same_arbiter_stream)],
         derived: &[ERGO_LOCAL_ONE],
         references: &[at_least("actix", 2.0, 4.0, 6.0), at_least(ERGO, 15.0, 30.0, 50.0)],
     },
@@ -38,6 +43,7 @@ pub static WORKLOADS: &[Workload] = &[
         unit: "M msg/s",
         better: Better::Higher,
         sides: &[
+            ours(ONE_CORE, same_shard::burst),
             peer("actix", ONE_CORE, actix::burst),
             peer("actix_yield_1000", ONE_CORE, actix::same_arbiter_stream),
         ],
@@ -49,7 +55,7 @@ pub static WORKLOADS: &[Workload] = &[
         about: "two processes on one shard, one message to and fro",
         unit: "M round trips/s",
         better: Better::Higher,
-        sides: &[peer("actix", ONE_CORE, actix::ping_pong)],
+        sides: &[ours(ONE_CORE, same_shard::ping_pong), peer("actix", ONE_CORE, actix::ping_pong)],
         derived: &[],
         references: &[],
     },
@@ -58,7 +64,7 @@ pub static WORKLOADS: &[Workload] = &[
         about: "1000 processes in a ring on one shard, 100 tokens",
         unit: "M hops/s",
         better: Better::Higher,
-        sides: &[peer("actix", ONE_CORE, actix::ring_1000)],
+        sides: &[ours(ONE_CORE, same_shard::ring_1000), peer("actix", ONE_CORE, actix::ring_1000)],
         derived: &[],
         references: &[],
     },
@@ -68,6 +74,7 @@ pub static WORKLOADS: &[Workload] = &[
         unit: "M msg/s",
         better: Better::Higher,
         sides: &[
+            ours(TWO_CORES, across::stream),
             peer("actix", TWO_CORES, actix::other_arbiter_stream),
             peer("raw_ring", TWO_CORES, raw_ring::stream),
         ],
@@ -83,7 +90,7 @@ pub static WORKLOADS: &[Workload] = &[
         about: "one message to another shard and back, both busy-polling",
         unit: "ns",
         better: Better::Lower,
-        sides: &[peer("raw_ring", TWO_CORES, raw_ring::round_trip)],
+        sides: &[ours(TWO_CORES, across::round_trip), peer("raw_ring", TWO_CORES, raw_ring::round_trip)],
         derived: &[],
         references: &[at_most("raw_ring", 20.0, 10.0, 4.0)],
     },
@@ -92,7 +99,7 @@ pub static WORKLOADS: &[Workload] = &[
         about: "one way into a parked shard, p50",
         unit: "us",
         better: Better::Lower,
-        sides: &[peer("futex", TWO_CORES, futex::one_way)],
+        sides: &[ours(TWO_CORES, across::wake), peer("futex", TWO_CORES, futex::one_way)],
         derived: &[],
         references: &[at_most("futex", 3.0, 2.0, 1.6)],
     },
@@ -101,7 +108,7 @@ pub static WORKLOADS: &[Workload] = &[
         about: "as many pairs as processors, each across shards",
         unit: "M msg/s",
         better: Better::Higher,
-        sides: &[peer("actix", ALL_CORES, actix::many_to_many)],
+        sides: &[ours(ALL_CORES, across::many_to_many), peer("actix", ALL_CORES, actix::many_to_many)],
         derived: &[],
         references: &[],
     },
@@ -110,7 +117,7 @@ pub static WORKLOADS: &[Workload] = &[
         about: "one process awaits each reply of another on its shard",
         unit: "M calls/s",
         better: Better::Higher,
-        sides: &[peer("actix", ONE_CORE, actix::call_reply)],
+        sides: &[ours(ONE_CORE, same_shard::call_reply), peer("actix", ONE_CORE, actix::call_reply)],
         derived: &[],
         references: &[],
     },
@@ -119,7 +126,7 @@ pub static WORKLOADS: &[Workload] = &[
         about: "spawn 1 M processes on one shard",
         unit: "s",
         better: Better::Lower,
-        sides: &[peer("actix", ONE_CORE, actix::spawn)],
+        sides: &[ours(ONE_CORE, population::spawn), peer("actix", ONE_CORE, actix::spawn)],
         derived: &[ERGO_SPAWN_SECONDS],
         references: &[at_least(ERGO, 10.0, 30.0, 100.0)],
     },
@@ -128,7 +135,7 @@ pub static WORKLOADS: &[Workload] = &[
         about: "resident bytes per idle process, of 1 M",
         unit: "B/process",
         better: Better::Lower,
-        sides: &[peer("actix", ONE_CORE, actix::memory)],
+        sides: &[ours(ONE_CORE, population::memory), peer("actix", ONE_CORE, actix::memory)],
         derived: &[ERGO_PROCESS_BYTES],
         references: &[at_least(ERGO, 4.0, 7.0, 10.0)],
     },

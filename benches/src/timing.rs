@@ -34,10 +34,16 @@ impl Stopwatch {
         u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
+    /// From `earlier` to this one; zero if `earlier` is the later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_duration_since(earlier.0)
+    }
+
     /// Seconds from `earlier` to this one; zero if `earlier` is the later.
     #[must_use]
     pub fn seconds_since(self, earlier: Self) -> f64 {
-        self.0.saturating_duration_since(earlier.0).as_secs_f64()
+        self.since(earlier).as_secs_f64()
     }
 }
 

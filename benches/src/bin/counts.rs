@@ -6,9 +6,16 @@
 
 use std::hint::black_box;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc;
+
+use shard_runtime::wire::{IncarnationKey, LocalId};
+use shard_runtime::{Message, Pid, Simulation, SpawnOptions};
 
 use shard_benches::error::RunError;
 use shard_benches::frames::{Point, decode, encode};
+use shard_benches::own::actors::{Ball, Calls, Census, Founder, Join, Player, Sink, Source, Tick};
 use shard_benches::spsc::{Item, ring};
 use shard_wire::frame::FrameBuf;
 
@@ -18,8 +25,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// A path that can be counted.
 type Path = (&'static str, fn(u64) -> Result<(), RunError>);
 
-static PATHS: &[Path] =
-    &[("bare_ring", bare_ring), ("frame_encode", frame_encode), ("frame_round_trip", frame_round_trip)];
+static PATHS: &[Path] = &[
+    ("bare_ring", bare_ring),
+    ("frame_encode", frame_encode),
+    ("frame_round_trip", frame_round_trip),
+    ("stream", stream),
+    ("ping_pong_hop", ping_pong),
+    ("call_reply", call_reply),
+    ("cross_shard_stream", cross_shard_stream),
+    ("spawn", spawn),
+];
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
@@ -88,4 +103,79 @@ fn frame_round_trip(count: u64) -> Result<(), RunError> {
         decode::<Point>(black_box(batch.as_slice()), |point| sum += point.x).map_err(RunError::work)?;
     }
     if sum == 0 { Err(RunError::work("no frame was decoded")) } else { Ok(()) }
+}
+
+/// Sends one message from outside, lets the shards run dry, and looks whether the work was done.
+fn run_dry<M: Message, T>(
+    mut simulation: Simulation,
+    to: Pid,
+    message: M,
+    done: &mpsc::Receiver<T>,
+) -> Result<(), RunError> {
+    simulation.send(to, message).map_err(RunError::work)?;
+    simulation.run();
+    done.try_recv().map(drop).map_err(|_| RunError::work("the shards ran dry before the work was done"))
+}
+
+fn simulation(shards: u16) -> Result<Simulation, RunError> {
+    Simulation::new("counts@localhost", shards, 1).map_err(RunError::work)
+}
+
+fn stream_to(shards: u16, to_shard: u16, count: u64) -> Result<(), RunError> {
+    let mut simulation = simulation(shards)?;
+    let options = SpawnOptions::new();
+    let (sink, seen) = Sink::expecting(count);
+    let to = simulation.spawn(to_shard, move || sink, &options).map_err(RunError::work)?;
+    let (source, _calls) = Source::new(to, count);
+    let from = simulation.spawn(0, move || source, &options).map_err(RunError::work)?;
+    run_dry(simulation, from, Tick, &seen)
+}
+
+/// One process streams to another on its shard: sender and receiver of one message.
+fn stream(count: u64) -> Result<(), RunError> {
+    stream_to(1, 0, count)
+}
+
+/// The same to another shard, ring included, on one thread.
+fn cross_shard_stream(count: u64) -> Result<(), RunError> {
+    stream_to(2, 1, count)
+}
+
+/// One message to and fro: the price of a hop, which is an activation of its own.
+fn ping_pong(count: u64) -> Result<(), RunError> {
+    let mut simulation = simulation(1)?;
+    let (done, seen) = mpsc::channel();
+    let balls = Arc::new(AtomicU64::new(1));
+    let options = SpawnOptions::new();
+    let mut player = || {
+        let player = Player::new(&balls, &done);
+        simulation.spawn(0, move || player, &options).map_err(RunError::work)
+    };
+    let (one, other) = (player()?, player()?);
+    simulation.send(one, Join { next: other }).map_err(RunError::work)?;
+    simulation.send(other, Join { next: one }).map_err(RunError::work)?;
+    run_dry(simulation, one, Ball { left: count }, &seen)
+}
+
+/// One process awaits each reply of another.
+fn call_reply(count: u64) -> Result<(), RunError> {
+    let mut simulation = simulation(1)?;
+    let options = SpawnOptions::new();
+    let (sink, _) = Sink::expecting(u64::MAX);
+    let to = simulation.spawn(0, move || sink, &options).map_err(RunError::work)?;
+    let (source, seen) = Source::new(to, 0);
+    let from = simulation.spawn(0, move || source, &options).map_err(RunError::work)?;
+    run_dry(simulation, from, Calls { count }, &seen)
+}
+
+/// One process and its `init`.
+fn spawn(count: u64) -> Result<(), RunError> {
+    let mut simulation = simulation(1)?;
+    let (done, seen) = mpsc::channel();
+    let census = Arc::new(Census { missing: AtomicU64::new(count), done });
+    let count = usize::try_from(count).map_err(RunError::work)?;
+    let citizens = vec![Pid { node: IncarnationKey(1), local: LocalId::CORE }; count];
+    let founder = Founder { census, citizens, count };
+    let founder = simulation.spawn(0, move || founder, &SpawnOptions::new()).map_err(RunError::work)?;
+    run_dry(simulation, founder, Tick, &seen)
 }
