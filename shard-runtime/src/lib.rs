@@ -69,7 +69,7 @@ pub use tap::{Log, LogRecord, LogSink, StderrSink};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::actor::{
-        Actor, Batch, Closed, Context, Envelope, Exit, Inspect, ReplyTo, behavior_name, behavior_name_length,
+        Actor, Batch, Closed, Context, Envelope, Exit, Inspect, ReplyTo,
     };
     pub use crate::error::{ActorError, ActorResult, ExitReason};
     pub use crate::shard::Shard;

@@ -152,6 +152,7 @@ impl FrameFlags {
     pub const NAME: Self = Self(1 << 2);
     /// The sender wants an [`FrameKind::Ack`].
     pub const IMPORTANT: Self = Self(1 << 3);
+    pub(crate) const BLOCKS: Self = Self(Self::TRACE.0 | Self::FRAGMENT.0 | Self::NAME.0);
     const PRIORITY_SHIFT: u32 = 4;
     const PRIORITY_MASK: u8 = 0b11 << Self::PRIORITY_SHIFT;
     const KNOWN: u8 = 0b0011_1111;
@@ -194,7 +195,7 @@ impl FrameFlags {
     /// Priority and importance only.
     #[inline]
     pub(crate) const fn without_blocks(self) -> Self {
-        Self(self.0 & !(Self::TRACE.0 | Self::FRAGMENT.0 | Self::NAME.0))
+        Self(self.0 & !Self::BLOCKS.0)
     }
 
     /// These flags if `on`, else none.

@@ -45,6 +45,7 @@ mod body;
 pub mod cursor;
 mod error;
 pub mod frame;
+pub mod handshake;
 pub mod header;
 mod ids;
 mod key;
@@ -52,8 +53,10 @@ pub mod limits;
 mod message;
 mod node_name;
 mod payload;
+pub mod placement;
 mod registry;
 mod schema;
+pub mod session;
 mod text;
 mod wire_ops;
 

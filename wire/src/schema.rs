@@ -16,6 +16,25 @@ use std::num::{
 use std::time::Duration;
 
 /// A type with a structural hash. Written by `#[message]` and `#[data]`.
+///
+/// Types whose width differs between machines, and lists of nothing, are refused by the compiler:
+/// ```compile_fail
+/// #[shard_wire::message]
+/// struct Count(usize);
+/// ```
+/// ```compile_fail
+/// #[shard_wire::message]
+/// struct Ticks(Vec<()>);
+/// ```
+/// So are generic messages that are not local, and replies that cannot leave the node:
+/// ```compile_fail
+/// #[shard_wire::message]
+/// struct Holder<T>(T);
+/// ```
+/// ```compile_fail
+/// #[shard_wire::message(reply = std::thread::ThreadId)]
+/// struct Where;
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be part of a message that leaves the node",
     note = "put `#[data]` on `{Self}` if it is yours, or make the message `#[message(local)]`",

@@ -109,8 +109,8 @@ fn golden_bytes_of_all_blocks() {
     assert_eq!(batch.as_slice(), golden);
     let head = full_head();
     let frame = frame(batch.as_slice());
-    assert_eq!((frame.trace, frame.fragment, frame.name), (head.trace, head.fragment, head.name));
-    assert_eq!((frame.body, frame.consumed), (&[9; 16][..], 128));
+    assert_eq!((frame.trace(), frame.fragment(), frame.name()), (head.trace, head.fragment, head.name));
+    assert_eq!((frame.body, frame.consumed()), (&[9; 16][..], 128));
     assert_eq!((frame.header.deadline, frame.header.reference), (head.deadline, head.reference));
     assert_eq!(frame.header.flags.priority(), Priority::High);
 }
@@ -248,7 +248,7 @@ fn decode_all(registry: &Registry, bytes: &AlignedVec<16>) -> usize {
             decoded += usize::from(entry.ops().decode(frame.body).is_ok());
             decoded += usize::from(entry.ops().decode_reply(frame.body).is_ok());
         }
-        rest = &rest[frame.consumed..];
+        rest = &rest[frame.consumed()..];
     }
     decoded
 }
@@ -400,9 +400,9 @@ proptest! {
         let mut batch = FrameBuf::default();
         let length = batch.push_frame(&head, |out| out.put(&body)).unwrap();
         let frame = frame(batch.as_slice());
-        prop_assert_eq!((frame.consumed, batch.len()), (length, length));
+        prop_assert_eq!((frame.consumed(), batch.len()), (length, length));
         prop_assert_eq!(frame.body, &body[..]);
-        prop_assert_eq!((frame.trace, frame.fragment, frame.name), (head.trace, head.fragment, head.name));
+        prop_assert_eq!((frame.trace(), frame.fragment(), frame.name()), (head.trace, head.fragment, head.name));
         let header = frame.header;
         prop_assert_eq!((header.kind, header.key, header.to), (head.kind, head.key, head.to));
         prop_assert_eq!((header.from, header.reference, header.deadline), (head.from, head.reference, head.deadline));

@@ -14,7 +14,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 /// How long a call waits by default.
-pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Which queue of the target a message enters.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]

@@ -12,10 +12,12 @@ mod table;
 pub use address::{Address, Named, Route};
 pub use batch::{Batch, Closed, Envelope, Exit};
 pub use call::Call;
-pub use context::{Context, DEFAULT_CALL_TIMEOUT, Priority, Sleep, YieldNow};
+pub use context::{Context, Priority, Sleep, YieldNow};
+
+pub(crate) use context::DEFAULT_CALL_TIMEOUT;
 pub use inspect::Inspect;
 pub use reply::ReplyTo;
-pub use table::{Actor, behavior_name, behavior_name_length};
+pub use table::Actor;
 
 pub(crate) use batch::Slot;
 pub(crate) use live::Live;

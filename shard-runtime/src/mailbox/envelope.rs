@@ -52,6 +52,7 @@ pub(crate) struct Envelope {
 }
 
 const _: () = assert!(size_of::<Envelope>() == 64);
+const _: () = assert!(std::mem::offset_of!(Envelope, next) == 0, "a queue head is seen as an envelope");
 
 /// Handle of an envelope. Null means none.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,13 +85,13 @@ impl EnvelopePtr {
     #[inline(always)]
     pub(crate) fn next(self) -> Self {
         // SAFETY: E1, E2: the first word of what it points to is a handle.
-        unsafe { (*self.0).next }
+        unsafe { self.0.cast::<Self>().read() }
     }
 
     #[inline(always)]
     pub(crate) fn set_next(self, next: Self) {
         // SAFETY: E1, E2: the first word of what it points to is a handle.
-        unsafe { (*self.0).next = next }
+        unsafe { self.0.cast::<Self>().write(next) }
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@ use crate::node::{NodeBuilder, NodeShared, SpawnOptions};
 use crate::oneshot::{self, RecvError};
 use crate::shard::{Inbound, LogLevel, Parcel, Shard, with_current};
 use crate::stats::Reader;
-use shard_wire::{LocalId, Message, Pid};
+use shard_wire::{Erased, LocalId, Message, Pid};
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU32;

@@ -11,7 +11,7 @@ use crate::ids::LocalId;
 use crate::key::MessageKey;
 use crate::limits::{
     BATCH_KEEP_BYTES, CEILING_MAX_FRAME, DEFAULT_MAX_FRAME, FLOOR_MAX_FRAME, FRAME_ALIGN, FRAME_ALIGN_U8,
-    HEADER_BYTES, MAX_NAME_BYTES,
+    MAX_NAME_BYTES,
 };
 use rkyv::util::AlignedVec;
 
@@ -176,9 +176,9 @@ pub fn checked_max_frame(max_frame: usize) -> Result<usize, WireError> {
     Ok(max_frame - max_frame % FRAME_ALIGN)
 }
 
-/// Appends header and blocks; the lengths are filled in by [`Unfinished::finish`].
+/// Appends header and blocks. Gives the header's first word, in which [`Unfinished::finish`] fills in the lengths.
 #[inline]
-fn begin(sink: &mut Sink, head: &FrameHead<'_>) -> Result<FrameHeader, WireError> {
+fn begin(sink: &mut Sink, head: &FrameHead<'_>) -> Result<u64, WireError> {
     let blocks = FrameFlags::TRACE
         .when(head.trace.is_some())
         .with(FrameFlags::FRAGMENT.when(head.fragment.is_some()))
@@ -195,28 +195,30 @@ fn begin(sink: &mut Sink, head: &FrameHead<'_>) -> Result<FrameHeader, WireError
         deadline: head.deadline,
     };
     sink.bytes.extend_from_slice(&header.to_bytes());
+    if blocks != FrameFlags::NONE {
+        put_blocks(sink, head)?;
+    }
+    Ok(header.first_word())
+}
+
+#[cold]
+fn put_blocks(sink: &mut Sink, head: &FrameHead<'_>) -> Result<(), WireError> {
     if let Some(trace) = head.trace {
         sink.bytes.extend_from_slice(&trace.to_bytes());
     }
     if let Some(fragment) = head.fragment {
         sink.bytes.extend_from_slice(&fragment.to_bytes());
     }
-    if let Some(name) = head.name {
-        let len = match u8::try_from(name.len()) {
-            Ok(len) if len > 0 => len,
-            _ => {
-                return Err(WireError::Limit {
-                    what: "name of the target",
-                    have: name.len() as u64,
-                    max: MAX_NAME_BYTES as u64,
-                });
-            }
-        };
-        sink.bytes.push(len);
-        sink.bytes.extend_from_slice(name.as_bytes());
-        pad(sink);
+    let Some(name) = head.name else { return Ok(()) };
+    let limit =
+        WireError::Limit { what: "name of the target", have: name.len() as u64, max: MAX_NAME_BYTES as u64 };
+    match u8::try_from(name.len()) {
+        Ok(len) if len > 0 => sink.bytes.push(len),
+        _ => return Err(limit),
     }
-    Ok(header)
+    sink.bytes.extend_from_slice(name.as_bytes());
+    pad(sink);
+    Ok(())
 }
 
 /// Appends zeros up to the next multiple of 16; says how many.
@@ -225,7 +227,9 @@ fn pad(sink: &mut Sink) -> u8 {
     const ZEROS: [u8; FRAME_ALIGN] = [0; FRAME_ALIGN];
     let [low, ..] = sink.bytes.len().wrapping_neg().to_le_bytes();
     let padding = low % FRAME_ALIGN_U8;
-    sink.bytes.extend_from_slice(ZEROS.split_at(usize::from(padding)).0);
+    if padding > 0 {
+        sink.bytes.extend_from_slice(ZEROS.split_at(usize::from(padding)).0);
+    }
     padding
 }
 
@@ -238,23 +242,20 @@ struct Unfinished<'a> {
 
 impl Unfinished<'_> {
     #[inline]
-    fn finish(mut self, mut header: FrameHeader, max: usize) -> Result<usize, WireError> {
-        header.padding = pad(self.sink);
+    fn finish(mut self, first_word: u64, max: usize) -> Result<usize, WireError> {
+        let padding = pad(self.sink);
         let length = self.sink.bytes.len() - self.start;
-        let too_large = WireError::FrameTooLarge { message: "a message", max };
-        header.length = u32::try_from(length).map_err(|_| too_large)?;
-        let head = self
-            .sink
-            .bytes
-            .as_mut_slice()
-            .get_mut(self.start..)
-            .and_then(|frame| frame.first_chunk_mut::<8>());
-        if let Some(head) = head.filter(|_| length <= max && length >= HEADER_BYTES) {
-            *head = header.first_word().to_le_bytes();
-            self.done = true;
-            return Ok(length);
+        // W1 keeps the length below the limit, and the limit below 32 bits.
+        let first_word = first_word | length as u64 | u64::from(padding) << 48;
+        let frame = self.sink.bytes.as_mut_slice().get_mut(self.start..);
+        match frame.and_then(|frame| frame.first_chunk_mut::<8>()) {
+            Some(head) if length <= max => {
+                *head = first_word.to_le_bytes();
+                self.done = true;
+                Ok(length)
+            }
+            _ => Err(WireError::FrameTooLarge { message: "a message", max }),
         }
-        Err(too_large)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariants: R1 nothing a peer sends panics or reads out of bounds: every slice is asked for, never assumed.
 //! R2 the receive buffer starts at a multiple of 16 and frames are multiples of 16, so every body in it is aligned.
+//! R4 the blocks of a [`Frame`] were read once without an error, so that reading them again gives the same.
 //! R3 memory follows the bytes that arrived: a header that claims 64 MiB makes the buffer at most double.
 //! Cost: no allocation per frame; a partial frame is moved once per read at most.
 
@@ -17,16 +18,46 @@ use rkyv::util::AlignedVec;
 pub struct Frame<'a> {
     /// The fixed part of the header.
     pub header: FrameHeader,
-    /// Where the message stands in a trace.
-    pub trace: Option<Trace>,
-    /// Which part of a message this is.
-    pub fragment: Option<Fragment>,
-    /// Registered name of the target.
-    pub name: Option<&'a str>,
     /// The body, without padding. Not validated yet.
     pub body: &'a [u8],
+    /// The blocks between header and body, checked (R4).
+    blocks: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
     /// Length of the frame in the buffer, in bytes.
-    pub consumed: usize,
+    #[must_use]
+    #[inline]
+    pub const fn consumed(&self) -> usize {
+        self.header.length as usize
+    }
+
+    /// Where the message stands in a trace.
+    #[must_use]
+    pub fn trace(&self) -> Option<Trace> {
+        self.header
+            .flags
+            .has(FrameFlags::TRACE)
+            .then(|| Blocks::read(self.header.flags, self.blocks).ok()?.trace)?
+    }
+
+    /// Which part of a message this is.
+    #[must_use]
+    pub fn fragment(&self) -> Option<Fragment> {
+        self.header
+            .flags
+            .has(FrameFlags::FRAGMENT)
+            .then(|| Blocks::read(self.header.flags, self.blocks).ok()?.fragment)?
+    }
+
+    /// Registered name of the target.
+    #[must_use]
+    pub fn name(&self) -> Option<&'a str> {
+        self.header
+            .flags
+            .has(FrameFlags::NAME)
+            .then(|| Blocks::read(self.header.flags, self.blocks).ok()?.name)?
+    }
 }
 
 /// What the front of a receive buffer holds.
@@ -51,35 +82,44 @@ pub fn parse(bytes: &[u8], limit: usize) -> Result<Parsed<'_>, WireError> {
     let content = HEADER_BYTES..consumed - usize::from(header.padding);
     // `from_bytes` checked that header, fixed blocks and padding fit the length.
     let content = frame.get(content).unwrap_or_default();
-    let blocks = FrameFlags::TRACE.with(FrameFlags::FRAGMENT).with(FrameFlags::NAME);
-    if !header.flags.any(blocks) {
-        return Ok(Parsed::Frame(Frame {
-            header,
-            trace: None,
-            fragment: None,
-            name: None,
-            body: content,
-            consumed,
-        }));
+    if !header.flags.any(FrameFlags::BLOCKS) {
+        return Ok(Parsed::Frame(Frame { header, body: content, blocks: &[] }));
     }
-    with_blocks(header, content, consumed).map(Parsed::Frame)
+    with_blocks(header, content).map(Parsed::Frame)
 }
 
-fn with_blocks(header: FrameHeader, content: &[u8], consumed: usize) -> Result<Frame<'_>, WireError> {
-    let mut reader = Reader::new(content);
-    let mut frame = Frame { header, trace: None, fragment: None, name: None, body: content, consumed };
-    if header.flags.has(FrameFlags::TRACE) {
-        let (trace, span) = (reader.u128("trace id")?, reader.u64("span id")?);
-        frame.trace = Some(Trace { trace, span, flags: reader.u64("trace flags")? });
+#[cold]
+fn with_blocks(header: FrameHeader, content: &[u8]) -> Result<Frame<'_>, WireError> {
+    let blocks = Blocks::read(header.flags, content)?;
+    let (blocks, body) = content.split_at_checked(blocks.len).unwrap_or((content, &[]));
+    Ok(Frame { header, body, blocks })
+}
+
+/// The optional blocks of a header.
+struct Blocks<'a> {
+    trace: Option<Trace>,
+    fragment: Option<Fragment>,
+    name: Option<&'a str>,
+    len: usize,
+}
+
+impl<'a> Blocks<'a> {
+    fn read(flags: FrameFlags, content: &'a [u8]) -> Result<Self, WireError> {
+        let mut reader = Reader::new(content);
+        let mut blocks = Self { trace: None, fragment: None, name: None, len: 0 };
+        if flags.has(FrameFlags::TRACE) {
+            let (trace, span) = (reader.u128("trace id")?, reader.u64("span id")?);
+            blocks.trace = Some(Trace { trace, span, flags: reader.u64("trace flags")? });
+        }
+        if flags.has(FrameFlags::FRAGMENT) {
+            blocks.fragment = Some(fragment(&mut reader)?);
+        }
+        if flags.has(FrameFlags::NAME) {
+            blocks.name = Some(name(&mut reader)?);
+        }
+        blocks.len = reader.offset();
+        Ok(blocks)
     }
-    if header.flags.has(FrameFlags::FRAGMENT) {
-        frame.fragment = Some(fragment(&mut reader)?);
-    }
-    if header.flags.has(FrameFlags::NAME) {
-        frame.name = Some(name(&mut reader)?);
-    }
-    frame.body = reader.rest();
-    Ok(frame)
 }
 
 fn fragment(reader: &mut Reader<'_>) -> Result<Fragment, WireError> {
@@ -169,7 +209,7 @@ impl RecvBuf {
                 Ok(None)
             }
             Parsed::Frame(frame) => {
-                self.start += frame.consumed;
+                self.start += frame.consumed();
                 Ok(Some(frame))
             }
         }

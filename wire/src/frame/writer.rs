@@ -30,6 +30,10 @@ impl Positional for Sink {
 impl Writer<Failure> for Sink {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        // Alignment fills are mostly empty, and a copy of unknown length is a call.
+        if bytes.is_empty() {
+            return Ok(());
+        }
         // LIMIT: W1.
         if bytes.len() > self.limit.saturating_sub(self.bytes.len()) {
             self.full = true;

@@ -1,0 +1,155 @@
+//! Why a handshake ended without a link: stable numbers for the wire, stable names for metrics labels.
+//!
+//! Owns: [`Reason`] and [`Failure`]. Invariant: R1 a number or name that was once given is never given to another
+//! reason. R2 what an unproven peer said can delay a dial, never stop a node.
+
+/// Why a link was refused or a handshake failed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, thiserror::Error)]
+#[non_exhaustive]
+#[repr(u16)]
+pub enum Reason {
+    /// The other end is no node of this runtime. Retrying does not help: the address is wrong.
+    #[error("the other end does not speak this protocol: check the address")]
+    BadMagic = 1,
+    /// No protocol version in common. Retry after one of the two was upgraded.
+    #[error("no protocol version in common: upgrade the older node")]
+    Version = 2,
+    /// The proof did not match, or no key id in common. Retrying helps only after the cookies were made equal.
+    #[error("the cookies differ: give both nodes the same cookie, or the old one as previous")]
+    WrongCookie = 3,
+    /// The nodes belong to different clusters.
+    #[error("the nodes belong to different clusters: check the cluster names")]
+    ClusterMismatch = 4,
+    /// The node reached itself.
+    #[error("the node reached itself: remove its own address from its peers")]
+    SelfConnect = 5,
+    /// The other node's own dial wins. Nothing to do: its link is used.
+    #[error("the other node's dial of the same link wins: use that link")]
+    Duplicate = 6,
+    /// Another live node holds the name.
+    #[error("another live node holds this name: stop one of the two, or rename it")]
+    NameInUse = 7,
+    /// A message broke its layout or came out of order.
+    #[error("a handshake message is malformed: check that both ends run this software")]
+    Malformed = 8,
+    /// A message or the whole handshake is over its byte budget.
+    #[error("the handshake is over its byte budget: check that both ends run this software")]
+    TooLarge = 9,
+    /// The deadline passed. Retry with back-off.
+    #[error("the handshake did not finish in time: check the network and the load of the other node")]
+    Timeout = 10,
+    /// The other node takes no links now. Retry with back-off.
+    #[error("the other node takes no links now: try again later")]
+    Refused = 11,
+    /// Another node than the dialled one answered.
+    #[error("another node answered at this address: refresh the route")]
+    WrongPeer = 12,
+    /// The data link belongs to a session that is not the current one. The next session dials anew.
+    #[error("the session of this link has ended: dial within the current session")]
+    StaleSession = 13,
+    /// The placement of the session has no such slot.
+    #[error("the session has no such link slot: both nodes must compute one placement")]
+    BadSlot = 14,
+    /// Too many handshakes or peers at once. Retry with back-off.
+    #[error("the other node is at its limit of peers or handshakes: try again later")]
+    Busy = 15,
+    /// The stream ended before the handshake did. Retry with back-off.
+    #[error("the connection was closed during the handshake: try again")]
+    Closed = 16,
+    /// The address could not be reached. Retry with back-off.
+    #[error("the address could not be reached: check the route and the network")]
+    Unreachable = 17,
+    /// The peer announced limits that cannot be used, such as no shards.
+    #[error("the other node announced limits that cannot be used: check its configuration")]
+    BadLimits = 18,
+}
+
+impl Reason {
+    /// Every reason, for registering one counter each.
+    pub const ALL: [Self; 18] = [
+        Self::BadMagic,
+        Self::Version,
+        Self::WrongCookie,
+        Self::ClusterMismatch,
+        Self::SelfConnect,
+        Self::Duplicate,
+        Self::NameInUse,
+        Self::Malformed,
+        Self::TooLarge,
+        Self::Timeout,
+        Self::Refused,
+        Self::WrongPeer,
+        Self::StaleSession,
+        Self::BadSlot,
+        Self::Busy,
+        Self::Closed,
+        Self::Unreachable,
+        Self::BadLimits,
+    ];
+
+    /// The stable number, as on the wire.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        self as u16
+    }
+
+    /// The reason with this number; `None` for one this version does not know.
+    #[must_use]
+    pub fn from_code(code: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+
+    /// The stable name, as a metrics label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BadMagic => "bad_magic",
+            Self::Version => "version",
+            Self::WrongCookie => "wrong_cookie",
+            Self::ClusterMismatch => "cluster_mismatch",
+            Self::SelfConnect => "self_connect",
+            Self::Duplicate => "duplicate",
+            Self::NameInUse => "name_in_use",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::Timeout => "timeout",
+            Self::Refused => "refused",
+            Self::WrongPeer => "wrong_peer",
+            Self::StaleSession => "stale_session",
+            Self::BadSlot => "bad_slot",
+            Self::Busy => "busy",
+            Self::Closed => "closed",
+            Self::Unreachable => "unreachable",
+            Self::BadLimits => "bad_limits",
+        }
+    }
+}
+
+/// Who decided that a handshake fails.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Source {
+    /// This node.
+    Local,
+    /// The other end said so without having proven that it knows the cookie: a hint for logs and back-off only.
+    Unproven,
+    /// The other end said so under its proof.
+    Proven,
+}
+
+/// A handshake that failed: close the connection after writing [`Failure::reply`].
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct Failure {
+    /// Why.
+    pub reason: Reason,
+    /// Who decided it.
+    pub source_end: Source,
+    /// What to write before the connection is closed; often empty.
+    pub reply: Vec<u8>,
+}
+
+impl Failure {
+    pub(super) const fn local(reason: Reason) -> Self {
+        Self { reason, source_end: Source::Local, reply: Vec::new() }
+    }
+}
