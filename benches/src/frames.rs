@@ -45,7 +45,7 @@ pub fn decode<M: Body>(bytes: &[u8], mut each: impl FnMut(M)) -> Result<u64, Wir
     let (mut rest, mut count) = (bytes, 0);
     while let Parsed::Frame(frame) = parse(rest, DEFAULT_MAX_FRAME)? {
         each(M::decode(frame.body)?);
-        rest = rest.get(frame.consumed..).unwrap_or_default();
+        rest = rest.get(frame.consumed()..).unwrap_or_default();
         count += 1;
     }
     Ok(count)
