@@ -15,6 +15,7 @@ pub const BURST: u64 = 256;
 
 /// One message of a stream.
 #[message]
+#[derive(Debug)]
 pub struct Add {
     /// What it adds.
     pub n: u64,
@@ -22,6 +23,7 @@ pub struct Add {
 
 /// Asks a [`Sink`] how much it has seen.
 #[message(reply = u64)]
+#[derive(Debug)]
 pub struct Total;
 
 /// Counts messages and tells when it has seen all.
@@ -67,10 +69,12 @@ impl Sink {
 
 /// Lets a [`Source`] send its next burst.
 #[message]
+#[derive(Debug)]
 pub struct Tick;
 
 /// Lets a [`Source`] send that many at once.
 #[message]
+#[derive(Debug)]
 pub struct Burst {
     /// How many.
     pub count: u64,
@@ -78,6 +82,7 @@ pub struct Burst {
 
 /// Lets a [`Source`] call that many times, one after the other.
 #[message]
+#[derive(Debug)]
 pub struct Calls {
     /// How many.
     pub count: u64,
@@ -142,6 +147,7 @@ impl Source {
 
 /// A ball that is passed on until it has no hops left.
 #[message]
+#[derive(Debug)]
 pub struct Ball {
     /// Hops to go.
     pub left: u64,
@@ -149,6 +155,7 @@ pub struct Ball {
 
 /// Tells a [`Player`] whom to pass to.
 #[message(local)]
+#[derive(Debug)]
 pub struct Join {
     /// The next player.
     pub next: Pid,
@@ -194,6 +201,7 @@ impl Player {
 
 /// A round trip's message, there and back.
 #[message]
+#[derive(Debug)]
 pub struct Ping {
     /// Who asks.
     pub number: u64,
@@ -264,6 +272,7 @@ impl Caller {
 
 /// Nanoseconds since the run's origin at which it was sent.
 #[message]
+#[derive(Debug)]
 pub struct Stamped {
     /// See above.
     pub sent_at: u64,
