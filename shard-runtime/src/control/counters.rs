@@ -86,13 +86,18 @@ impl NetCounters {
 
     pub(crate) fn count_down(&self, reason: DownReason) {
         self.lost.fetch_add(1, Relaxed);
-        if let Some((_, cell)) = DownReason::ALL.iter().zip(&self.downs).find(|(known, _)| **known == reason) {
+        if let Some((_, cell)) = DownReason::ALL.iter().zip(&self.downs).find(|(known, _)| **known == reason)
+        {
             cell.fetch_add(1, Relaxed);
         }
     }
 
     pub(crate) fn downs(&self) -> Vec<(&'static str, u64)> {
-        DownReason::ALL.iter().zip(&self.downs).map(|(reason, cell)| (reason.name(), cell.load(Relaxed))).collect()
+        DownReason::ALL
+            .iter()
+            .zip(&self.downs)
+            .map(|(reason, cell)| (reason.name(), cell.load(Relaxed)))
+            .collect()
     }
 
     pub(crate) fn set_registrar(&self, state: RegistrarState) {
@@ -106,7 +111,11 @@ impl NetCounters {
     /// Which shards of a peer are stuck; returns whether that changed between none and some.
     pub(crate) fn set_stalls(&self, peer: &NodeName, stalls: Vec<Stall>) -> bool {
         let mut known = self.stalls.write().unwrap_or_else(PoisonError::into_inner);
-        if stalls.is_empty() { known.remove(peer).is_some() } else { known.insert(peer.clone(), stalls).is_none() }
+        if stalls.is_empty() {
+            known.remove(peer).is_some()
+        } else {
+            known.insert(peer.clone(), stalls).is_none()
+        }
     }
 
     /// The stuck shards of a peer: index, milliseconds, process.

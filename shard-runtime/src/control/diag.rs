@@ -76,7 +76,12 @@ impl DiagPort {
     ///
     /// # Errors
     /// There is no answer within `timeout`, and why.
-    pub async fn call(&self, node: &str, request: Vec<u8>, timeout: Duration) -> Result<Vec<u8>, DiagCallError> {
+    pub async fn call(
+        &self,
+        node: &str,
+        request: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Vec<u8>, DiagCallError> {
         if request.len() > MAX_QUESTION_BYTES {
             return Err(DiagCallError::TooLarge);
         }

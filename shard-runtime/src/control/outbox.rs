@@ -127,8 +127,7 @@ mod tests {
     #[test]
     fn heartbeats_overtake_bulk_and_bulk_is_bounded() {
         let outbox = Outbox::default();
-        let chunk =
-            |seq| ControlMsg::DiagChunk { req_id: 1, seq, last: false, bytes: vec![0; 60 << 10] };
+        let chunk = |seq| ControlMsg::DiagChunk { req_id: 1, seq, last: false, bytes: vec![0; 60 << 10] };
         let mut taken = 0;
         while outbox.push(&chunk(taken)).is_ok() {
             taken += 1;

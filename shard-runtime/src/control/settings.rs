@@ -86,7 +86,11 @@ impl NetworkSettings {
         if !self.is_networked() {
             return Ok(None);
         }
-        let bad = |setting, value: &str, must_be| NodeError::BadSetting { setting, value: value.to_owned(), must_be };
+        let bad = |setting, value: &str, must_be| NodeError::BadSetting {
+            setting,
+            value: value.to_owned(),
+            must_be,
+        };
         let text = self.listen.as_deref().unwrap_or(DEFAULT_LISTEN);
         let address = lookup("listen", text)?;
         cookie_policy(&self.cookie, address.ip().is_loopback(), self.allow_plaintext)?;
@@ -102,8 +106,9 @@ impl NetworkSettings {
         listener.set_nonblocking(true).map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let advertise = self.advertise.clone().unwrap_or_else(|| reachable(address, name));
-        let record = NodeRecord::new(name.clone(), incarnation, &self.cluster, shards, vec![advertise.clone()])
-            .map_err(|_| bad("advertise", &advertise, "`host:port`"))?;
+        let record =
+            NodeRecord::new(name.clone(), incarnation, &self.cluster, shards, vec![advertise.clone()])
+                .map_err(|_| bad("advertise", &advertise, "`host:port`"))?;
         let timing = Timing::default();
         let own = Introduction {
             name: name.clone(),

@@ -4,10 +4,11 @@
 //! the wire allows, and nothing is kept of a handshake that failed.
 
 use crate::control::socket;
-use shard_wire::handshake::{
-    Acceptor, Dialer, Established, Failure, Intent, Introduction, Keyring, Local, PROTOCOL, Reason, Source, Step,
-};
 use shard_wire::NodeName;
+use shard_wire::handshake::{
+    Acceptor, Dialer, Established, Failure, Intent, Introduction, Keyring, Local, PROTOCOL, Reason, Source,
+    Step,
+};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -82,7 +83,9 @@ impl Shaker {
         loop {
             let bytes = read(&mut stream, &mut buffer).await?;
             match acceptor.feed(self.now_ns(), bytes) {
-                Ok(Step::Judge(peer, intent)) => return Ok(Waiting { stream, acceptor, peer: *peer, intent }),
+                Ok(Step::Judge(peer, intent)) => {
+                    return Ok(Waiting { stream, acceptor, peer: *peer, intent });
+                }
                 Ok(Step::Send(answer)) => write(&mut stream, &answer).await?,
                 Ok(Step::Wait | Step::Done(_)) => {}
                 Err(failure) => return Err(refuse(stream, failure).await),

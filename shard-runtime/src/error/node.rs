@@ -25,7 +25,9 @@ pub enum NodeError {
     #[error(transparent)]
     Preflight(#[from] PreflightError),
     /// The program is built with `panic = "abort"`.
-    #[error("the program is built with panic = \"abort\", so a panic in one actor would end the node; use panic = \"unwind\"")]
+    #[error(
+        "the program is built with panic = \"abort\", so a panic in one actor would end the node; use panic = \"unwind\""
+    )]
     PanicAbort,
     /// Memory could not be reserved.
     #[error("could not reserve memory for {what}: {source}; check ulimit -v and vm.overcommit_memory")]
@@ -60,6 +62,9 @@ pub enum NodeError {
     /// The registrar refused or could not be reached.
     #[error(transparent)]
     Registrar(#[from] RegistrarError),
+    /// The node was started without a network.
+    #[error("the node has no network: start it with `listen`, `registrar` or `route`")]
+    NoNetwork,
     /// The cookie does not suffice for where the node listens.
     #[error(transparent)]
     Cookie(#[from] CookiePolicyError),

@@ -28,7 +28,9 @@ pub enum RegistrarError {
         reason: Reason,
     },
     /// It did not answer. It is tried again.
-    #[error("the registrar at {address} cannot be reached: check the address, and that the port is not used by another program")]
+    #[error(
+        "the registrar at {address} cannot be reached: check the address, and that the port is not used by another program"
+    )]
     Unreachable {
         /// Where it should be.
         address: String,

@@ -17,7 +17,6 @@ pub use contract::{Registrar, RegistrarEvent, RegistrarRole, RegistrarState};
 pub use record::NodeRecord;
 pub use spec::RegistrarSpec;
 
-pub(crate) use directory::{Change, ClientId, Directory};
-pub(crate) use message::{CHANNEL, RegistrarMsg};
+pub(crate) use directory::{Change, ClientId, Directory, View};
+pub(crate) use message::{BAD_RECORD, CHANNEL, FULL, RegistrarMsg, TAKEN};
 pub(crate) use record::is_address;
-pub(crate) use spec::DEFAULT_REGISTRAR;
