@@ -181,7 +181,7 @@ impl NodeBuilder {
             let settings = DriveSettings { cpu, idle_spin: self.idle_spin, shard: shard.clone() };
             match crate::reactor::glommio::start(&node, index, clock.clone(), settings) {
                 Ok(thread) => threads.push(thread),
-                Err(error) => return Err(abandon(node, threads, error)),
+                Err(error) => return Err(abandon(&node, threads, error)),
             }
         }
         let failed = threads.iter().enumerate().find_map(|(index, thread)| match thread.ready.recv() {
@@ -190,15 +190,15 @@ impl NodeBuilder {
             Err(_) => Some(NodeError::Shard { shard: index as u16, reason: "its thread ended at start".into() }),
         });
         if let Some(error) = failed {
-            return Err(abandon(node, threads, error));
+            return Err(abandon(&node, threads, error));
         }
         Node::from_parts(node, threads.into_iter().map(|thread| thread.thread).collect())
     }
 }
 
 /// Stops what has started of a node that will not.
-fn abandon(node: Arc<NodeShared>, threads: Vec<ShardThread>, error: NodeError) -> NodeError {
-    crate::node::handle::stop_shards(&node, threads.into_iter().map(|thread| thread.thread).collect());
+fn abandon(node: &Arc<NodeShared>, threads: Vec<ShardThread>, error: NodeError) -> NodeError {
+    crate::node::handle::stop_shards(node, threads.into_iter().map(|thread| thread.thread).collect());
     error
 }
 

@@ -141,6 +141,7 @@ impl Port {
     }
 
     /// Hands something to the shard from outside and wakes it.
+    #[expect(clippy::result_large_err, reason = "a refused item comes back, a message with it")]
     pub(crate) fn post(&self, item: Inbound) -> Result<(), InboxError<Inbound>> {
         self.inbox.push(item, || self.waker.wake())
     }

@@ -50,7 +50,7 @@ impl Shard {
         let ran = match catch_unwind(AssertUnwindSafe(|| self.run_ready(ACTIVATIONS))) {
             Ok(ran) => ran,
             Err(panic) => {
-                self.blame(panic);
+                self.blame(panic.as_ref());
                 true
             }
         };
@@ -394,7 +394,7 @@ impl Shard {
     /// A handler panicked: settles its batch up to the envelope in hand and ends the process.
     #[cold]
     #[inline(never)]
-    fn blame(&self, panic: Box<dyn Any + Send>) {
+    fn blame(&self, panic: &(dyn Any + Send)) {
         let current = self.current.get();
         // SAFETY: S2: set by `activate` on this thread; records are never unmapped while the shard lives.
         let record = unsafe { &*current };
@@ -422,7 +422,7 @@ impl Shard {
         self.again.set(false);
         self.refuse(waiter, CallError::Panicked);
         self.count(|cells| &cells.panics, 1);
-        self.bury(record, ExitReason::Panic(panic_message(panic.as_ref()).into()));
+        self.bury(record, ExitReason::Panic(panic_message(panic).into()));
         self.idle_current();
     }
 
