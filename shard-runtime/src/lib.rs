@@ -34,6 +34,7 @@ extern crate self as shard_runtime;
 mod actor;
 mod clock;
 mod error;
+mod link;
 mod mailbox;
 mod names;
 mod node;

@@ -339,3 +339,34 @@ actor_of!(Echo, Echoed, Result<i64, ActorError>);
 fn a_declarative_macro_can_write_an_actor() {
     assert_eq!(activate(&mut Echo, [env(Echoed(4))], Echo::dispatch).1, ["plain: Ok(4)", "close, 0 left"]);
 }
+
+#[deprecated = "to be replaced"]
+struct Old;
+
+#[expect(deprecated, reason = "declared above")]
+impl Message for Old {
+    type Reply = ();
+}
+
+struct Switch;
+
+/// The conditions of a block hold for what is emitted, and a deprecated message is only complained of where it is named.
+#[actor(crate = fake)]
+#[cfg(test)]
+impl Switch {
+    #[expect(deprecated, reason = "declared above")]
+    #[handle]
+    fn old(&mut self, _: Old, _: &mut Context<'_>) -> ActorResult {
+        Ok(())
+    }
+}
+
+#[actor(crate = fake)]
+#[cfg(not(test))]
+impl Switch {}
+
+#[test]
+#[expect(deprecated, reason = "declared above")]
+fn a_block_under_a_condition_is_the_only_one() {
+    assert_eq!(activate(&mut Switch, [env(Old)], Switch::dispatch).1, ["plain: Ok(())", "close, 0 left"]);
+}

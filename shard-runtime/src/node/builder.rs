@@ -8,7 +8,7 @@ use crate::reactor::glommio::{DriveSettings, ShardThread};
 use crate::reactor::preflight::doctor;
 use crate::shard::{LogLevel, MAX_NODES, NodeTable, Port, ShardSettings};
 use crate::tap::{LogSink, LogTap, StderrSink};
-use shard_wire::{Incarnation, NodeName, ShardId};
+use shard_wire::{Incarnation, NodeName, Registry, ShardId};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -156,6 +156,7 @@ impl NodeBuilder {
     /// started.
     pub fn start(self) -> Result<Node, NodeError> {
         let name = self.check()?;
+        let registry = Registry::collect().map_err(|error| NodeError::Messages(error.to_string()))?;
         let clock = Clock::system();
         let log = LogTap::start(name.clone(), self.log_level, self.log_sink)
             .map_err(|source| NodeError::Thread { thread: "log".into(), source })?;
@@ -167,7 +168,7 @@ impl NodeBuilder {
         }
         let node = NodeTable::enter(
             |index| {
-                let shared = NodeShared::new(index, name, incarnation(), ports.into(), log, clock.clone());
+                let shared = NodeShared::new(index, name, incarnation(), ports.into(), log, clock.clone(), registry);
                 Ok(Arc::new(shared))
             },
             || NodeError::TooManyNodes(MAX_NODES),

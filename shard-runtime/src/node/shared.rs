@@ -3,12 +3,13 @@
 //! Invariant: N1 everything in here is either immutable after the start, atomic, or lock-free to read.
 
 use crate::clock::Clock;
+use crate::link::{ControlSink, Peer, PeerTable, Request};
 use crate::names::Names;
 use crate::shard::Port;
 use crate::symbol::{MAX_SYMBOLS, Symbols};
 use crate::tap::LogTap;
-use shard_wire::{Incarnation, IncarnationKey, LocalId, NodeCrc, NodeName, Pid};
-use std::sync::Arc;
+use shard_wire::{Incarnation, IncarnationKey, LocalId, NodeCrc, NodeName, Pid, Registry};
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -28,6 +29,9 @@ pub(crate) struct NodeShared {
     started: u64,
     stopping: AtomicBool,
     inbox_refused: AtomicU64,
+    registry: Registry,
+    peers: PeerTable,
+    control: OnceLock<Box<dyn ControlSink>>,
 }
 
 impl NodeShared {
@@ -38,6 +42,7 @@ impl NodeShared {
         ports: Box<[Arc<Port>]>,
         log: LogTap,
         clock: Clock,
+        registry: Registry,
     ) -> Self {
         Self {
             index,
@@ -53,6 +58,9 @@ impl NodeShared {
             clock,
             stopping: AtomicBool::new(false),
             inbox_refused: AtomicU64::new(0),
+            registry,
+            peers: PeerTable::default(),
+            control: OnceLock::new(),
         }
     }
 
@@ -121,7 +129,38 @@ impl NodeShared {
     }
 
     pub(crate) fn connected_nodes(&self) -> Vec<String> {
-        Vec::new()
+        let connected = |peer: &Arc<Peer>| peer.connected.load(Relaxed);
+        self.peers.all().iter().filter(|peer| connected(peer)).map(|peer| peer.name.as_str().to_owned()).collect()
+    }
+
+    /// The name, cheap to clone.
+    pub(crate) fn node_name(&self) -> &NodeName {
+        &self.name
+    }
+
+    /// Message types by key.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// All nodes this one has heard of.
+    pub(crate) fn peers(&self) -> &PeerTable {
+        &self.peers
+    }
+
+    /// Connects the node to its control thread; done once, before the shards start.
+    pub(crate) fn set_control(&self, control: Box<dyn ControlSink>) -> bool {
+        self.control.set(control).is_ok()
+    }
+
+    /// Asks something of the control thread; `false` if there is none.
+    pub(crate) fn request(&self, request: Request) -> bool {
+        self.control.get().is_some_and(|control| control.request(request))
+    }
+
+    /// Whether the node has a network.
+    pub(crate) fn is_networked(&self) -> bool {
+        self.control.get().is_some()
     }
 
     pub(crate) fn count_inbox_refused(&self) {

@@ -14,7 +14,7 @@ use crate::process::Table;
 use crate::stats::{ProcessStats, Reader};
 use crate::tap::{LogSink, LogTap, StderrSink};
 use crate::LogLevel;
-use shard_wire::{Incarnation, LocalId, Message, NodeName, Pid};
+use shard_wire::{Incarnation, LocalId, Message, NodeName, Pid, Registry};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -60,6 +60,7 @@ impl Simulation {
     ) -> Result<Self, NodeError> {
         let settings = ShardSettings { prefault_messages: 1024, ring_slots: 64 };
         let name = NodeName::new(name).map_err(|_| NodeError::BadName(name.to_owned()))?;
+        let registry = Registry::collect().map_err(|error| NodeError::Messages(error.to_string()))?;
         let (clock, hand) = Clock::new_virtual(1_000_000);
         let memory = |source| NodeError::Memory { what: "processes", source };
         let ports: Result<Vec<_>, _> = (0..shards.max(1))
@@ -71,7 +72,7 @@ impl Simulation {
         let incarnation = Incarnation { start_nanos: seed | 1, random: seed };
         let node = NodeTable::enter(
             |index| {
-                let shared = NodeShared::new(index, name, incarnation, ports.into(), log, clock.clone());
+                let shared = NodeShared::new(index, name, incarnation, ports.into(), log, clock.clone(), registry);
                 Ok(Arc::new(shared))
             },
             || NodeError::TooManyNodes(MAX_NODES),

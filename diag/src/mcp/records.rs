@@ -1,0 +1,347 @@
+//! JSON records shared by several tools. Field names are part of the interface: they are Ergo's.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::pid;
+use crate::snapshot::{SECOND_NS, liveness, utilization};
+use crate::source::{self, Identity, PeerRow, ProcessRow};
+
+/// A number of the node as JSON's signed number.
+pub(super) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Whole seconds.
+pub(super) fn seconds(ns: u64) -> i64 {
+    signed(ns / SECOND_NS)
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Version {
+    name: String,
+    release: String,
+    commit: String,
+    license: String,
+}
+
+impl From<&source::Version> for Version {
+    fn from(version: &source::Version) -> Self {
+        Self {
+            name: version.name.clone(),
+            release: version.release.clone(),
+            commit: version.commit.clone(),
+            license: version.license.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ProcessShort {
+    #[serde(rename = "PID")]
+    pub(super) pid: String,
+    #[serde(rename = "ShortPID")]
+    pub(super) short_pid: String,
+    parent: String,
+    leader: String,
+    name: String,
+    application: String,
+    behavior: &'static str,
+    kind: &'static str,
+    messages_in: u64,
+    messages_out: u64,
+    /// Messages waiting, all four queues.
+    messages_mailbox: u64,
+    /// Age of the oldest waiting message in nanoseconds; 0 if none waits.
+    mailbox_latency: i64,
+    /// Handler time in nanoseconds, the handler in progress included.
+    running_time: u64,
+    /// Duration of init in nanoseconds.
+    init_time: u64,
+    wakeups: u64,
+    /// Seconds since spawn.
+    uptime: i64,
+    state: &'static str,
+    /// Nanoseconds in the state.
+    state_time: i64,
+    log_level: &'static str,
+    shard: u16,
+    /// Nanoseconds the handler in progress has run; 0 if none runs.
+    callback_elapsed: u64,
+    /// Share of its life in handlers, 0 to 1.
+    utilization: f64,
+    /// Utilization by seconds of mailbox latency; null where it means nothing.
+    liveness: Option<f64>,
+}
+
+impl ProcessShort {
+    pub(super) fn new(row: &ProcessRow<'_>, node: &Identity) -> Self {
+        let c = &row.cells;
+        let pid = |id| pid::full(&node.name, node.creation, id);
+        Self {
+            pid: pid(c.id),
+            short_pid: pid::short(node.crc, c.id),
+            parent: pid(c.parent),
+            leader: pid(c.leader),
+            name: String::from(row.name),
+            application: String::from(row.application),
+            behavior: row.behavior,
+            kind: row.kind,
+            messages_in: c.messages_in,
+            messages_out: c.messages_out,
+            messages_mailbox: c.mailbox,
+            mailbox_latency: signed(c.oldest_ns),
+            running_time: c.running_ns,
+            init_time: c.init_ns,
+            wakeups: c.wakeups,
+            uptime: seconds(c.uptime_ns),
+            state: c.state.text(),
+            state_time: signed(c.state_ns),
+            log_level: c.log_level.text(),
+            shard: c.shard,
+            callback_elapsed: c.callback_elapsed_ns,
+            utilization: utilization(c),
+            liveness: liveness(c),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct MailboxQueues {
+    main: i64,
+    system: i64,
+    urgent: i64,
+    log: i64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Compression {
+    enable: bool,
+    r#type: &'static str,
+    level: &'static str,
+    threshold: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Tracing {
+    sampler: &'static str,
+    attributes: Vec<String>,
+}
+
+impl Tracing {
+    pub(super) const fn off() -> Self {
+        Self { sampler: "disable", attributes: Vec::new() }
+    }
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Fallback {
+    enable: bool,
+    name: String,
+    tag: String,
+}
+
+/// The full record of a process. Lists are those a process of this build can have; they are never null.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ProcessInfo {
+    #[serde(flatten)]
+    short: ProcessShort,
+    /// Bound of the mailbox in messages; -1 is unlimited.
+    mailbox_size: i64,
+    mailbox_queues: MailboxQueues,
+    compression: Compression,
+    message_priority: &'static str,
+    tracing: Tracing,
+    fallback: Fallback,
+    env: BTreeMap<String, String>,
+    aliases: Vec<String>,
+    events: Vec<String>,
+    metas: Vec<String>,
+    #[serde(rename = "MonitorsPID")]
+    monitors_pid: Vec<String>,
+    #[serde(rename = "MonitorsProcessID")]
+    monitors_process_id: Vec<String>,
+    monitors_alias: Vec<String>,
+    monitors_event: Vec<String>,
+    monitors_node: Vec<String>,
+    #[serde(rename = "LinksPID")]
+    links_pid: Vec<String>,
+    #[serde(rename = "LinksProcessID")]
+    links_process_id: Vec<String>,
+    links_alias: Vec<String>,
+    links_event: Vec<String>,
+    links_node: Vec<String>,
+    keep_network_order: bool,
+    important_delivery: bool,
+}
+
+impl ProcessInfo {
+    pub(super) fn new(row: &ProcessRow<'_>, node: &Identity) -> Self {
+        let c = &row.cells;
+        Self {
+            short: ProcessShort::new(row, node),
+            mailbox_size: c.mailbox_limit.map_or(-1, signed),
+            mailbox_queues: MailboxQueues {
+                main: signed(c.queues.main),
+                system: signed(c.queues.system),
+                urgent: signed(c.queues.urgent),
+                log: signed(c.queues.log),
+            },
+            compression: Compression { enable: false, r#type: "gzip", level: "default", threshold: 1024 },
+            message_priority: "normal",
+            tracing: Tracing::off(),
+            fallback: Fallback { enable: false, name: String::new(), tag: String::new() },
+            env: BTreeMap::new(),
+            aliases: Vec::new(),
+            events: Vec::new(),
+            metas: Vec::new(),
+            monitors_pid: Vec::new(),
+            monitors_process_id: Vec::new(),
+            monitors_alias: Vec::new(),
+            monitors_event: Vec::new(),
+            monitors_node: Vec::new(),
+            links_pid: Vec::new(),
+            links_process_id: Vec::new(),
+            links_alias: Vec::new(),
+            links_event: Vec::new(),
+            links_node: Vec::new(),
+            keep_network_order: true,
+            important_delivery: false,
+        }
+    }
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "the flags of the interface")]
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+struct NetworkFlags {
+    enable: bool,
+    enable_remote_spawn: bool,
+    enable_remote_application_start: bool,
+    enable_fragmentation: bool,
+    enable_proxy_transit: bool,
+    enable_proxy_accept: bool,
+    enable_important_delivery: bool,
+    enable_simultaneous_connect: bool,
+    enable_clock_skew: bool,
+    enable_tracing: bool,
+    enable_wrapped_errors: bool,
+    enable_schema_evolution: bool,
+    /// Seconds between two heartbeats; 0 is off.
+    enable_software_keep_alive: u32,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct RemoteNode {
+    node: String,
+    /// Seconds since the peer started.
+    uptime: i64,
+    /// Seconds since the session began.
+    connection_uptime: i64,
+    version: Version,
+    handshake_version: String,
+    proto_version: String,
+    network_flags: NetworkFlags,
+    pool_size: u64,
+    pool_len: u64,
+    /// Addresses dialled; null where the peer dialled.
+    #[serde(rename = "PoolDSN")]
+    pool_dsn: Option<Vec<String>>,
+    max_message_size: u64,
+    #[serde(rename = "TLS")]
+    tls: bool,
+    messages_in: u64,
+    messages_out: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    transit_bytes_in: u64,
+    transit_bytes_out: u64,
+    reconnections: u64,
+    fragments_sent: u64,
+    fragment_messages_sent: u64,
+    fragments_received: u64,
+    fragment_messages_recv: u64,
+    fragment_timeouts: u64,
+    traced_sent: u64,
+    traced_received: u64,
+    compressed_sent: u64,
+    compressed_bytes_sent: u64,
+    compressed_orig_bytes_sent: u64,
+    decompressed_recv: u64,
+    decompressed_bytes_recv: u64,
+    decompressed_orig_recv: u64,
+    /// Clock of the peer minus ours in nanoseconds; 0 is not measured.
+    clock_skew: i64,
+    /// Smoothed round trip of the control link in nanoseconds; 0 is not measured.
+    #[serde(rename = "rtt_ns")]
+    rtt_ns: u64,
+    /// Bytes waiting to be written.
+    #[serde(rename = "send_queue_bytes")]
+    send_queue_bytes: u64,
+}
+
+impl From<PeerRow> for RemoteNode {
+    fn from(p: PeerRow) -> Self {
+        Self {
+            uptime: seconds(p.uptime_ns),
+            connection_uptime: seconds(p.connection_uptime_ns),
+            version: Version::from(&p.version),
+            network_flags: NetworkFlags {
+                enable: true,
+                enable_remote_spawn: false,
+                enable_remote_application_start: false,
+                enable_fragmentation: p.flags.fragmentation,
+                enable_proxy_transit: false,
+                enable_proxy_accept: false,
+                enable_important_delivery: p.flags.important_delivery,
+                enable_simultaneous_connect: p.flags.simultaneous_connect,
+                enable_clock_skew: p.flags.clock_skew,
+                enable_tracing: p.flags.tracing,
+                enable_wrapped_errors: false,
+                enable_schema_evolution: false,
+                enable_software_keep_alive: p.flags.keep_alive_s,
+            },
+            node: p.node,
+            handshake_version: p.handshake_version,
+            proto_version: p.proto_version,
+            pool_size: p.pool_size,
+            pool_len: p.pool_len,
+            pool_dsn: (!p.pool_dsn.is_empty()).then_some(p.pool_dsn),
+            max_message_size: p.max_message_size,
+            tls: p.tls,
+            messages_in: p.messages_in,
+            messages_out: p.messages_out,
+            bytes_in: p.bytes_in,
+            bytes_out: p.bytes_out,
+            transit_bytes_in: 0,
+            transit_bytes_out: 0,
+            reconnections: p.reconnections,
+            fragments_sent: p.fragments_sent,
+            fragment_messages_sent: p.fragment_messages_sent,
+            fragments_received: p.fragments_received,
+            fragment_messages_recv: p.fragment_messages_received,
+            fragment_timeouts: p.fragment_timeouts,
+            traced_sent: 0,
+            traced_received: 0,
+            compressed_sent: p.compressed_sent,
+            compressed_bytes_sent: p.compressed_bytes_sent,
+            compressed_orig_bytes_sent: p.compressed_orig_bytes_sent,
+            decompressed_recv: p.decompressed_received,
+            decompressed_bytes_recv: p.decompressed_bytes_received,
+            decompressed_orig_recv: p.decompressed_orig_received,
+            clock_skew: p.clock_skew_ns,
+            rtt_ns: p.rtt_ns,
+            send_queue_bytes: p.outbox_bytes,
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The tools, one per file, in the order clients see them.
+
+mod cluster_nodes;
+mod network_node_info;
+mod network_nodes;
+mod network_ping;
+mod node_info;
+mod process_info;
+mod process_inspect;
+mod process_list;
+mod process_lookup;
+mod process_state;
+mod runtime_stats;
+
+use super::tool::Tool;
+
+/// All tools: by group, then by name.
+pub(crate) static ALL: [Tool; 11] = [
+    node_info::TOOL,
+    process_info::TOOL,
+    process_inspect::TOOL,
+    process_list::TOOL,
+    process_lookup::TOOL,
+    process_state::TOOL,
+    network_node_info::TOOL,
+    network_nodes::TOOL,
+    network_ping::TOOL,
+    cluster_nodes::TOOL,
+    runtime_stats::TOOL,
+];
+
+/// The tool of that name.
+pub(crate) fn find(name: &str) -> Option<&'static Tool> {
+    ALL.iter().find(|tool| tool.name == name)
+}

@@ -1,0 +1,331 @@
+//! Turns a snapshot into samples, and samples into the text of the page.
+//!
+//! Invariants: C1 one page comes from one snapshot, so no list is half-written. C2 a snapshot is rendered once; later
+//! scrapes of it are a copy of a reference. Threads: the diagnostics thread.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{Encoder, Registry, TextEncoder};
+
+use super::names::FAMILIES;
+use super::page::Page;
+use crate::pid;
+use crate::snapshot::{DEPTH_RANGES, LATENCY_RANGES, Shelf, Snapshot, Spread, TopEntry, UTILIZATION_RANGES};
+use crate::source::{LogLevel, PeerRow, ShardRow};
+use crate::tally::{Event, Tally};
+use crate::top::value_of;
+
+/// Peers that get series of their own; the others are summed.
+const PEERS_MAX: usize = 256;
+/// Label of the sum of all other peers.
+const OTHER_PEERS: &str = "__other__";
+/// States of the event utilization family, in Ergo's order.
+const EVENT_STATES: [&str; 5] = ["active", "on_demand", "idle", "no_subscribers", "no_publishing"];
+
+/// Serves the text of `/metrics`.
+pub(crate) struct Exporter {
+    registry: Registry,
+    shelf: Arc<Shelf>,
+    rendered: RwLock<(u64, Bytes)>,
+}
+
+impl Exporter {
+    /// Registers every family.
+    pub(crate) fn new(shelf: Arc<Shelf>, tally: Arc<Tally>) -> Result<Self, prometheus::Error> {
+        let node = shelf.latest().identity.name.clone();
+        let constant = HashMap::from([(String::from("node"), node)]);
+        let registry = Registry::new_custom(None, Some(constant))?;
+        registry.register(Box::new(NodeCollector::new(Arc::clone(&shelf), tally)?))?;
+        Ok(Self { registry, shelf, rendered: RwLock::new((0, Bytes::new())) })
+    }
+
+    /// The page of a snapshot not older than `age`.
+    pub(crate) fn page(&self, age: Duration) -> Result<Bytes, prometheus::Error> {
+        let pass = self.shelf.not_older_than(age).pass;
+        {
+            let rendered = self.rendered.read().unwrap_or_else(PoisonError::into_inner);
+            if rendered.0 == pass {
+                return Ok(rendered.1.clone());
+            }
+        }
+        let mut text = Vec::with_capacity(64 * 1024);
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        let text = Bytes::from(text);
+        *self.rendered.write().unwrap_or_else(PoisonError::into_inner) = (pass, text.clone());
+        Ok(text)
+    }
+}
+
+/// The collector of all families.
+struct NodeCollector {
+    descs: Vec<Desc>,
+    shelf: Arc<Shelf>,
+    tally: Arc<Tally>,
+}
+
+impl NodeCollector {
+    fn new(shelf: Arc<Shelf>, tally: Arc<Tally>) -> Result<Self, prometheus::Error> {
+        let descs = FAMILIES
+            .iter()
+            .map(|family| {
+                let labels = family.labels.iter().map(|label| String::from(*label)).collect();
+                Desc::new(String::from(family.name), String::from(family.help), labels, HashMap::new())
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { descs, shelf, tally })
+    }
+}
+
+impl Collector for NodeCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descs.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let snapshot = self.shelf.latest();
+        let mut page = Page::new();
+        node(&mut page, &snapshot);
+        errors_and_logs(&mut page, &snapshot);
+        network(&mut page, &snapshot);
+        mailboxes(&mut page, &snapshot);
+        activity(&mut page, &snapshot);
+        for shard in &snapshot.shards {
+            put_shard(&mut page, shard);
+        }
+        own(&mut page, &snapshot, &self.tally);
+        page.into_families()
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a sample is a double; 2^53 of anything is far away")]
+const fn float(value: u64) -> f64 {
+    value as f64
+}
+
+fn seconds(ns: u64) -> f64 {
+    float(ns) / 1e9
+}
+
+fn node(page: &mut Page, s: &Snapshot) {
+    let (c, u) = (&s.counters, &s.usage);
+    let plain = [
+        ("ergo_processes_total", c.processes_total),
+        ("ergo_processes_running", c.processes_running),
+        ("ergo_processes_zombie", c.processes_zombee),
+        ("ergo_processes_spawned_total", c.processes_spawned),
+        ("ergo_processes_spawn_failed_total", c.processes_spawn_failed),
+        ("ergo_processes_terminated_total", c.processes_terminated),
+        ("ergo_applications_total", c.applications_total),
+        ("ergo_applications_running", c.applications_running),
+        ("ergo_registered_names_total", c.registered_names),
+        ("ergo_registered_aliases_total", c.registered_aliases),
+        ("ergo_registered_events_total", c.registered_events),
+        ("ergo_memory_used_bytes", u.resident_bytes),
+        ("ergo_memory_alloc_bytes", c.allocated_bytes.unwrap_or(u.anonymous_bytes)),
+        ("ergo_cpu_cores", u.cores),
+        ("ergo_events_published_total", c.events_published),
+        ("ergo_events_received_total", c.events_received),
+        ("ergo_events_local_sent_total", c.events_local_sent),
+        ("ergo_events_remote_sent_total", c.events_remote_sent),
+        ("ergo_event_subscribers_max", 0),
+        ("shard_processes_wait_response", c.processes_wait_response),
+        ("shard_threads", u.threads),
+        ("shard_open_files", u.files),
+    ];
+    for (name, value) in plain {
+        page.put(name, &[], float(value));
+    }
+    page.put("ergo_node_uptime_seconds", &[], seconds(s.identity.uptime_ns));
+    page.put("ergo_cpu_user_seconds", &[], u.user_seconds);
+    page.put("ergo_cpu_system_seconds", &[], u.system_seconds);
+    for state in EVENT_STATES {
+        page.put("ergo_event_utilization", &[state], 0.0);
+    }
+}
+
+fn errors_and_logs(page: &mut Page, s: &Snapshot) {
+    let c = &s.counters;
+    page.put("ergo_send_errors_local_total", &[], float(c.send_errors_local));
+    page.put("ergo_send_errors_remote_total", &[], float(c.send_errors_remote));
+    page.put("ergo_call_errors_local_total", &[], float(c.call_errors_local));
+    page.put("ergo_call_errors_remote_total", &[], float(c.call_errors_remote));
+    for (level, count) in LogLevel::COUNTED.iter().zip(c.log_messages) {
+        page.put("ergo_log_messages_total", &[level.text()], float(count));
+    }
+}
+
+fn network(page: &mut Page, s: &Snapshot) {
+    page.put("ergo_connected_nodes_total", &[], s.peers.len() as f64);
+    page.put("ergo_connections_established_total", &[], float(s.counters.connections_established));
+    page.put("ergo_connections_lost_total", &[], float(s.counters.connections_lost));
+    for acceptor in &s.acceptors {
+        let sum = acceptor.handshake_errors.iter().map(|(_, count)| count).sum();
+        page.put("ergo_acceptor_handshake_errors_total", &[&acceptor.interface], float(sum));
+        for (reason, count) in &acceptor.handshake_errors {
+            page.put("shard_handshake_errors_total", &[&acceptor.interface, reason], float(*count));
+        }
+    }
+    let own = s.peers.iter().take(PEERS_MAX);
+    for peer in own {
+        put_peer_counters(page, peer);
+        put_peer_gauges(page, peer);
+    }
+    let rest = s.peers.iter().skip(PEERS_MAX);
+    if s.peers.len() > PEERS_MAX {
+        put_peer_counters(page, &sum_of(rest));
+    }
+}
+
+fn put_peer_counters(page: &mut Page, p: &PeerRow) {
+    let counters = [
+        ("ergo_remote_messages_in_total", p.messages_in),
+        ("ergo_remote_messages_out_total", p.messages_out),
+        ("ergo_remote_bytes_in_total", p.bytes_in),
+        ("ergo_remote_bytes_out_total", p.bytes_out),
+        ("ergo_remote_fragments_sent_total", p.fragments_sent),
+        ("ergo_remote_fragments_received_total", p.fragments_received),
+        ("ergo_remote_fragment_messages_sent_total", p.fragment_messages_sent),
+        ("ergo_remote_fragment_messages_received_total", p.fragment_messages_received),
+        ("ergo_remote_fragment_timeouts_total", p.fragment_timeouts),
+        ("ergo_remote_compressed_sent_total", p.compressed_sent),
+        ("ergo_remote_compressed_bytes_sent_total", p.compressed_bytes_sent),
+        ("ergo_remote_compressed_orig_bytes_sent_total", p.compressed_orig_bytes_sent),
+        ("ergo_remote_decompressed_recv_total", p.decompressed_received),
+        ("ergo_remote_decompressed_bytes_recv_total", p.decompressed_bytes_received),
+        ("ergo_remote_decompressed_orig_recv_total", p.decompressed_orig_received),
+        ("shard_net_reconnects_total", p.reconnections),
+        ("shard_net_outbox_full_total", p.outbox_full),
+    ];
+    for (name, value) in counters {
+        page.put(name, &[&p.node], float(value));
+    }
+}
+
+fn put_peer_gauges(page: &mut Page, p: &PeerRow) {
+    page.put("ergo_remote_node_uptime_seconds", &[&p.node], seconds(p.uptime_ns));
+    page.put("shard_net_connection_age_seconds", &[&p.node], seconds(p.connection_uptime_ns));
+    page.put("shard_net_rtt_seconds", &[&p.node], seconds(p.rtt_ns));
+    page.put("shard_net_clock_offset_seconds", &[&p.node], p.clock_skew_ns as f64 / 1e9);
+    page.put("shard_net_links", &[&p.node], float(p.pool_len));
+    page.put("shard_net_links_configured", &[&p.node], float(p.pool_size));
+    page.put("shard_net_outstanding_bytes", &[&p.node], float(p.outbox_bytes));
+}
+
+fn sum_of<'a>(peers: impl Iterator<Item = &'a PeerRow>) -> PeerRow {
+    peers.fold(PeerRow { node: String::from(OTHER_PEERS), ..PeerRow::default() }, |mut sum, p| {
+        sum.messages_in += p.messages_in;
+        sum.messages_out += p.messages_out;
+        sum.bytes_in += p.bytes_in;
+        sum.bytes_out += p.bytes_out;
+        sum.fragments_sent += p.fragments_sent;
+        sum.fragments_received += p.fragments_received;
+        sum.fragment_messages_sent += p.fragment_messages_sent;
+        sum.fragment_messages_received += p.fragment_messages_received;
+        sum.fragment_timeouts += p.fragment_timeouts;
+        sum.compressed_sent += p.compressed_sent;
+        sum.compressed_bytes_sent += p.compressed_bytes_sent;
+        sum.compressed_orig_bytes_sent += p.compressed_orig_bytes_sent;
+        sum.decompressed_received += p.decompressed_received;
+        sum.decompressed_bytes_received += p.decompressed_bytes_received;
+        sum.decompressed_orig_received += p.decompressed_orig_received;
+        sum.reconnections += p.reconnections;
+        sum.outbox_full += p.outbox_full;
+        sum
+    })
+}
+
+fn mailboxes(page: &mut Page, s: &Snapshot) {
+    let sweep = &s.sweep;
+    page.put("ergo_mailbox_latency_max_seconds", &[], seconds(sweep.latency_max_ns));
+    page.put("ergo_mailbox_latency_processes", &[], float(sweep.latency_processes));
+    put_spread(page, "ergo_mailbox_latency_distribution", &LATENCY_RANGES, &sweep.latency);
+    put_top(page, s, "ergo_mailbox_latency_top_seconds", &sweep.latency_top, seconds);
+    page.put("ergo_mailbox_depth_max", &[], float(sweep.depth_max));
+    put_spread(page, "ergo_mailbox_depth_distribution", &DEPTH_RANGES, &sweep.depth);
+    put_top(page, s, "ergo_mailbox_depth_top", &sweep.depth_top, float);
+}
+
+fn activity(page: &mut Page, s: &Snapshot) {
+    let (c, sweep) = (&s.counters, &s.sweep);
+    page.put("ergo_process_messages_in", &[], float(c.messages_in));
+    page.put("ergo_process_messages_out", &[], float(c.messages_out));
+    page.put("ergo_process_running_time_seconds", &[], seconds(c.running_ns));
+    page.put("ergo_process_wakeups", &[], float(c.wakeups));
+    put_top(page, s, "ergo_process_messages_in_top", &sweep.messages_in_top, float);
+    put_top(page, s, "ergo_process_messages_out_top", &sweep.messages_out_top, float);
+    put_top(page, s, "ergo_process_wakeups_top", &sweep.wakeups_top, float);
+    put_top(page, s, "ergo_process_drains_top", &sweep.drains_top, value_of);
+    page.put("ergo_process_utilization_max", &[], sweep.utilization_max);
+    put_spread(page, "ergo_process_utilization_distribution", &UTILIZATION_RANGES, &sweep.utilization);
+    put_top(page, s, "ergo_process_utilization_top", &sweep.utilization_top, value_of);
+    page.put("ergo_process_init_time_max_seconds", &[], seconds(sweep.init_max_ns));
+    put_top(page, s, "ergo_process_init_time_top_seconds", &sweep.init_top, seconds);
+    put_top(page, s, "ergo_process_liveness_bottom", &sweep.liveness_bottom, |key| value_of(u64::MAX - key));
+}
+
+fn put_spread(page: &mut Page, name: &'static str, ranges: &[&str], spread: &Spread) {
+    for (range, count) in ranges.iter().zip(spread.counts()) {
+        page.put(name, &[range], float(*count));
+    }
+}
+
+fn put_top(page: &mut Page, s: &Snapshot, name: &'static str, list: &[TopEntry], value: fn(u64) -> f64) {
+    for entry in list {
+        let pid = pid::short(s.identity.crc, entry.id);
+        page.put(name, &[&pid, &entry.name, &entry.application, entry.behavior], value(entry.key));
+    }
+}
+
+fn put_shard(page: &mut Page, row: &ShardRow) {
+    let id = row.id.to_string();
+    let cpu = row.cpu.map(|cpu| cpu.to_string()).unwrap_or_default();
+    page.put("shard_info", &[&id, &cpu, "worker"], 1.0);
+    page.put("shard_heartbeat_age_seconds", &[&id], seconds(row.heartbeat_age_ns));
+    let current_ns = row.current.as_ref().map_or(0, |current| current.since_ns);
+    page.put("shard_current_callback_seconds", &[&id], seconds(current_ns));
+    // The idle time is not exported: a difference of two readings can step back, which reads as a restart.
+    page.put("shard_time_seconds_total", &[&id, "run"], seconds(row.busy_ns));
+    page.put("shard_ring_messages_total", &[&id, "in"], float(row.ring_messages_in));
+    page.put("shard_ring_messages_total", &[&id, "out"], float(row.ring_messages_out));
+    let plain = [
+        ("shard_loop_iterations_total", row.turns),
+        ("shard_run_queue", row.run_queue),
+        ("shard_processes", row.processes),
+        ("shard_timers", row.timers),
+        ("shard_inbox_depth", row.inbox_depth),
+        ("shard_control_lane_depth", row.control_depth),
+        ("shard_ring_depth_max", row.ring_depth),
+        ("shard_ring_full_total", row.ring_full),
+        ("shard_ring_overflow_total", row.spills),
+        ("shard_ring_overflow_depth", row.spilled),
+        ("shard_ring_wakeups_total", row.wakes),
+        ("shard_late_replies_total", row.late_replies),
+        ("shard_dead_letters_total", row.dead_letters),
+    ];
+    for (name, value) in plain {
+        page.put(name, &[&id], float(value));
+    }
+}
+
+fn own(page: &mut Page, s: &Snapshot, tally: &Tally) {
+    let version = &s.identity.version;
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    page.put("shard_build_info", &[&version.release, &version.commit, std::env::consts::ARCH, profile], 1.0);
+    let wall = s.taken_wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    page.put("shard_start_time_seconds", &[], wall - seconds(s.identity.uptime_ns));
+    page.put("shard_diag_rows", &[], float(s.sweep.rows));
+    page.put("shard_diag_collect_seconds", &[], s.took.as_secs_f64());
+    page.put("shard_diag_last_collect_timestamp_seconds", &[], wall);
+    for (event, first, second, count) in tally.read() {
+        match event {
+            Event::Scrape => page.put("shard_diag_scrapes_total", &[first, second], float(count)),
+            Event::Refused => page.put("shard_diag_refused_total", &[first], float(count)),
+            Event::ToolCall => page.put("shard_diag_tool_calls_total", &[first, second], float(count)),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The `/metrics` page: the list of families, and the collector that fills them from a snapshot.
+
+mod collector;
+mod names;
+mod page;
+
+pub(crate) use collector::Exporter;
+pub use names::{FAMILIES, Family, Kind};

@@ -1,0 +1,611 @@
+//! The one trait through which diagnostics sees a node.
+//!
+//! Owns: the plain records that cross the border, in documented units, and the [`Source`] trait.
+//! Invariants: S1 everything but `inspect`, `diag_call` and `ping` is answered from shared memory, so it works while
+//! every shard is stuck. S2 a process row borrows its strings for the visit only; nothing is allocated per row.
+//! S3 a request carries an absolute deadline and ends by it, with a typed error that says who was in the way.
+//! S4 what counts "since start" never steps back, not by a nanosecond: a scraper takes that for a restart.
+//! Threads: called on the diagnostics thread only. Cost: a sweep reads each row once.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot};
+
+/// What a request to the node returns: a future that ends by its deadline.
+pub type Reply<'a, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
+
+/// A version of the node's program or of the framework.
+#[derive(Clone, Debug, Default)]
+pub struct Version {
+    /// Name of the program.
+    pub name: String,
+    /// Release, for example `0.1.0`.
+    pub release: String,
+    /// Commit it was built from; empty if unknown.
+    pub commit: String,
+    /// License expression.
+    pub license: String,
+}
+
+/// Where the node is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Phase {
+    /// Not all start-up steps are done.
+    Starting,
+    /// Serving.
+    #[default]
+    Running,
+    /// A graceful stop has begun.
+    Stopping,
+}
+
+/// Who the node is.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// Full name, `name@host`.
+    pub name: String,
+    /// Hash of the name, as printed in the short form of a pid.
+    pub crc: u32,
+    /// Key of this incarnation: what the full form of a pid ends with.
+    pub creation: u64,
+    /// Monotonic nanoseconds since the node started.
+    pub uptime_ns: u64,
+    /// Version of the program.
+    pub version: Version,
+    /// Version of the framework.
+    pub framework: Version,
+    /// Number of shards.
+    pub shards: u32,
+    /// Environment of the node; empty unless the node exposes it.
+    pub env: Vec<(String, String)>,
+    /// Log level of the node.
+    pub log_level: LogLevel,
+    /// Loggers of the node.
+    pub loggers: Vec<LoggerRow>,
+    /// Where the node is in its life.
+    pub phase: Phase,
+}
+
+/// One logger of the node.
+#[derive(Clone, Debug, Default)]
+pub struct LoggerRow {
+    /// Name it was added under.
+    pub name: String,
+    /// Type of the logger.
+    pub behavior: String,
+    /// Levels it accepts.
+    pub levels: Vec<LogLevel>,
+}
+
+/// A log level.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum LogLevel {
+    /// `trace`
+    Trace,
+    /// `debug`
+    Debug,
+    /// `info`
+    #[default]
+    Info,
+    /// `warning`
+    Warning,
+    /// `error`
+    Error,
+    /// `panic`
+    Panic,
+    /// `disabled`
+    Disabled,
+}
+
+impl LogLevel {
+    /// The six levels that count messages, in the order of [`NodeCounters::log_messages`].
+    pub const COUNTED: [Self; 6] =
+        [Self::Trace, Self::Debug, Self::Info, Self::Warning, Self::Error, Self::Panic];
+
+    /// The operator's word for the level.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Panic => "panic",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// Counters of the whole node; `0` where the node has no source yet.
+///
+/// "Since start" counters never decrease while the node lives.
+#[derive(Clone, Debug, Default)]
+pub struct NodeCounters {
+    /// Live rows of the process table, zombees included. Now.
+    pub processes_total: u64,
+    /// Processes inside a handler, those suspended in a call excluded. Now.
+    pub processes_running: u64,
+    /// Processes suspended in a call. Now.
+    pub processes_wait_response: u64,
+    /// Processes killed whose handler has not returned. Now.
+    pub processes_zombee: u64,
+    /// Successful spawns since start.
+    pub processes_spawned: u64,
+    /// Failed spawns since start.
+    pub processes_spawn_failed: u64,
+    /// Terminations since start.
+    pub processes_terminated: u64,
+    /// Registered process names. Now.
+    pub registered_names: u64,
+    /// Live aliases. Now.
+    pub registered_aliases: u64,
+    /// Registered events. Now.
+    pub registered_events: u64,
+    /// Loaded applications. Now.
+    pub applications_total: u64,
+    /// Running applications. Now.
+    pub applications_running: u64,
+    /// Sends to a local target that failed, since start.
+    pub send_errors_local: u64,
+    /// Sends to a remote target that failed, since start.
+    pub send_errors_remote: u64,
+    /// Calls to a local target that failed, since start.
+    pub call_errors_local: u64,
+    /// Calls to a remote target that failed, since start.
+    pub call_errors_remote: u64,
+    /// Log records per level since start: trace, debug, info, warning, error, panic.
+    pub log_messages: [u64; 6],
+    /// Spans since start: send, request, response, spawn, terminate.
+    pub tracing_spans: [u64; 5],
+    /// Publishes of local producers since start.
+    pub events_published: u64,
+    /// Event messages from peers since start.
+    pub events_received: u64,
+    /// Deliveries to local subscribers since start.
+    pub events_local_sent: u64,
+    /// Event messages to peers since start.
+    pub events_remote_sent: u64,
+    /// Peers ever connected, since start.
+    pub connections_established: u64,
+    /// Peers ever lost, since start.
+    pub connections_lost: u64,
+    /// Messages into mailboxes, ended processes included, since start.
+    pub messages_in: u64,
+    /// Messages routed by processes, ended processes included, since start.
+    pub messages_out: u64,
+    /// Handler time of all processes, ended ones included. Nanoseconds since start.
+    pub running_ns: u64,
+    /// Sleep to running transitions, ended processes included, since start.
+    pub wakeups: u64,
+    /// Live bytes of the allocator, if it counts them.
+    pub allocated_bytes: Option<u64>,
+    /// Bytes ever allocated, if the allocator counts them.
+    pub allocated_total_bytes: Option<u64>,
+}
+
+/// State of a process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ProcessState {
+    /// In `init`.
+    Init,
+    /// Nothing to do.
+    #[default]
+    Sleep,
+    /// In a handler, or on the ready queue.
+    Running,
+    /// Suspended in a call.
+    WaitResponse,
+    /// Ended, not yet removed.
+    Terminated,
+    /// Killed, its handler has not returned.
+    Zombee,
+}
+
+impl ProcessState {
+    /// The operator's word for the state.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Sleep => "sleep",
+            Self::Running => "running",
+            Self::WaitResponse => "wait response",
+            Self::Terminated => "terminated",
+            Self::Zombee => "zombee",
+        }
+    }
+}
+
+/// One queue set: Main, System, Urgent, Log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Queues {
+    /// Messages in Main.
+    pub main: u64,
+    /// Messages in System.
+    pub system: u64,
+    /// Messages in Urgent.
+    pub urgent: u64,
+    /// Messages in Log.
+    pub log: u64,
+}
+
+/// The numbers of one process, copied from its record.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProcessCells {
+    /// Local id.
+    pub id: u64,
+    /// Local id of the parent; `1` is the node itself.
+    pub parent: u64,
+    /// Local id of the group leader; `1` is the node itself.
+    pub leader: u64,
+    /// Shard that owns it.
+    pub shard: u16,
+    /// Part of the framework, not of the user's program.
+    pub system: bool,
+    /// Its state.
+    pub state: ProcessState,
+    /// Its log level.
+    pub log_level: LogLevel,
+    /// Messages accepted into the mailbox since spawn.
+    pub messages_in: u64,
+    /// Messages routed since spawn.
+    pub messages_out: u64,
+    /// Messages waiting, all queues.
+    pub mailbox: u64,
+    /// The same by queue; zeros if the node keeps the sum only.
+    pub queues: Queues,
+    /// Bound of the mailbox; `None` is unlimited.
+    pub mailbox_limit: Option<u64>,
+    /// Age of the oldest waiting message in nanoseconds; `0` if none waits.
+    pub oldest_ns: u64,
+    /// Handler time since spawn in nanoseconds, the handler in progress included.
+    pub running_ns: u64,
+    /// Sleep to running transitions since spawn.
+    pub wakeups: u64,
+    /// Nanoseconds since spawn.
+    pub uptime_ns: u64,
+    /// Duration of `init` in nanoseconds.
+    pub init_ns: u64,
+    /// Nanoseconds in the current state; `0` if the node does not keep it.
+    pub state_ns: u64,
+    /// Nanoseconds the handler in progress has run; `0` if none runs.
+    pub callback_elapsed_ns: u64,
+}
+
+/// One process as visited by a sweep.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProcessRow<'a> {
+    /// The numbers.
+    pub cells: ProcessCells,
+    /// Registered name; empty if none.
+    pub name: &'a str,
+    /// Application it belongs to; empty if none.
+    pub application: &'a str,
+    /// Short type path of the actor, `module.Type`.
+    pub behavior: &'static str,
+    /// Classifier: `actor`, `supervisor`, `pool` and so on.
+    pub kind: &'static str,
+}
+
+/// What a shard runs now.
+#[derive(Clone, Debug)]
+pub struct Current {
+    /// Local id of the process.
+    pub id: u64,
+    /// Its registered name; empty if none.
+    pub name: String,
+    /// Nanoseconds its handler has run.
+    pub since_ns: u64,
+}
+
+/// One shard.
+#[derive(Clone, Debug, Default)]
+pub struct ShardRow {
+    /// Index.
+    pub id: u32,
+    /// CPU it is pinned to, if it is.
+    pub cpu: Option<u32>,
+    /// Nanoseconds since it last passed through its loop; `0` while it is parked.
+    pub heartbeat_age_ns: u64,
+    /// It waits in the kernel with nothing to do.
+    pub parked: bool,
+    /// What it runs now.
+    pub current: Option<Current>,
+    /// Ready processes.
+    pub run_queue: u64,
+    /// Live processes.
+    pub processes: u64,
+    /// Turns of the loop since start.
+    pub turns: u64,
+    /// Nanoseconds spent running processes since start, the handler in progress included.
+    pub busy_ns: u64,
+    /// Longest single handler in nanoseconds since start.
+    pub longest_callback_ns: u64,
+    /// Messages in the fullest inbound ring.
+    pub ring_depth: u64,
+    /// Messages in the inbox for senders outside shards.
+    pub inbox_depth: u64,
+    /// Pending control requests (inspect, kill).
+    pub control_depth: u64,
+    /// Pending timers.
+    pub timers: u64,
+    /// Messages drained from rings and inbox since start.
+    pub ring_messages_in: u64,
+    /// Messages put into rings to other shards since start.
+    pub ring_messages_out: u64,
+    /// Pushes that found a ring full since start.
+    pub ring_full: u64,
+    /// Messages parked in the outbox since start.
+    pub spills: u64,
+    /// Messages parked in the outbox now.
+    pub spilled: u64,
+    /// Wake-ups sent to other shards since start.
+    pub wakes: u64,
+    /// Replies that came after their call had given up, since start.
+    pub late_replies: u64,
+    /// Messages accepted and then lost, since start.
+    pub dead_letters: u64,
+}
+
+/// One connected peer: the counters survive reconnections of its links.
+#[derive(Clone, Debug, Default)]
+pub struct PeerRow {
+    /// Its name.
+    pub node: String,
+    /// Key of its incarnation.
+    pub creation: u64,
+    /// Nanoseconds since it started.
+    pub uptime_ns: u64,
+    /// Nanoseconds since the session began.
+    pub connection_uptime_ns: u64,
+    /// Its version.
+    pub version: Version,
+    /// Handshake version, for example `shs:1`.
+    pub handshake_version: String,
+    /// Protocol version, for example `swp:1`.
+    pub proto_version: String,
+    /// Data links wanted.
+    pub pool_size: u64,
+    /// Data links alive.
+    pub pool_len: u64,
+    /// Addresses dialled; empty where the peer dialled.
+    pub pool_dsn: Vec<String>,
+    /// Largest message accepted in bytes; `0` is unlimited.
+    pub max_message_size: u64,
+    /// Links are encrypted.
+    pub tls: bool,
+    /// Messages received.
+    pub messages_in: u64,
+    /// Messages sent.
+    pub messages_out: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Links re-dialled.
+    pub reconnections: u64,
+    /// Fragments sent.
+    pub fragments_sent: u64,
+    /// Messages that had to be fragmented.
+    pub fragment_messages_sent: u64,
+    /// Fragments received.
+    pub fragments_received: u64,
+    /// Messages put together.
+    pub fragment_messages_received: u64,
+    /// Messages whose fragments never were complete.
+    pub fragment_timeouts: u64,
+    /// Messages compressed.
+    pub compressed_sent: u64,
+    /// Bytes after compression.
+    pub compressed_bytes_sent: u64,
+    /// Bytes before compression.
+    pub compressed_orig_bytes_sent: u64,
+    /// Messages decompressed.
+    pub decompressed_received: u64,
+    /// Bytes before decompression.
+    pub decompressed_bytes_received: u64,
+    /// Bytes after decompression.
+    pub decompressed_orig_received: u64,
+    /// Bytes waiting to be written, all links.
+    pub outbox_bytes: u64,
+    /// Messages refused because the outbox was full.
+    pub outbox_full: u64,
+    /// Smoothed round trip of the control link in nanoseconds; `0` is not measured.
+    pub rtt_ns: u64,
+    /// Clock of the peer minus ours in nanoseconds; `0` is not measured.
+    pub clock_skew_ns: i64,
+    /// What both sides agreed on.
+    pub flags: PeerFlags,
+}
+
+/// What two nodes agreed on in the handshake.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PeerFlags {
+    /// Large messages are sent in fragments.
+    pub fragmentation: bool,
+    /// Senders may ask for an acknowledgement of delivery.
+    pub important_delivery: bool,
+    /// Both may dial at once.
+    pub simultaneous_connect: bool,
+    /// The difference of the clocks is measured.
+    pub clock_skew: bool,
+    /// Trace contexts cross.
+    pub tracing: bool,
+    /// Seconds between two heartbeats; `0` is off.
+    pub keep_alive_s: u32,
+}
+
+/// One listener of the node.
+#[derive(Clone, Debug, Default)]
+pub struct AcceptorRow {
+    /// Address it listens on, `host:port`.
+    pub interface: String,
+    /// Failed handshakes since start by reason.
+    pub handshake_errors: Vec<(&'static str, u64)>,
+}
+
+/// One node the registrar knows.
+#[derive(Clone, Debug, Default)]
+pub struct KnownNode {
+    /// Its name.
+    pub name: String,
+    /// Key of its incarnation; `0` if unknown.
+    pub creation: u64,
+}
+
+/// What the registrar says.
+#[derive(Clone, Debug, Default)]
+pub struct RegistrarView {
+    /// Why it cannot be used; `None` while it works or where the node has none.
+    pub down: Option<String>,
+    /// Nodes it knows.
+    pub nodes: Vec<KnownNode>,
+}
+
+/// Why an inspection has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InspectError {
+    /// No such process. Retrying is useless.
+    #[error("unknown process")]
+    UnknownProcess,
+    /// The shard runs something else and does not come back. Ask again later, or look at `runtime_stats`.
+    #[error("shard {shard} is blocked by {pid} ({name}) for {:.1} s", *for_ns as f64 / 1e9)]
+    ShardBlocked {
+        /// The shard.
+        shard: u32,
+        /// Local id of the process that runs.
+        by: u64,
+        /// Its pid as text.
+        pid: String,
+        /// Its name; empty if none.
+        name: String,
+        /// How long it has run, in nanoseconds.
+        for_ns: u64,
+    },
+    /// The process did not reach a boundary before the deadline. Ask again later.
+    #[error("the process did not answer in time")]
+    Timeout,
+    /// Too many inspections wait. Ask again later.
+    #[error("too many requests wait on the shard")]
+    Overloaded,
+}
+
+/// Why another node has no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// No session with that node.
+    #[error("the node is not connected; see cluster_nodes for the nodes that are")]
+    NotConnected,
+    /// The session ended before the answer.
+    #[error("the node became unreachable before it answered")]
+    Unreachable,
+    /// The node runs no diagnostics.
+    #[error("the node runs no diagnostics thread")]
+    AgentUnavailable,
+    /// No answer before the deadline.
+    #[error("the node did not answer in time; raise `timeout` or narrow the request")]
+    Timeout,
+    /// Too many requests wait.
+    #[error("too many diagnostic requests wait; ask again later")]
+    Overloaded,
+    /// The node refused the request.
+    #[error("the node refused the request")]
+    Refused,
+    /// The answer is larger than the cap.
+    #[error("the answer is too large; use `limit` or a filter")]
+    TooLarge,
+    /// The node speaks another version of this protocol.
+    #[error("the node speaks another version of the diagnostics protocol")]
+    Version,
+}
+
+impl ProxyError {
+    /// Stable word of the error, as in `structuredContent.error.kind`.
+    #[must_use]
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::NotConnected => "not_connected",
+            Self::Unreachable => "unreachable",
+            Self::AgentUnavailable => "agent_unavailable",
+            Self::Timeout => "timeout",
+            Self::Overloaded => "overloaded",
+            Self::Refused => "refused",
+            Self::TooLarge => "too_large",
+            Self::Version => "version",
+        }
+    }
+}
+
+/// A request that came from a peer's diagnostics thread over the control link.
+#[derive(Debug)]
+pub struct RemoteRequest {
+    /// The node that asks.
+    pub from: String,
+    /// The request, JSON.
+    pub request: Vec<u8>,
+    /// When the asker stops waiting.
+    pub deadline: Instant,
+    /// Where the JSON answer goes; dropping it makes the asker wait until its deadline.
+    pub reply: oneshot::Sender<Vec<u8>>,
+}
+
+/// A node, as diagnostics sees it.
+pub trait Source: Send + Sync + 'static {
+    /// Who the node is.
+    fn identity(&self) -> Identity;
+
+    /// Counters of the whole node.
+    fn node_counters(&self) -> NodeCounters;
+
+    /// Visits every live process once, in any order; a row torn by reuse of its slot is left out.
+    fn for_each_process(&self, visit: &mut dyn FnMut(&ProcessRow<'_>));
+
+    /// Visits one process; `false` if there is none.
+    fn process(&self, local_id: u64, visit: &mut dyn FnMut(&ProcessRow<'_>)) -> bool;
+
+    /// All shards, by index.
+    fn shards(&self) -> Vec<ShardRow>;
+
+    /// All connected peers.
+    fn peers(&self) -> Vec<PeerRow>;
+
+    /// All listeners.
+    fn acceptors(&self) -> Vec<AcceptorRow>;
+
+    /// What the registrar says, from memory.
+    fn registrar(&self) -> RegistrarView;
+
+    /// Local id of a registered name.
+    fn lookup(&self, name: &str) -> Option<u64>;
+
+    /// Asks a process for its own view of itself.
+    ///
+    /// # Errors
+    /// [`InspectError`] by the deadline at the latest.
+    fn inspect(
+        &self,
+        local_id: u64,
+        items: Vec<String>,
+        deadline: Instant,
+    ) -> Reply<'_, Vec<(String, String)>, InspectError>;
+
+    /// Sends a JSON request to the diagnostics thread of a connected node and returns its JSON answer.
+    ///
+    /// # Errors
+    /// [`ProxyError`] by the deadline at the latest.
+    fn diag_call(&self, node: &str, request: Vec<u8>, deadline: Instant) -> Reply<'_, Vec<u8>, ProxyError>;
+
+    /// Round trips of the control link to a connected node, in nanoseconds, `count` of them.
+    ///
+    /// # Errors
+    /// [`ProxyError`] by the deadline at the latest.
+    fn ping(&self, node: &str, count: u32, deadline: Instant) -> Reply<'_, Vec<u64>, ProxyError>;
+
+    /// Requests from peers. The first call takes the receiver, later ones get `None`.
+    fn take_requests(&self) -> Option<mpsc::Receiver<RemoteRequest>>;
+}

@@ -1,0 +1,311 @@
+//! A node made of plain data, and a network of such nodes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use shard_diag::source::{
+    AcceptorRow, Current, Identity, InspectError, KnownNode, LogLevel, LoggerRow, NodeCounters, PeerRow,
+    Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView, RemoteRequest, Reply,
+    ShardRow, Source, Version,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// What an inspected process does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Inspected {
+    Answers,
+    IsBlocked,
+    /// A source that breaks its promise to end by the deadline.
+    Hangs,
+}
+
+pub(crate) struct Process {
+    pub(crate) cells: ProcessCells,
+    pub(crate) name: String,
+    pub(crate) application: String,
+    pub(crate) behavior: &'static str,
+}
+
+/// The parts a test may change while diagnostics runs.
+pub(crate) struct State {
+    pub(crate) processes: Vec<Process>,
+    pub(crate) shards: Vec<ShardRow>,
+    pub(crate) phase: Phase,
+    pub(crate) registrar_down: Option<String>,
+    pub(crate) inspected: Inspected,
+    pub(crate) peers: BTreeMap<String, mpsc::Sender<RemoteRequest>>,
+}
+
+pub(crate) struct Fake {
+    name: String,
+    crc: u32,
+    pub(crate) state: RwLock<State>,
+    inbox: RwLock<Option<mpsc::Receiver<RemoteRequest>>>,
+    door: mpsc::Sender<RemoteRequest>,
+}
+
+pub(crate) const CREATION: u64 = 1_785_240_000_123_456_789;
+pub(crate) const NODE1: (&str, u32) = ("demo@cluster-node1", 0x5748_01E2);
+pub(crate) const NODE2: (&str, u32) = ("node@localhost", 0x2C32_3E75);
+
+/// `count` processes with ids from 1001, of which number i has received 10 * i messages.
+fn processes(count: u64) -> Vec<Process> {
+    (0..count)
+        .map(|i| Process {
+            cells: ProcessCells {
+                id: (i % 2) << 52 | (1001 + i),
+                parent: if i == 0 { 1 } else { 1001 },
+                leader: 1,
+                shard: u16::try_from(i % 2).expect("small"),
+                system: i == 0,
+                state: if i == 7 { ProcessState::WaitResponse } else { ProcessState::Sleep },
+                log_level: LogLevel::Info,
+                messages_in: 10 * i,
+                messages_out: 5 * i,
+                mailbox: i % 4,
+                queues: Queues { main: i % 4, ..Queues::default() },
+                mailbox_limit: (i == 3).then_some(64),
+                oldest_ns: (i % 4) * 2_000_000,
+                running_ns: i * 1_000_000_000,
+                wakeups: i,
+                uptime_ns: 200_000_000_000,
+                init_ns: 1_000 * i,
+                state_ns: 5_000_000,
+                callback_elapsed_ns: 0,
+            },
+            name: if i % 3 == 0 { format!("worker_{i}") } else { String::new() },
+            application: String::from("demo"),
+            behavior: if i % 2 == 0 { "messaging.Worker" } else { "messaging.Sender" },
+        })
+        .collect()
+}
+
+fn shard(id: u32) -> ShardRow {
+    ShardRow {
+        id,
+        cpu: (id == 0).then_some(3),
+        heartbeat_age_ns: 1_000_000,
+        run_queue: 2,
+        processes: 60,
+        turns: 1000,
+        busy_ns: 40_000_000_000,
+        ring_messages_in: 12,
+        ring_messages_out: 13,
+        wakes: 7,
+        ..ShardRow::default()
+    }
+}
+
+impl Fake {
+    pub(crate) fn new((name, crc): (&str, u32), process_count: u64) -> Arc<Self> {
+        let (door, inbox) = mpsc::channel(64);
+        Arc::new(Self {
+            name: String::from(name),
+            crc,
+            state: RwLock::new(State {
+                processes: processes(process_count),
+                shards: vec![shard(0), shard(1)],
+                phase: Phase::Running,
+                registrar_down: None,
+                inspected: Inspected::Answers,
+                peers: BTreeMap::new(),
+            }),
+            inbox: RwLock::new(Some(inbox)),
+            door,
+        })
+    }
+
+    pub(crate) fn edit(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Connects two nodes.
+    pub(crate) fn connect(one: &Self, two: &Self) {
+        one.edit().peers.insert(two.name.clone(), two.door.clone());
+        two.edit().peers.insert(one.name.clone(), one.door.clone());
+    }
+
+    /// Makes process `index` run a handler for `elapsed`, and its shard look stuck for as long.
+    pub(crate) fn stick(&self, index: usize, elapsed: Duration) {
+        let since_ns = u64::try_from(elapsed.as_nanos()).expect("short");
+        let mut state = self.edit();
+        let process = &mut state.processes[index];
+        process.cells.state = ProcessState::Running;
+        process.cells.callback_elapsed_ns = since_ns;
+        let (id, shard, name) = (process.cells.id, usize::from(process.cells.shard), process.name.clone());
+        state.shards[shard].heartbeat_age_ns = since_ns;
+        state.shards[shard].current = Some(Current { id, name, since_ns });
+        state.inspected = Inspected::IsBlocked;
+    }
+}
+
+fn visit(process: &Process, visitor: &mut dyn FnMut(&ProcessRow<'_>)) {
+    visitor(&ProcessRow {
+        cells: process.cells,
+        name: &process.name,
+        application: &process.application,
+        behavior: process.behavior,
+        kind: "actor",
+    });
+}
+
+impl Source for Fake {
+    fn identity(&self) -> Identity {
+        Identity {
+            name: self.name.clone(),
+            crc: self.crc,
+            creation: CREATION,
+            uptime_ns: 200_500_000_000,
+            version: Version {
+                name: String::from("demo"),
+                release: String::from("1.2.3"),
+                ..Version::default()
+            },
+            framework: Version { name: String::from("shard-runtime"), ..Version::default() },
+            shards: 2,
+            env: Vec::new(),
+            log_level: LogLevel::Info,
+            loggers: vec![LoggerRow {
+                name: String::from("default"),
+                behavior: String::from("file"),
+                levels: vec![LogLevel::Info, LogLevel::Error],
+            }],
+            phase: self.edit().phase,
+        }
+    }
+
+    fn node_counters(&self) -> NodeCounters {
+        let state = self.edit();
+        let sum = |field: fn(&ProcessCells) -> u64| state.processes.iter().map(|p| field(&p.cells)).sum();
+        NodeCounters {
+            processes_total: state.processes.len() as u64,
+            processes_running: 1,
+            processes_spawned: 500,
+            processes_terminated: 380,
+            registered_names: 40,
+            send_errors_local: 3,
+            log_messages: [0, 1, 2, 3, 4, 5],
+            connections_established: 4,
+            connections_lost: 1,
+            messages_in: sum(|c| c.messages_in),
+            messages_out: sum(|c| c.messages_out),
+            running_ns: sum(|c| c.running_ns),
+            wakeups: sum(|c| c.wakeups),
+            ..NodeCounters::default()
+        }
+    }
+
+    fn for_each_process(&self, visitor: &mut dyn FnMut(&ProcessRow<'_>)) {
+        for process in &self.edit().processes {
+            visit(process, visitor);
+        }
+    }
+
+    fn process(&self, local_id: u64, visitor: &mut dyn FnMut(&ProcessRow<'_>)) -> bool {
+        let state = self.edit();
+        let found = state.processes.iter().find(|process| process.cells.id == local_id);
+        found.map(|process| visit(process, visitor)).is_some()
+    }
+
+    fn shards(&self) -> Vec<ShardRow> {
+        self.edit().shards.clone()
+    }
+
+    fn peers(&self) -> Vec<PeerRow> {
+        let names: Vec<_> = self.edit().peers.keys().cloned().collect();
+        names
+            .into_iter()
+            .map(|node| PeerRow {
+                node,
+                creation: CREATION + 1,
+                uptime_ns: 100_000_000_000,
+                connection_uptime_ns: 90_000_000_000,
+                pool_size: 4,
+                pool_len: 4,
+                messages_in: 1000,
+                messages_out: 900,
+                bytes_in: 4_000_000,
+                bytes_out: 3_600_000,
+                rtt_ns: 80_000,
+                ..PeerRow::default()
+            })
+            .collect()
+    }
+
+    fn acceptors(&self) -> Vec<AcceptorRow> {
+        vec![AcceptorRow {
+            interface: String::from("127.0.0.1:15000"),
+            handshake_errors: vec![("bad_mac", 2), ("timeout", 1)],
+        }]
+    }
+
+    fn registrar(&self) -> RegistrarView {
+        RegistrarView {
+            down: self.edit().registrar_down.clone(),
+            nodes: vec![KnownNode { name: String::from("far@away"), creation: 0 }],
+        }
+    }
+
+    fn lookup(&self, name: &str) -> Option<u64> {
+        let state = self.edit();
+        state.processes.iter().find(|process| process.name == name).map(|process| process.cells.id)
+    }
+
+    fn inspect(
+        &self,
+        local_id: u64,
+        items: Vec<String>,
+        _deadline: Instant,
+    ) -> Reply<'_, Vec<(String, String)>, InspectError> {
+        let mode = self.edit().inspected;
+        Box::pin(async move {
+            match mode {
+                Inspected::Answers => Ok(vec![
+                    (String::from("id"), local_id.to_string()),
+                    (String::from("items"), items.join(",")),
+                ]),
+                Inspected::IsBlocked => Err(InspectError::ShardBlocked {
+                    shard: 1,
+                    by: local_id,
+                    pid: String::from("<574801E2.0.1002>"),
+                    name: String::from("spinner"),
+                    for_ns: 12_300_000_000,
+                }),
+                Inspected::Hangs => std::future::pending().await,
+            }
+        })
+    }
+
+    fn diag_call(&self, node: &str, request: Vec<u8>, deadline: Instant) -> Reply<'_, Vec<u8>, ProxyError> {
+        let door = self.edit().peers.get(node).cloned();
+        let from = self.name.clone();
+        Box::pin(async move {
+            let door = door.ok_or(ProxyError::NotConnected)?;
+            let (reply, answer) = oneshot::channel();
+            let request = RemoteRequest { from, request, deadline, reply };
+            door.try_send(request).map_err(|_| ProxyError::Overloaded)?;
+            let limit = tokio::time::Instant::from_std(deadline);
+            match tokio::time::timeout_at(limit, answer).await {
+                Ok(Ok(bytes)) => Ok(bytes),
+                Ok(Err(_)) => Err(ProxyError::Unreachable),
+                Err(_) => Err(ProxyError::Timeout),
+            }
+        })
+    }
+
+    fn ping(&self, node: &str, count: u32, _deadline: Instant) -> Reply<'_, Vec<u64>, ProxyError> {
+        let known = self.edit().peers.contains_key(node);
+        Box::pin(async move {
+            if known {
+                Ok((1..=u64::from(count)).map(|i| i * 100_000).collect())
+            } else {
+                Err(ProxyError::NotConnected)
+            }
+        })
+    }
+
+    fn take_requests(&self) -> Option<mpsc::Receiver<RemoteRequest>> {
+        self.inbox.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

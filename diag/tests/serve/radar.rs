@@ -1,0 +1,192 @@
+//! Metrics and health.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shard_diag::metrics::{FAMILIES, Kind};
+use shard_diag::source::Phase;
+
+use crate::client::{assert_fixture, get, request, start};
+use crate::fake::{Fake, NODE1, NODE2};
+
+/// One sample: labels and value.
+type Sample = (BTreeMap<String, String>, f64);
+
+/// Samples by family, and the declared types. Refuses a line that is not exposition text.
+fn parse(page: &str) -> (BTreeMap<String, Vec<Sample>>, BTreeMap<String, String>) {
+    let (mut samples, mut types) = (BTreeMap::<String, Vec<Sample>>::new(), BTreeMap::new());
+    for line in page.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').expect("a type");
+            types.insert(String::from(name), String::from(kind));
+            continue;
+        }
+        if line.starts_with("# HELP ") {
+            continue;
+        }
+        let (series, value) = line.rsplit_once(' ').expect("a value");
+        let (name, labels) = series.split_once('{').expect("labels");
+        let labels = labels.strip_suffix('}').expect("closed labels").split("\",").map(|pair| {
+            let (label, text) = pair.split_once("=\"").expect("a label");
+            (String::from(label), String::from(text.trim_end_matches('"')))
+        });
+        let value = value.parse().expect("a number");
+        samples.entry(String::from(name)).or_default().push((labels.collect(), value));
+    }
+    (samples, types)
+}
+
+fn connected() -> (std::sync::Arc<Fake>, shard_diag::Diag) {
+    let (one, two) = (Fake::new(NODE1, 120), Fake::new(NODE2, 3));
+    Fake::connect(&one, &two);
+    let diag = start(one.clone());
+    (one, diag)
+}
+
+#[test]
+fn the_page_has_every_family_with_its_type_and_labels() {
+    let (_node, diag) = connected();
+    let address = diag.radar_addresses()[0];
+    // The first scrape is counted, so that the second shows the families that count scrapes.
+    assert_eq!(get(address, "/metrics").status, 200);
+    let answer = request(address, "GET", "/metrics", "Host: evil.example\r\n", "");
+    assert_eq!(answer.status, 403);
+    crate::client::call(diag.mcp_addresses()[0], "node_info", &json!({}));
+    let answer = get(address, "/metrics");
+    assert!(answer.head.contains("content-type: text/plain; version=0.0.4"), "{}", answer.head);
+    let (samples, types) = parse(&answer.body);
+    let mut listing = String::new();
+    for family in FAMILIES {
+        let kind = if family.kind == Kind::Counter { "counter" } else { "gauge" };
+        let Some(found) = samples.get(family.name) else {
+            let may_be_empty = ["_top", "_bottom"].iter().any(|end| family.name.ends_with(end));
+            assert!(may_be_empty && family.name.contains("event_"), "{} is missing", family.name);
+            continue;
+        };
+        assert_eq!(types[family.name], kind, "{}", family.name);
+        let expected: BTreeSet<_> = family.labels.iter().copied().chain(["node"]).collect();
+        for (labels, _) in found {
+            assert_eq!(
+                labels.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+                expected,
+                "{}",
+                family.name
+            );
+            assert_eq!(labels["node"], NODE1.0);
+        }
+        let labels: Vec<_> = expected.into_iter().collect();
+        listing.push_str(&format!("{} {kind} {}\n", family.name, labels.join(",")));
+    }
+    assert_eq!(samples.len(), listing.lines().count(), "a sample of no family");
+    assert_fixture("families.txt", &listing);
+}
+
+#[test]
+fn lists_are_the_largest_and_ranges_are_complete() {
+    let (_node, diag) = connected();
+    let (samples, _) = parse(&get(diag.radar_addresses()[0], "/metrics").body);
+    let top = &samples["ergo_process_messages_in_top"];
+    assert_eq!(top.len(), 50);
+    let values: BTreeSet<u64> = top.iter().map(|(_, value)| *value as u64).collect();
+    assert_eq!(values, (70..120).map(|i| 10 * i).collect());
+    let first = top.iter().find(|(_, value)| *value == 1170.0).expect("the 117th process");
+    assert_eq!(first.0["pid"], "<574801E2.1048576.1118>");
+    assert_eq!((first.0["name"].as_str(), first.0["application"].as_str()), ("worker_117", "demo"));
+    let by_range = |name: &str| -> BTreeMap<String, f64> {
+        samples[name].iter().map(|(labels, value)| (labels["range"].clone(), *value)).collect()
+    };
+    let depth = by_range("ergo_mailbox_depth_distribution");
+    assert_eq!((depth.len(), depth["1"], depth["5"], depth["10K+"]), (10, 30.0, 60.0, 0.0));
+    let latency = by_range("ergo_mailbox_latency_distribution");
+    assert_eq!((latency.len(), latency["5ms"], latency["10ms"], latency["60s+"]), (12, 60.0, 30.0, 0.0));
+    assert_eq!(by_range("ergo_process_utilization_distribution").len(), 8);
+    assert_eq!(samples["ergo_log_messages_total"].len(), 6);
+    assert_eq!(samples["ergo_event_utilization"].len(), 5);
+    assert_eq!(samples["ergo_acceptor_handshake_errors_total"][0].1, 3.0);
+    assert_eq!(samples["ergo_remote_messages_in_total"][0].0["remote_node"], NODE2.0);
+}
+
+#[test]
+fn promtool_finds_only_the_six_gauges_that_end_in_total() {
+    let (_node, diag) = connected();
+    let page = get(diag.radar_addresses()[0], "/metrics").body;
+    let child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = child else {
+        // It comes with Debian's package `prometheus`; the text itself is checked by the other tests.
+        let required = std::env::var_os("SHARD_TESTS_REQUIRE_TOOLS").is_some();
+        assert!(!required, "promtool is missing; install the package `prometheus`");
+        return;
+    };
+    child.stdin.take().expect("stdin").write_all(page.as_bytes()).expect("written");
+    let output = child.wait_with_output().expect("an answer");
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    let findings: BTreeSet<&str> = text.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let expected = [
+        "ergo_applications_total",
+        "ergo_connected_nodes_total",
+        "ergo_processes_total",
+        "ergo_registered_aliases_total",
+        "ergo_registered_events_total",
+        "ergo_registered_names_total",
+    ];
+    assert_eq!(findings, BTreeSet::from(expected), "{text}");
+}
+
+#[test]
+fn a_healthy_node_says_so_and_nothing_else() {
+    let (_node, diag) = connected();
+    let address = diag.radar_addresses()[0];
+    for path in ["/health/live", "/health/ready", "/health/startup"] {
+        let answer = get(address, path);
+        assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"status":"healthy"}"#), "{path}");
+        assert!(answer.head.contains("cache-control: no-store"), "{}", answer.head);
+    }
+    let answer = request(address, "POST", "/health/live", "", "");
+    assert_eq!(answer.status, 405);
+    assert!(answer.head.contains("allow: get, head"), "{}", answer.head);
+    let answer = request(address, "HEAD", "/health/live", "", "");
+    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+    assert_eq!(get(address, "/health").status, 404);
+}
+
+#[test]
+fn a_wedged_shard_fails_liveness_with_its_reason_while_metrics_answer() {
+    let (node, diag) = connected();
+    let address = diag.radar_addresses()[0];
+    node.stick(1, Duration::from_secs(15));
+    let answer = get(address, "/health/live");
+    assert_eq!(answer.status, 503);
+    let plain: Value = serde_json::from_str(&answer.body).expect("JSON");
+    let signal = json!({ "signal": "runtime.shard.1", "status": "down", "timeout": "10s" });
+    assert_eq!(plain, json!({ "status": "unhealthy", "signals": [signal] }));
+    let verbose: Value = serde_json::from_str(&get(address, "/health/live?verbose=1").body).expect("JSON");
+    let reason = verbose["signals"][0]["reason"].as_str().expect("a reason");
+    assert!(reason.contains("15.0 s") && reason.contains("<574801E2.1048576.1002>"), "{reason}");
+    assert_eq!(get(address, "/health/ready").status, 200);
+    let (samples, _) = parse(&get(address, "/metrics").body);
+    let ages: Vec<f64> = samples["shard_heartbeat_age_seconds"].iter().map(|(_, value)| *value).collect();
+    assert!(ages.contains(&15.0), "{ages:?}");
+}
+
+#[test]
+fn stopping_and_a_lost_registrar_fail_readiness_only() {
+    let (node, diag) = connected();
+    let address = diag.radar_addresses()[0];
+    node.edit().phase = Phase::Stopping;
+    node.edit().registrar_down = Some(String::from("connection refused"));
+    let answer = get(address, "/health/ready");
+    assert_eq!(answer.status, 503);
+    let body: Value = serde_json::from_str(&answer.body).expect("JSON");
+    assert_eq!(body["signals"][0]["signal"], "runtime.registrar");
+    assert_eq!(body["signals"][1]["signal"], "runtime.shutdown");
+    assert_eq!(get(address, "/health/live").status, 200);
+}

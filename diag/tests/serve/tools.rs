@@ -1,0 +1,334 @@
+//! Each MCP tool through a real socket, on this node and on another one.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use shard_diag::{Diag, DiagOptions};
+
+use crate::client::{assert_fixture, call, fail, options, request, rpc, start};
+use crate::fake::{CREATION, Fake, Inspected, NODE1, NODE2};
+
+/// Two connected nodes: what is asked of the first can be asked of the second through it.
+struct Pair {
+    one: Arc<Fake>,
+    two: Arc<Fake>,
+    first: Diag,
+    _second: Diag,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let (one, two) = (Fake::new(NODE1, 120), Fake::new(NODE2, 30));
+        Fake::connect(&one, &two);
+        let agent = DiagOptions { mcp: None, radar: None, ..options() };
+        let second = Diag::start(two.clone(), agent).expect("starts");
+        Self { first: start(one.clone()), one, two, _second: second }
+    }
+
+    fn address(&self) -> std::net::SocketAddr {
+        self.first.mcp_addresses()[0]
+    }
+}
+
+#[test]
+fn initialize_and_list_match_the_recorded_schemas() {
+    let pair = Pair::new();
+    let hello = json!({
+        "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "test", "version": "1" }
+    });
+    let answer = rpc(pair.address(), "initialize", &hello);
+    assert_eq!(answer["result"]["protocolVersion"], "2025-06-18");
+    assert_eq!(answer["result"]["serverInfo"]["name"], "shard-mcp");
+    let tools = rpc(pair.address(), "tools/list", &json!({}))["result"]["tools"].clone();
+    for tool in tools.as_array().expect("tools") {
+        assert_eq!(tool["inputSchema"]["additionalProperties"], json!(false), "{tool}");
+        assert_eq!(tool["inputSchema"]["properties"]["node"]["type"], "string", "{tool}");
+        assert_eq!(tool["inputSchema"]["properties"]["timeout"]["maximum"], 120, "{tool}");
+        assert_eq!(tool["outputSchema"]["type"], "object", "{tool}");
+        assert_eq!(tool["annotations"]["readOnlyHint"], json!(true), "{tool}");
+    }
+    assert_fixture("tools.json", &(serde_json::to_string_pretty(&tools).expect("JSON") + "\n"));
+}
+
+#[test]
+fn the_newest_revision_needs_no_handshake() {
+    let pair = Pair::new();
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let ask = |method: &str, extra: &str, mut params: Value| {
+        params["_meta"] = meta.clone();
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+        let headers = format!(
+            "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n\
+             MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: {method}\r\n{extra}"
+        );
+        let answer = request(pair.address(), "POST", "/mcp", &headers, &body);
+        assert_eq!(answer.status, 200, "{} {}", answer.head, answer.body);
+        serde_json::from_str::<Value>(&answer.body).expect("JSON")["result"].clone()
+    };
+    let list = ask("tools/list", "", json!({}));
+    assert_eq!((&list["resultType"], &list["ttlMs"]), (&json!("complete"), &json!(300_000)), "{list}");
+    assert_eq!(list["cacheScope"], "private", "{list}");
+    let info = ask("tools/call", "Mcp-Name: node_info\r\n", json!({ "name": "node_info", "arguments": {} }));
+    assert_eq!(info["structuredContent"]["Name"], NODE1.0, "{info}");
+}
+
+#[test]
+fn node_info_here_and_there() {
+    let pair = Pair::new();
+    let here = call(pair.address(), "node_info", &json!({}));
+    assert_eq!((&here["Name"], &here["ProcessesTotal"]), (&json!(NODE1.0), &json!(120)));
+    assert_eq!((&here["LogMessages"], &here["Uptime"]), (&json!([0, 1, 2, 3, 4, 5]), &json!(200)));
+    let same = call(pair.address(), "node_info", &json!({ "node": NODE1.0, "timeout": 1 }));
+    assert_eq!(same["Name"], NODE1.0);
+    let there = call(pair.address(), "node_info", &json!({ "node": NODE2.0 }));
+    assert_eq!((&there["Name"], &there["ProcessesTotal"]), (&json!(NODE2.0), &json!(30)));
+}
+
+fn column(list: &Value, field: &str) -> Vec<Value> {
+    list["items"].as_array().expect("items").iter().map(|row| row[field].clone()).collect()
+}
+
+#[test]
+fn process_list_ranks_filters_and_cuts() {
+    let pair = Pair::new();
+    let list = call(pair.address(), "process_list", &json!({ "sort_by": "messages_in", "limit": 5 }));
+    assert_eq!(column(&list, "MessagesIn"), [1190, 1180, 1170, 1160, 1150].map(|n| json!(n)));
+    assert_eq!((&list["total"], &list["matched"], &list["returned"]), (&json!(120), &json!(120), &json!(5)));
+    assert_eq!(list["truncated"], json!(true));
+    let there = json!({ "sort_by": "messages_in", "limit": 5, "node": NODE2.0 });
+    assert_eq!(column(&call(pair.address(), "process_list", &there), "MessagesIn")[0], json!(290));
+    let ties = json!({ "sort_by": "mailbox", "limit": 3, "shard": 1 });
+    let names = column(&call(pair.address(), "process_list", &ties), "ShortPID");
+    assert_eq!(names, ["<574801E2.1048576.1004>", "<574801E2.1048576.1008>", "<574801E2.1048576.1012>"]);
+    let ascending = json!({ "sort_by": "messages_in", "order": "asc", "limit": 2 });
+    assert_eq!(
+        column(&call(pair.address(), "process_list", &ascending), "MessagesIn"),
+        [json!(0), json!(10)]
+    );
+    for (filter, matched) in [
+        (json!({ "state": "wait_response" }), 1),
+        (json!({ "state": "Wait Response" }), 1),
+        (json!({ "name": "worker_11" }), 3),
+        (json!({ "behavior": "Sender" }), 60),
+        (json!({ "application": "dem" }), 0),
+        (json!({ "parent": "worker_0", "min_messages_in": 1000 }), 20),
+        (json!({ "min_mailbox_latency_ms": 6 }), 30),
+        (json!({ "min_running_time_ms": 118_500.0 }), 1),
+        (json!({ "exclude_system": true }), 119),
+        (json!({ "max_uptime": 199 }), 0),
+        (json!({ "limit": 0, "kind": "actor" }), 120),
+    ] {
+        let list = call(pair.address(), "process_list", &filter);
+        assert_eq!(list["matched"], json!(matched), "{filter}");
+    }
+    let empty = call(pair.address(), "process_list", &json!({ "kind": "supervisor" }));
+    assert_eq!((&empty["items"], &empty["truncated"]), (&json!([]), &json!(false)));
+}
+
+#[test]
+fn one_process_in_every_form_of_its_pid() {
+    let pair = Pair::new();
+    let full = format!("{}:{}.{CREATION}", NODE1.0, (1_u64 << 52) + 1004);
+    for pid in ["<574801E2.1048576.1004>", full.as_str(), "worker_3"] {
+        let info = call(pair.address(), "process_info", &json!({ "pid": pid }));
+        assert_eq!((&info["PID"], &info["MessagesIn"]), (&json!(full), &json!(30)));
+        assert_eq!((&info["MailboxSize"], &info["MailboxQueues"]["Main"]), (&json!(64), &json!(3)));
+        assert_eq!(info["LinksPID"], json!([]));
+        let state = call(pair.address(), "process_state", &json!({ "pid": pid }));
+        assert_eq!(state, json!({ "State": "sleep", "StateTime": 5_000_000, "CallbackElapsed": 0 }));
+        let found = call(pair.address(), "process_lookup", &json!({ "pid": pid }));
+        assert_eq!(
+            (&found["Name"], &found["ShortPID"]),
+            (&json!("worker_3"), &json!("<574801E2.1048576.1004>"))
+        );
+    }
+    let lookup = json!({ "name": "process_lookup", "arguments": { "name": "worker_3" } });
+    let answer = rpc(pair.address(), "tools/call", &lookup);
+    assert_eq!(answer["result"]["content"][0]["text"], "<574801E2.1048576.1004>");
+    let there = call(pair.address(), "process_info", &json!({ "pid": "<2C323E75.0.1001>", "node": NODE2.0 }));
+    assert_eq!(there["Name"], "worker_0");
+}
+
+#[test]
+fn a_pid_of_elsewhere_or_of_yesterday_is_refused() {
+    let pair = Pair::new();
+    for (pid, kind) in [
+        ("<2C323E75.0.1001>", "wrong_node"),
+        ("other@host:1001.5", "wrong_node"),
+        ("demo@cluster-node1:1001.5", "stale_incarnation"),
+        ("<574801E2.0.9999>", "unknown_process"),
+        ("nobody", "unknown_process"),
+        ("<574801E2.0>", "invalid_argument"),
+    ] {
+        for tool in ["process_info", "process_state", "process_inspect"] {
+            assert_eq!(fail(pair.address(), tool, &json!({ "pid": pid }))["kind"], kind, "{tool} {pid}");
+        }
+    }
+    let error = fail(pair.address(), "process_info", &json!({ "pid": "<574801E2.0.1001>", "node": NODE2.0 }));
+    assert_eq!(
+        (&error["kind"], &error["node"], &error["field"]),
+        (&json!("wrong_node"), &json!(NODE2.0), &json!("/pid"))
+    );
+}
+
+#[test]
+fn a_wrong_argument_is_named() {
+    let pair = Pair::new();
+    for (tool, arguments, field) in [
+        ("process_list", json!({ "limit": -1 }), "/limit"),
+        ("process_list", json!({ "limit": "5" }), "/limit"),
+        ("process_list", json!({ "sort_by": "size" }), "/sort_by"),
+        ("process_list", json!({ "state": "busy" }), "/state"),
+        ("process_list", json!({ "min_mailbox": true }), "/min_mailbox"),
+        ("process_list", json!({ "colour": "red" }), "/colour"),
+        ("process_info", json!({}), "/pid"),
+        ("process_inspect", json!({ "pid": "worker_0", "items": "help" }), "/items"),
+        ("process_lookup", json!({}), "/name"),
+        ("network_ping", json!({ "name": NODE2.0, "count": 11 }), "/count"),
+        ("network_ping", json!({ "name": NODE1.0 }), "/name"),
+        ("node_info", json!({ "timeout": 0 }), "/timeout"),
+        ("node_info", json!({ "node": 5 }), "/node"),
+    ] {
+        let error = fail(pair.address(), tool, &arguments);
+        assert_eq!((&error["kind"], &error["field"]), (&json!("invalid_argument"), &json!(field)), "{error}");
+        let text = error["text"].as_str().expect("a text");
+        assert!(text.contains(&field[1..]), "{text}");
+    }
+    let error = fail(pair.address(), "process_list", &json!({ "node": NODE2.0, "state": "busy" }));
+    assert_eq!((&error["kind"], &error["field"]), (&json!("invalid_argument"), &json!("/state")));
+    let unknown = rpc(pair.address(), "tools/call", &json!({ "name": "no_such_tool", "arguments": {} }));
+    assert_eq!(unknown["error"]["code"], -32602, "{unknown}");
+}
+
+#[test]
+fn inspect_answers_or_says_who_is_in_the_way() {
+    let pair = Pair::new();
+    let ask = json!({ "pid": "worker_0", "items": ["help", "total"] });
+    let answer = call(pair.address(), "process_inspect", &ask);
+    assert_eq!(answer, json!({ "id": "1001", "items": "help,total" }));
+    pair.one.stick(1, Duration::from_millis(12_300));
+    let error = fail(pair.address(), "process_inspect", &ask);
+    assert_eq!((&error["kind"], &error["blocked_by"]["shard"]), (&json!("shard_blocked"), &json!(1)));
+    let text = error["text"].as_str().expect("a text");
+    assert!(text.contains("shard 1 is blocked by <574801E2.0.1002> (spinner) for 12.3 s"), "{text}");
+    pair.one.edit().inspected = Inspected::Hangs;
+    let begun = Instant::now();
+    let error = fail(pair.address(), "process_inspect", &json!({ "pid": "worker_0", "timeout": 1 }));
+    assert_eq!(error["kind"], "timeout");
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_stuck_node_answers_its_peers_at_once() {
+    let pair = Pair::new();
+    pair.two.stick(1, Duration::from_secs(20));
+    let begun = Instant::now();
+    let list = call(pair.address(), "process_list", &json!({ "node": NODE2.0, "state": "running" }));
+    assert_eq!(column(&list, "CallbackElapsed"), [json!(20_000_000_000_u64)]);
+    let stats = call(pair.address(), "runtime_stats", &json!({ "node": NODE2.0 }));
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let shard = &stats["shards"][1];
+    assert_eq!((&shard["state"], &shard["stalled_ns"]), (&json!("stalled"), &json!(20_000_000_000_u64)));
+    assert_eq!(shard["current"]["pid"], "<2C323E75.1048576.1002>");
+    assert_eq!(stats["shards"][0]["state"], "running");
+    assert!(stats["sys"].as_u64().is_some_and(|bytes| bytes > 100_000), "{stats}");
+}
+
+#[test]
+fn the_network_as_one_node_sees_it() {
+    let pair = Pair::new();
+    let nodes = call(pair.address(), "cluster_nodes", &json!({}));
+    assert_eq!(column(&nodes, "name"), [NODE1.0, NODE2.0, "far@away"]);
+    assert_eq!(column(&nodes, "status"), ["self", "connected", "discovered"]);
+    pair.one.edit().registrar_down = Some(String::from("connection refused"));
+    let nodes = call(pair.address(), "cluster_nodes", &json!({}));
+    assert_eq!(nodes["source_errors"], json!(["registrar: connection refused"]));
+    let peers = call(pair.address(), "network_nodes", &json!({}));
+    assert_eq!((column(&peers, "Node"), &peers["total"]), (vec![json!(NODE2.0)], &json!(1)));
+    let none = call(pair.address(), "network_nodes", &json!({ "min_messages_in": 1001 }));
+    assert_eq!((&none["items"], &none["matched"], &none["total"]), (&json!([]), &json!(0), &json!(1)));
+    let peer = call(pair.address(), "network_node_info", &json!({ "name": NODE2.0 }));
+    assert_eq!((&peer["MessagesOut"], &peer["PoolDSN"]), (&json!(900), &Value::Null));
+    assert_eq!(fail(pair.address(), "network_node_info", &json!({ "name": "x@y" }))["kind"], "not_connected");
+    let echo = call(pair.address(), "network_ping", &json!({ "name": NODE2.0, "count": 2 }));
+    assert_eq!(echo["rtt_ns"], json!({ "min": 100_000, "avg": 150_000, "max": 200_000 }));
+    let back = call(pair.address(), "network_ping", &json!({ "name": NODE1.0, "node": NODE2.0 }));
+    assert_eq!(back["name"], NODE1.0);
+}
+
+#[test]
+fn an_absent_or_silent_node_is_a_typed_error() {
+    let pair = Pair::new();
+    let error = fail(pair.address(), "node_info", &json!({ "node": "x@y" }));
+    assert_eq!((&error["kind"], &error["node"]), (&json!("not_connected"), &json!("x@y")));
+    let (one, silent) = (Fake::new(NODE1, 1), Fake::new(NODE2, 1));
+    Fake::connect(&one, &silent);
+    let diag = start(one);
+    let begun = Instant::now();
+    let error = fail(diag.mcp_addresses()[0], "node_info", &json!({ "node": NODE2.0, "timeout": 1 }));
+    assert_eq!(error["kind"], "timeout");
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn an_answer_over_the_cap_says_what_to_do() {
+    let (one, two) = (Fake::new(NODE1, 120), Fake::new(NODE2, 120));
+    Fake::connect(&one, &two);
+    let small = DiagOptions { result_cap_bytes: 20_000, ..options() };
+    let diag = Diag::start(one, small.clone()).expect("starts");
+    let _other = Diag::start(two, small).expect("starts");
+    let address = diag.mcp_addresses()[0];
+    for arguments in [json!({ "limit": 0 }), json!({ "limit": 0, "node": NODE2.0 })] {
+        let error = fail(address, "process_list", &arguments);
+        assert_eq!(error["kind"], "too_large");
+        assert!(error["text"].as_str().is_some_and(|text| text.contains("`limit`")), "{error}");
+    }
+    call(address, "process_list", &json!({ "limit": 5 }));
+}
+
+#[test]
+fn calls_beyond_the_limit_are_refused_at_once() {
+    let node = Fake::new(NODE1, 5);
+    node.edit().inspected = Inspected::Hangs;
+    let diag = Diag::start(node, DiagOptions { max_inflight: 1, ..options() }).expect("starts");
+    let address = diag.mcp_addresses()[0];
+    let slow = std::thread::Builder::new()
+        .spawn(move || fail(address, "process_inspect", &json!({ "pid": "worker_0", "timeout": 3 })))
+        .expect("a thread");
+    let deadline = Instant::now() + Duration::from_secs(3);
+    loop {
+        let answer = rpc(address, "tools/call", &json!({ "name": "node_info", "arguments": {} }));
+        if answer["result"]["structuredContent"]["error"]["kind"] == "overloaded" {
+            break;
+        }
+        assert!(Instant::now() < deadline, "never refused: {answer}");
+    }
+    assert_eq!(slow.join().expect("no panic")["kind"], "timeout");
+    call(address, "node_info", &json!({}));
+}
+
+#[test]
+fn the_official_python_client_lists_and_calls() {
+    let venv = std::env::var_os("SHARD_TEST_VENV").map(PathBuf::from);
+    let python = venv.as_ref().map_or_else(|| PathBuf::from("python3"), |venv| venv.join("bin/python"));
+    let has_sdk = Command::new(&python).args(["-c", "import mcp"]).output();
+    if !has_sdk.is_ok_and(|output| output.status.success()) {
+        // `make test` names an environment that has the SDK; a bare `cargo test` may have none.
+        assert!(venv.is_none(), "{} has no module mcp", python.display());
+        return;
+    }
+    let pair = Pair::new();
+    let url = format!("http://{}/mcp", pair.address());
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mcp_client.py");
+    let output = Command::new(python).args([script, &url, NODE1.0, NODE2.0]).output().expect("runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("11 tools") && text.contains(NODE2.0), "{text}");
+}

@@ -1,0 +1,102 @@
+//! What shards ask of the control thread, and what it tells them.
+//!
+//! Towards a shard everything goes through its inbox as a task that calls [`Shard::session_up`](crate::shard::Shard),
+//! `session_down`, `link_up`, `link_down` or `name_answer`. Towards the control thread everything is a [`Request`].
+//! Invariants: Q1 a request never blocks a shard and is never per message: at most one per slot wanted, name resolved,
+//! link lost, session ended, and one per link and second for [`Request::Heard`].
+
+use crate::link::Peer;
+use shard_wire::NodeName;
+use shard_wire::placement::{Placement, Slot};
+use shard_wire::session::LinkId;
+use std::net::TcpStream;
+use std::sync::Arc;
+
+/// Something a shard, or a thread outside, wants from the control thread.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Be in session with this node: look it up, dial it, keep dialling.
+    Connect {
+        /// The node.
+        peer: NodeName,
+    },
+    /// A data link is wanted: dial it, or ask the peer to.
+    WantSlot {
+        /// The peer.
+        peer: NodeName,
+        /// Which link.
+        slot: Slot,
+    },
+    /// A data link broke: its socket failed, or its peer sent garbage.
+    LinkLost {
+        /// The link, as granted.
+        link: LinkId,
+        /// What happened, for the log.
+        why: &'static str,
+    },
+    /// Bytes came in on a data link since the last report. At most once a second and link.
+    Heard {
+        /// The link, as granted.
+        link: LinkId,
+    },
+    /// A shard has processed the end of a session.
+    DownProcessed {
+        /// The shard.
+        shard: u16,
+        /// The peer.
+        peer: NodeName,
+        /// The session.
+        session: u64,
+    },
+    /// Which process of another node holds this name? The answer goes to the shard's `name_answer`.
+    ResolveName {
+        /// The node.
+        peer: NodeName,
+        /// The registered name.
+        name: Box<str>,
+        /// The shard that asks.
+        shard: u16,
+    },
+}
+
+/// The way from shards to the control thread. A node without a network has none.
+pub(crate) trait ControlSink: Send + Sync + std::fmt::Debug {
+    /// Hands a request over; never blocks. `false`: the control thread has ended.
+    fn request(&self, request: Request) -> bool;
+}
+
+/// A session, as shards see it.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// The peer's record.
+    pub(crate) peer: Arc<Peer>,
+    /// The session's number.
+    pub(crate) number: u64,
+    /// The incarnation key of the peer: its pids carry it.
+    pub(crate) key: u64,
+    /// Shards of the peer.
+    pub(crate) shards: u16,
+    /// Where data links go.
+    pub(crate) placement: Placement,
+    /// Largest frame both sides accept, in bytes.
+    pub(crate) max_frame: usize,
+}
+
+/// A data link for its owner: a connected, authenticated, non-blocking socket.
+#[derive(Debug)]
+pub(crate) struct LinkGrant {
+    /// The peer.
+    pub(crate) peer: NodeName,
+    /// The session.
+    pub(crate) session: u64,
+    /// Which link.
+    pub(crate) slot: Slot,
+    /// Its epoch.
+    pub(crate) epoch: u32,
+    /// Its name towards the control thread.
+    pub(crate) link: LinkId,
+    /// The socket: non-blocking, `TCP_NODELAY` set.
+    pub(crate) stream: TcpStream,
+    /// Bytes received behind the handshake.
+    pub(crate) unread: Vec<u8>,
+}

@@ -1,0 +1,46 @@
+//! Names of the prelude and of `core` that mean something else where the actor is written.
+#![deny(warnings, missing_docs, unused_qualifications, unreachable_pub, elided_lifetimes_in_paths)]
+#![allow(dead_code, non_snake_case)]
+
+use shard_runtime::prelude::*;
+
+mod core {}
+mod std {}
+type Result = ();
+enum Option {
+    Nothing,
+}
+trait Message {}
+trait Actor {}
+struct Batch;
+struct Exit;
+fn Some() {}
+fn Ok() -> ActorResult {
+    ActorResult::Ok(())
+}
+
+#[message(local)]
+struct Ping;
+
+struct Pinger;
+
+#[actor]
+impl Pinger {
+    #[handle]
+    async fn dispatch(&mut self, _: Ping, _: &mut Context<'_>) -> ActorResult {
+        Ok()
+    }
+}
+
+fn main() {
+    struct Inner;
+
+    #[actor]
+    impl Inner {
+        #[handle]
+        fn ping(&mut self, _: Ping, _: &mut Context<'_>) -> ActorResult {
+            Ok()
+        }
+    }
+    let _ = (Pinger, Inner, Ping);
+}
