@@ -162,7 +162,6 @@ impl<'s, A: Actor> Batch<'s, A> {
     }
 
     /// Arm of a plain `fn` handler.
-    #[expect(clippy::needless_pass_by_value, reason = "handlers are paths: zero-sized, and named only here")]
     #[inline(always)]
     pub fn plain<M: Message>(
         &mut self,

@@ -43,11 +43,12 @@ impl Shard {
         self.set_now(start);
         self.count(|cells| &cells.turns, 1);
         self.cells().last_turn.store(start, Relaxed);
-        let rings = self.mesh.drain(|parcel| self.accept(parcel));
+        let rings = self.mesh.drain(|parcel| self.accept_in_place(parcel));
         let inbox = self.port.inbox.drain(INBOX_DRAIN, |item| self.take_in(item));
         let timers = self.fire_timers();
         let links = self.poll_links();
-        let ran = match catch_unwind(AssertUnwindSafe(|| self.run_ready(ACTIVATIONS))) {
+        let most = if self.mesh.is_congested() { 1 } else { ACTIVATIONS };
+        let ran = match catch_unwind(AssertUnwindSafe(|| self.run_ready(most))) {
             Ok(ran) => ran,
             Err(panic) => {
                 self.blame(panic.as_ref());
