@@ -87,6 +87,19 @@ impl Payload {
         }
     }
 
+    /// Shows a value as the payload that `write` would make of it, without moving it.
+    ///
+    /// What `f` gets may be borrowed as a `T` while `f` runs, and is not to be read out or dropped.
+    #[inline(always)]
+    pub fn lend<T, R>(value: &T, f: impl FnOnce(*const Self) -> R) -> R {
+        let address = std::ptr::from_ref(value);
+        if const { Self::is_inline::<T>() } {
+            f(address.cast::<Self>())
+        } else {
+            f((&raw const address).cast::<Self>())
+        }
+    }
+
     /// Drops the value in place.
     ///
     /// # Safety
@@ -217,6 +230,18 @@ mod tests {
         assert_eq!(Arc::strong_count(&count), 2);
         let wide = Erased::new(Wide(large.0)).downcast::<Wide>().unwrap();
         assert_eq!(Arc::strong_count(&wide.0), 2);
+    }
+
+    #[test]
+    fn a_lent_value_is_borrowed_where_it_lies() {
+        let count = Arc::new(());
+        let (small, large) = (Small(count.clone()), Large(count.clone(), [7; 9]));
+        // SAFETY: lent as the same type, for the time of the closure.
+        Payload::lend(&small, |lent| assert!(std::ptr::eq(unsafe { Payload::borrow::<Small>(lent) }, &small)));
+        // SAFETY: as above.
+        Payload::lend(&large, |lent| assert!(std::ptr::eq(unsafe { Payload::borrow::<Large>(lent) }, &large)));
+        drop((small, large));
+        assert_eq!(Arc::strong_count(&count), 1);
     }
 
     #[test]

@@ -214,6 +214,42 @@ impl WireOps {
         &self.reply
     }
 
+    /// Appends the archive of a message that stays where it is.
+    ///
+    /// # Errors
+    /// [`WireError::Encode`] if the value refuses, [`WireError::FrameTooLarge`] at the limit of the frame.
+    ///
+    /// # Panics
+    /// `M` is not the type of these operations.
+    #[inline]
+    pub fn encode<M: Message>(&self, message: &M, out: &mut BodyWriter<'_>) -> Result<(), WireError> {
+        assert!(self.vtable().is::<M>(), "the operations of another message type");
+        Payload::lend(message, |payload| {
+            // SAFETY: O1 and the type test above; the payload is only borrowed.
+            unsafe { self.body.encode(payload, out) }
+        })
+    }
+
+    /// Appends the archive of an erased reply, if it is of the reply's type.
+    ///
+    /// # Errors
+    /// As for [`WireOps::encode`]; a payload of another type is a [`WireError::Encode`].
+    ///
+    /// # Safety
+    /// `payload` holds a live value of the type that `table` describes.
+    pub unsafe fn encode_reply(
+        &self,
+        table: &Vtable,
+        payload: *const Payload,
+        out: &mut BodyWriter<'_>,
+    ) -> Result<(), WireError> {
+        if table.type_id() != self.reply.type_id() {
+            return Err(WireError::Encode { message: self.reply.type_name() });
+        }
+        // SAFETY: the caller's promise and the type test above.
+        unsafe { self.reply.encode(payload, out) }
+    }
+
     /// The message archived in `bytes`, which start at an address that is a multiple of 16.
     ///
     /// # Errors

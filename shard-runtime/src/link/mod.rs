@@ -1,8 +1,18 @@
 //! Links to other nodes, from the shards' side: data links, peers, names on other nodes; and what passes between the
 //! shards and the control thread.
 
+mod caller;
+mod data;
+mod name;
+mod net;
 mod peer;
+mod receive;
 mod request;
+mod send;
+mod session;
 
+pub use peer::LinkCounters;
+
+pub(crate) use net::Net;
 pub(crate) use peer::{LinkCells, Peer, PeerTable};
 pub(crate) use request::{ControlSink, LinkGrant, Request, Session};

@@ -33,6 +33,8 @@ impl Meta {
     pub(crate) const REPLY: u64 = 1 << 4;
     /// Between shards only: the waiter in the target word is refused; the payload is a `CallError`.
     pub(crate) const REFUSE: u64 = 1 << 5;
+    /// Between shards only: the payload is a boxed function to run on the target shard.
+    pub(crate) const TASK: u64 = 1 << 6;
     /// Width of the flags.
     pub(crate) const BITS: u32 = 8;
     /// Mask of the flags.

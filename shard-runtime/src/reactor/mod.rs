@@ -6,6 +6,7 @@ pub(crate) mod glommio;
 pub(crate) mod memory;
 pub(crate) mod preflight;
 pub(crate) mod sim;
+pub(crate) mod tcp;
 
 use std::io;
 use std::thread::JoinHandle;

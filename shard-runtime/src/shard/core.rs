@@ -6,6 +6,7 @@
 use crate::clock::Clock;
 use crate::error::{ActorError, CallError, ExitReason, NodeError};
 use crate::actor::Exit;
+use crate::link::Net;
 use crate::mailbox::{EnvelopePtr, Meta, Pool};
 use crate::node::NodeShared;
 use crate::process::{OwnedTable, Record, bump};
@@ -67,6 +68,7 @@ pub struct Shard {
     pub(super) waiters: Waiters,
     pub(super) wheel: RefCell<Wheel>,
     pub(super) mesh: Mesh,
+    pub(crate) net: Net,
     pub(super) due: RefCell<Vec<u64>>,
     pub(super) free_slots: RefCell<Vec<u32>>,
     pub(super) default_timeout: u64,
@@ -117,6 +119,7 @@ impl Shard {
             waiters: Waiters::new(index).map_err(memory("waiters"))?,
             wheel: RefCell::new(Wheel::new(now, DEFAULT_TIMER_LIMIT)),
             mesh: Mesh::new(node.shards(), settings.ring_slots),
+            net: Net::new(),
             due: RefCell::default(),
             free_slots: RefCell::default(),
             default_timeout,
@@ -184,7 +187,10 @@ impl Shard {
 
     #[cold]
     fn remote_sender(&self, envelope: EnvelopePtr) -> Pid {
-        Pid { node: IncarnationKey(envelope.reply()), local: LocalId(envelope.from()) }
+        let reply = envelope.reply();
+        let is_call = envelope.meta() & Meta::CALL != 0;
+        let key = if is_call { self.net.caller_key(reply) } else { reply };
+        Pid { node: IncarnationKey(key), local: LocalId(envelope.from()) }
     }
 
     #[inline(always)]
@@ -267,6 +273,17 @@ impl Shard {
     /// Whether the node has told this shard to stop.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.get()
+    }
+
+    /// Ticks at the start of the current activation or turn.
+    #[inline]
+    pub(crate) fn now_ticks(&self) -> u64 {
+        self.now.get()
+    }
+
+    /// Nanoseconds in ticks of the shard's clock.
+    pub(crate) fn nanos_in_ticks(&self, nanos: u64) -> u64 {
+        self.clock.ticks_in(nanos)
     }
 
     pub(crate) fn clock(&self) -> &Clock {

@@ -7,13 +7,16 @@ use crate::actor::{Call, Route};
 use crate::error::{CallError, SendError, SendReason};
 use crate::mailbox::{EnvelopePtr, Meta};
 use crate::process::{Extension, Flags, Record, bump};
-use crate::shard::waiter::{Sink, State};
+use crate::shard::waiter::{RemoteWait, Sink, State};
 use crate::shard::{Outcome, Parcel, Shard};
-use shard_wire::{LocalId, Message, Payload, Pid, Vtable};
+use shard_wire::header::Deadline;
+use shard_wire::{Erased, LocalId, Message, Payload, Pid, Vtable};
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
+/// Ticks of a waiter's `due`: 2^20, less than a millisecond.
+const DUE_SHIFT: u32 = 20;
 /// Bit that marks a caller on another node in a reply reference.
 pub(crate) const REMOTE_CALLER: u64 = 1 << 63;
 
@@ -158,6 +161,10 @@ impl Shard {
         if parcel.meta & (Meta::REPLY | Meta::REFUSE) != 0 {
             return self.accept_reply(parcel);
         }
+        if parcel.meta & Meta::TASK != 0 {
+            let task = parcel.into_task();
+            return self.contain(|| task(self));
+        }
         let record = self.table.record(parcel.target as u32);
         if record.id.load(Relaxed) != parcel.target {
             return self.dead_letter(parcel);
@@ -240,7 +247,10 @@ impl Shard {
         let deadline = self.now.get().saturating_add(timeout);
         let timer = self.wheel.borrow_mut().insert(deadline, reference);
         match (timer, self.waiters.find(reference)) {
-            (Ok(timer), Some(waiter)) => waiter.timer.set(Some(timer)),
+            (Ok(timer), Some(waiter)) => {
+                waiter.timer.set(Some(timer));
+                waiter.due.set((deadline >> DUE_SHIFT) as u32);
+            }
             _ => self.waiters.free(reference),
         }
         reference
@@ -369,7 +379,7 @@ impl Shard {
     }
 
     /// Fails a waiter of this shard.
-    pub(super) fn fail(&self, reference: u64, error: CallError) {
+    pub(crate) fn fail(&self, reference: u64, error: CallError) {
         let Some(waiter) = self.waiters.find(reference) else { return };
         if waiter.state.get() != State::Waiting {
             return;
@@ -390,12 +400,94 @@ impl Shard {
         self.resume(self.table.record(waiter.owner.get()));
     }
 
+    /// A reply of another node. It completes a waiter only if that node owes it.
+    pub(crate) fn complete_remote(&self, reference: u64, key: u64, body: &[u8]) {
+        let wait = self.waiters.find(reference).and_then(|waiter| waiter.remote());
+        let Some(wait) = wait.filter(|wait| wait.peer == key) else {
+            return self.count(|cells| &cells.late_replies, 1);
+        };
+        match wait.ops.decode_reply(body) {
+            Ok(reply) => self.complete(reference, reply.into_parts().1),
+            Err(_) => self.fail(reference, CallError::Decode),
+        }
+    }
+
+    /// An error of another node. It fails a waiter only if that node owes the reply.
+    pub(crate) fn fail_remote(&self, reference: u64, key: u64, error: CallError) {
+        let wait = self.waiters.find(reference).and_then(|waiter| waiter.remote());
+        if wait.is_some_and(|wait| wait.peer == key) {
+            self.count_send_error(Meta::CALL, true);
+            self.fail(reference, error);
+        }
+    }
+
+    /// Notes that a reply comes from another node.
+    pub(crate) fn expect_remote(&self, reference: u64, wait: RemoteWait) {
+        if let Some(waiter) = self.waiters.find(reference)
+            && waiter.state.get() == State::Waiting
+        {
+            waiter.set_remote(wait);
+        }
+    }
+
+    /// References of the waiters that wait for this incarnation.
+    pub(crate) fn waiting_for(&self, key: u64) -> Vec<u64> {
+        self.waiters.waiting_for(key)
+    }
+
+    /// When a call ends, in the time of a link; never if the link does not stand yet.
+    pub(crate) fn deadline_on(&self, link: u32, reference: u64) -> Deadline {
+        let links = self.net.links.borrow();
+        let owned = links.get(link as usize).and_then(Option::as_ref);
+        let Some(socket) = owned.and_then(|owned| owned.data.socket.as_ref()) else { return Deadline::NONE };
+        let due = self.waiters.find(reference).map(|waiter| u64::from(waiter.due.get()) << DUE_SHIFT);
+        let Some(due) = due else { return Deadline::NONE };
+        let now = self.now.get();
+        let ms = |ticks: u64| self.clock.span_ns(ticks) / 1_000_000;
+        Deadline::after(ms(now.saturating_sub(socket.since)), ms(due.saturating_sub(now)))
+    }
+
+    /// Puts a message of another node into a mailbox of this shard.
+    pub(crate) fn put_message(&self, to: u64, from: u64, meta: u64, reply: u64, message: Erased) {
+        let (vtable, payload) = message.into_parts();
+        let envelope_meta = self.stamp.get() | meta;
+        self.accept(Parcel { target: to, vtable, from, meta: envelope_meta, payload, reply });
+    }
+
+    /// Whether a process lives on this shard now.
+    #[inline]
+    pub(crate) fn exists(&self, local: u64) -> bool {
+        self.table.record(local as u32).id.load(Relaxed) == local
+    }
+
+    /// Hands a parcel to another shard; gives it back if ring and spill are full.
+    pub(crate) fn push_parcel(&self, shard: u16, parcel: Parcel) -> Option<Parcel> {
+        if shard == self.index {
+            self.accept(parcel);
+            return None;
+        }
+        self.mesh.push(self, shard, parcel)
+    }
+
+    /// Runs `f` with another process as the sender of what it sends.
+    pub(crate) fn speaking_as<R>(&self, local: u64, f: impl FnOnce() -> R) -> R {
+        let before = self.current_id.replace(local);
+        let result = f();
+        self.current_id.set(before);
+        result
+    }
+
+    #[inline]
+    pub(crate) fn count_sent(&self) {
+        self.sent.set(self.sent.get() + 1);
+    }
+
     /// A timer of the wheel has come due.
     pub(super) fn timer_due(&self, reference: u64) {
         let Some(waiter) = self.waiters.find(reference) else { return };
         waiter.timer.set(None);
         if !waiter.is_timer.get() {
-            let remote = waiter.extra_ref().is_some_and(|extra| extra.remote.is_some());
+            let remote = waiter.remote().is_some();
             self.count_send_error(Meta::CALL, remote);
             return self.fail(reference, CallError::Timeout);
         }

@@ -63,6 +63,14 @@ impl Parcel {
         unsafe { Payload::read::<M>(&raw const this.payload) }
     }
 
+    /// The function of a task.
+    pub(crate) fn into_task(self) -> Box<dyn FnOnce(&Shard) + Send> {
+        debug_assert!(self.meta & Meta::TASK != 0, "only tasks carry a function");
+        let this = self.unpack();
+        // SAFETY: tasks are packed with this type.
+        unsafe { Payload::read::<Box<dyn FnOnce(&Shard) + Send>>(&raw const this.payload) }
+    }
+
     /// The error number of a refusal.
     pub(crate) fn refusal_code(self) -> u32 {
         debug_assert!(self.meta & Meta::REFUSE != 0, "only refusals carry a code");

@@ -12,7 +12,6 @@ mod lifecycle;
 mod mesh;
 mod pump;
 mod ready;
-mod remote;
 mod waiter;
 
 pub use core::Shard;
@@ -25,4 +24,5 @@ pub(crate) use current::{Home, MAX_NODES, NodeTable, with_current};
 pub(crate) use futures::FuturePool;
 pub(crate) use inbound::{Inbound, Parcel, Port};
 pub(crate) use pump::Turn;
-pub(crate) use waiter::Outcome;
+pub(crate) use deliver::REMOTE_CALLER;
+pub(crate) use waiter::{Outcome, RemoteWait};

@@ -100,7 +100,7 @@ impl Shard {
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         let timer = self.wheel.borrow().next_deadline();
         let spill = (self.mesh.spill().0 > 0).then(|| self.now.get() + SPILL_RETRY);
-        timer.into_iter().chain(spill).chain(self.link_deadline()).min()
+        timer.into_iter().chain(spill).min()
     }
 
     fn take_in(&self, item: Inbound) {

@@ -49,17 +49,21 @@ pub(crate) enum State {
     Failed,
 }
 
-#[repr(C, align(64))]
+#[repr(align(64))]
 pub(crate) struct Waiter {
     pub(crate) generation: Cell<u32>,
     pub(crate) owner: Cell<u32>,
-    next_free: Cell<u32>,
+    /// Next free waiter while FREE, number of the error while FAILED.
     pub(crate) code: Cell<u32>,
+    /// When it fails, or is due, in units of 2^20 ticks, rounded down.
+    pub(crate) due: Cell<u32>,
     pub(crate) payload: UnsafeCell<Payload>,
     pub(crate) timer: Cell<Option<TimerKey>>,
     pub(crate) state: Cell<State>,
     /// A sleep or a delayed send: its timer completes it instead of failing it.
     pub(crate) is_timer: Cell<bool>,
+    /// The reply comes from another node: while it waits, the payload holds a [`RemoteWait`].
+    is_remote: Cell<bool>,
     pub(crate) extra: Cell<*mut Extra>,
 }
 
@@ -69,8 +73,6 @@ const _: () = assert!(size_of::<Waiter>() == 64);
 #[derive(Default)]
 pub(crate) struct Extra {
     pub(crate) sink: Option<Sink>,
-    /// Calls to other nodes: how to decode the reply.
-    pub(crate) remote: Option<RemoteWait>,
 }
 
 /// A wait for a reply from another node.
@@ -138,7 +140,7 @@ impl Waiters {
         if index == u32::MAX {
             index = self.fresh()?;
         } else {
-            self.free.set(self.at(index).next_free.get());
+            self.free.set(self.at(index).code.get());
         }
         let waiter = self.at(index);
         waiter.state.set(State::Waiting);
@@ -157,12 +159,13 @@ impl Waiters {
         let waiter = Waiter {
             generation: Cell::new(1),
             owner: Cell::new(0),
-            next_free: Cell::new(0),
             code: Cell::new(0),
+            due: Cell::new(0),
             payload: UnsafeCell::new(Payload::EMPTY),
             timer: Cell::new(None),
             state: Cell::new(State::Free),
             is_timer: Cell::new(false),
+            is_remote: Cell::new(false),
             extra: Cell::new(std::ptr::null_mut()),
         };
         // SAFETY: inside the mapping, and not yet used by anybody.
@@ -181,9 +184,10 @@ impl Waiters {
         }
         waiter.state.set(State::Free);
         waiter.is_timer.set(false);
+        waiter.is_remote.set(false);
         // Generation 0 is skipped: with index 0 on shard 0 the reference would be 0, which means "nobody waits".
         waiter.generation.set((waiter.generation.get() + 1 & GENERATION_MASK).max(1));
-        waiter.next_free.set(self.free.get());
+        waiter.code.set(self.free.get());
         self.free.set(index);
         self.used.set(self.used.get() - 1);
     }
@@ -194,7 +198,7 @@ impl Waiters {
             .filter_map(|index| {
                 let waiter = self.at(index);
                 let waits = waiter.state.get() == State::Waiting
-                    && waiter.extra_ref().is_some_and(|extra| extra.remote.is_some_and(|wait| wait.peer == peer));
+                    && waiter.remote().is_some_and(|wait| wait.peer == peer);
                 waits.then(|| self.shard | u64::from(waiter.generation.get()) << INDEX_BITS | u64::from(index))
             })
             .collect()
@@ -217,17 +221,29 @@ impl Waiter {
         self.state.set(State::Done);
     }
 
+    /// Notes that the reply comes from another node.
+    pub(crate) fn set_remote(&self, wait: RemoteWait) {
+        debug_assert!(self.state.get() == State::Waiting, "only a waiting waiter waits for a node");
+        // SAFETY: W3: one thread; W1: a waiting waiter's payload is free, and `RemoteWait` is plain data.
+        unsafe { Payload::write(self.payload.get(), wait) };
+        self.is_remote.set(true);
+    }
+
+    /// Which node owes the reply, and how to decode it.
+    pub(crate) fn remote(&self) -> Option<RemoteWait> {
+        if !self.is_remote.get() || self.state.get() != State::Waiting {
+            return None;
+        }
+        // SAFETY: written by `set_remote`; it is `Copy`, so reading it leaves it there.
+        Some(unsafe { Payload::read::<RemoteWait>(self.payload.get()) })
+    }
+
     /// Takes the reply out.
     #[inline(always)]
     pub(crate) fn get<R>(&self) -> R {
         debug_assert!(self.state.get() == State::Done, "a reply is taken from a waiter that has one");
         // SAFETY: W1 and W4: a DONE waiter holds a reply of the type its call expects.
         unsafe { Payload::read::<R>(self.payload.get()) }
-    }
-
-    pub(crate) fn extra_ref(&self) -> Option<&Extra> {
-        // SAFETY: W3: null, or made by `extra_mut` and still owned by this waiter.
-        unsafe { self.extra.get().as_ref() }
     }
 
     /// Changes the extra part, which is made on first use.

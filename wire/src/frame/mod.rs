@@ -7,3 +7,6 @@ mod writer;
 pub use batch::{FrameBuf, FrameHead, checked_max_frame};
 pub use parse::{Frame, Parsed, RecvBuf, parse};
 pub use writer::{BodyWriter, Sink};
+
+/// Bytes of whole frames, aligned as frames are: what [`FrameBuf::take`] gives.
+pub type Batch = rkyv::util::AlignedVec<{ crate::limits::FRAME_ALIGN }>;

@@ -1,0 +1,7 @@
+//! Our sides: the workloads as a user of the runtime would write them, with macro-written actors and all counters on.
+
+pub mod across;
+pub mod actors;
+pub mod population;
+pub mod same_shard;
+pub mod start;

@@ -1,0 +1,6 @@
+//! The others: each file does the workloads that its peer can do, with the peer's own means.
+
+pub mod actix;
+pub mod futex;
+pub mod raw_ring;
+pub mod raw_socket;

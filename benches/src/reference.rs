@@ -1,0 +1,97 @@
+//! Recorded figures and the ratios to hold, from the project's performance document.
+//!
+//! Ergo (Go) cannot run here. Its figures were recorded beside actix on the same machine class in the same rounds, so a
+//! ratio to it is our ratio to actix in this run times the recorded ratio of actix to Ergo.
+
+use crate::workload::{Derived, Reference};
+
+/// Label of a ratio to Ergo that was derived through a peer.
+pub const ERGO: &str = "ergo (derived)";
+
+/// Ergo local 1-1 (4.38 M msg/s) through actix on one arbiter, yielding every 1000 (33.5 M msg/s).
+pub const ERGO_LOCAL_ONE: Derived =
+    Derived::Chain { label: ERGO, peer: "actix", recorded_peer: 33.5, recorded_absent: 4.38 };
+
+/// The same for a workload in which the peer `actix` does something else than the recorded work.
+pub const ERGO_LOCAL_ONE_BY_YIELDING: Derived =
+    Derived::Chain { label: ERGO, peer: "actix_yield_1000", recorded_peer: 33.5, recorded_absent: 4.38 };
+
+/// Ergo local N-N (4.41 M msg/s) through actix across arbiters (9.71 M msg/s).
+pub const ERGO_LOCAL_MANY: Derived =
+    Derived::Chain { label: ERGO, peer: "actix", recorded_peer: 9.71, recorded_absent: 4.41 };
+
+/// Ergo network 1-1 (1.61 M msg/s) through blocking sockets with 64-byte frames in 64 KiB batches (40.4 M frames/s).
+pub const ERGO_NETWORK: Derived =
+    Derived::Chain { label: ERGO, peer: "raw_socket", recorded_peer: 40.4, recorded_absent: 1.61 };
+
+/// Ergo spawns 1 M processes in 14.5 s.
+pub const ERGO_SPAWN_SECONDS: Derived = Derived::Recorded { label: ERGO, figure: 14.5 };
+
+/// Ergo holds 2.64 KB per process.
+pub const ERGO_PROCESS_BYTES: Derived = Derived::Recorded { label: ERGO, figure: 2640.0 };
+
+/// A rate: how many times the peer's.
+#[must_use]
+pub const fn at_least(against: &'static str, floor: f64, target: f64, stretch: f64) -> Reference {
+    Reference { against, floor, target, stretch }
+}
+
+/// A latency or a size: at most so many times the peer's, kept as a ratio of which more is better.
+#[must_use]
+pub const fn at_most(against: &'static str, floor: f64, target: f64, stretch: f64) -> Reference {
+    Reference { against, floor: 1.0 / floor, target: 1.0 / target, stretch: 1.0 / stretch }
+}
+
+/// Where a ratio stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// A regression.
+    BelowFloor,
+    /// At or above the floor.
+    Floor,
+    /// At or above the target.
+    Target,
+    /// At or above the stretch.
+    Stretch,
+}
+
+impl Verdict {
+    /// Judges a ratio.
+    #[must_use]
+    pub fn of(reference: &Reference, ratio: f64) -> Self {
+        if ratio >= reference.stretch {
+            Self::Stretch
+        } else if ratio >= reference.target {
+            Self::Target
+        } else if ratio >= reference.floor {
+            Self::Floor
+        } else {
+            Self::BelowFloor
+        }
+    }
+
+    /// The word in the table.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::BelowFloor => "BELOW FLOOR",
+            Self::Floor => "floor held",
+            Self::Target => "target held",
+            Self::Stretch => "stretch held",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_of_latencies_read_like_rates() {
+        let wake = at_most("futex", 3.0, 2.0, 1.6);
+        assert_eq!(Verdict::of(&wake, 1.0 / 3.5), Verdict::BelowFloor);
+        assert_eq!(Verdict::of(&wake, 1.0 / 2.5), Verdict::Floor);
+        assert_eq!(Verdict::of(&wake, 1.0 / 1.9), Verdict::Target);
+        assert_eq!(Verdict::of(&wake, 1.0), Verdict::Stretch);
+    }
+}

@@ -1,0 +1,217 @@
+//! The list of workloads: the only place where a name, its sides and its ratios to hold meet.
+
+use crate::error::RunError;
+use crate::own::{across, population, same_shard};
+use crate::peer::{actix, futex, raw_ring, raw_socket};
+use crate::reference::{
+    ERGO, ERGO_LOCAL_MANY, ERGO_LOCAL_ONE, ERGO_LOCAL_ONE_BY_YIELDING, ERGO_NETWORK, ERGO_PROCESS_BYTES,
+    ERGO_SPAWN_SECONDS, at_least, at_most,
+};
+use crate::workload::{Better, Measure, OURS, Partner, Side, Workload};
+
+const ONE_CORE: &str = "cpu 1";
+const TWO_CORES: &str = "cpus 0 and 1";
+const ALL_CORES: &str = "one thread per cpu";
+const TWO_PROCESSES: &str = "cpu 0 (sender) and cpu 1 (receiver)";
+
+const fn peer(name: &'static str, pinning: &'static str, measure: Measure) -> Side {
+    Side { name, pinning, measure, partner: None }
+}
+
+const fn ours(pinning: &'static str, measure: Measure) -> Side {
+    peer(OURS, pinning, measure)
+}
+
+const fn pair(name: &'static str, measure: Measure, partner: Partner) -> Side {
+    Side { name, pinning: TWO_PROCESSES, measure, partner: Some(partner) }
+}
+
+/// Every workload that exists.
+pub static WORKLOADS: &[Workload] = &[
+    Workload {
+        name: "same_shard_stream",
+        about: "one process streams to another on its shard",
+        unit: "M msg/s",
+        better: Better::Higher,
+        sides: &[ours(ONE_CORE, same_shard::stream), peer("actix", ONE_CORE, actix::same_arbiter_stream)],
+        derived: &[ERGO_LOCAL_ONE],
+        references: &[at_least("actix", 2.0, 4.0, 6.0), at_least(ERGO, 15.0, 30.0, 50.0)],
+    },
+    Workload {
+        name: "burst_3m",
+        about: "one handler sends 3 M messages, fresh process",
+        unit: "M msg/s",
+        better: Better::Higher,
+        sides: &[
+            ours(ONE_CORE, same_shard::burst),
+            peer("actix", ONE_CORE, actix::burst),
+            peer("actix_yield_1000", ONE_CORE, actix::same_arbiter_stream),
+        ],
+        derived: &[ERGO_LOCAL_ONE_BY_YIELDING],
+        references: &[at_least(ERGO, 3.0, 6.0, 10.0)],
+    },
+    Workload {
+        name: "same_shard_ping_pong",
+        about: "two processes on one shard, one message to and fro",
+        unit: "M round trips/s",
+        better: Better::Higher,
+        sides: &[ours(ONE_CORE, same_shard::ping_pong), peer("actix", ONE_CORE, actix::ping_pong)],
+        derived: &[],
+        references: &[],
+    },
+    Workload {
+        name: "ring_1000",
+        about: "1000 processes in a ring on one shard, 100 tokens",
+        unit: "M hops/s",
+        better: Better::Higher,
+        sides: &[ours(ONE_CORE, same_shard::ring_1000), peer("actix", ONE_CORE, actix::ring_1000)],
+        derived: &[],
+        references: &[],
+    },
+    Workload {
+        name: "cross_shard_stream",
+        about: "one process streams to another on another shard",
+        unit: "M msg/s",
+        better: Better::Higher,
+        sides: &[
+            ours(TWO_CORES, across::stream),
+            peer("actix", TWO_CORES, actix::other_arbiter_stream),
+            peer("raw_ring", TWO_CORES, raw_ring::stream),
+        ],
+        derived: &[ERGO_LOCAL_MANY],
+        references: &[
+            at_least("actix", 1.5, 3.0, 6.0),
+            at_least("raw_ring", 0.15, 0.3, 0.5),
+            at_least(ERGO, 4.0, 8.0, 15.0),
+        ],
+    },
+    Workload {
+        name: "cross_shard_round_trip",
+        about: "one message to another shard and back, both busy-polling",
+        unit: "ns",
+        better: Better::Lower,
+        sides: &[ours(TWO_CORES, across::round_trip), peer("raw_ring", TWO_CORES, raw_ring::round_trip)],
+        derived: &[],
+        references: &[at_most("raw_ring", 20.0, 10.0, 4.0)],
+    },
+    Workload {
+        name: "cross_shard_wake",
+        about: "one way into a parked shard, p50",
+        unit: "us",
+        better: Better::Lower,
+        sides: &[ours(TWO_CORES, across::wake), peer("futex", TWO_CORES, futex::one_way)],
+        derived: &[],
+        references: &[at_most("futex", 3.0, 2.0, 1.6)],
+    },
+    Workload {
+        name: "local_n_n",
+        about: "as many pairs as processors, each across shards",
+        unit: "M msg/s",
+        better: Better::Higher,
+        sides: &[ours(ALL_CORES, across::many_to_many), peer("actix", ALL_CORES, actix::many_to_many)],
+        derived: &[],
+        references: &[],
+    },
+    Workload {
+        name: "call_reply",
+        about: "one process awaits each reply of another on its shard",
+        unit: "M calls/s",
+        better: Better::Higher,
+        sides: &[ours(ONE_CORE, same_shard::call_reply), peer("actix", ONE_CORE, actix::call_reply)],
+        derived: &[],
+        references: &[],
+    },
+    Workload {
+        name: "spawn_1m",
+        about: "spawn 1 M processes on one shard",
+        unit: "s",
+        better: Better::Lower,
+        sides: &[ours(ONE_CORE, population::spawn), peer("actix", ONE_CORE, actix::spawn)],
+        derived: &[ERGO_SPAWN_SECONDS],
+        references: &[at_least(ERGO, 10.0, 30.0, 100.0)],
+    },
+    Workload {
+        name: "memory_per_process",
+        about: "resident bytes per idle process, of 1 M",
+        unit: "B/process",
+        better: Better::Lower,
+        sides: &[ours(ONE_CORE, population::memory), peer("actix", ONE_CORE, actix::memory)],
+        derived: &[ERGO_PROCESS_BYTES],
+        references: &[at_least(ERGO, 4.0, 7.0, 10.0)],
+    },
+    Workload {
+        name: "network_1_1",
+        about: "64-byte frames to a process of another node, two OS processes, loopback",
+        unit: "M frames/s",
+        better: Better::Higher,
+        sides: &[pair("raw_socket", raw_socket::receive_frames, raw_socket::send_frames)],
+        derived: &[ERGO_NETWORK],
+        references: &[at_least("raw_socket", 0.2, 0.4, 0.7), at_least(ERGO, 4.0, 10.0, 20.0)],
+    },
+    Workload {
+        name: "network_rtt",
+        about: "one 64-byte frame to another node and back, both idle between, p50",
+        unit: "us",
+        better: Better::Lower,
+        sides: &[pair("raw_socket", raw_socket::round_trip_blocking, raw_socket::echo_blocking)],
+        derived: &[],
+        references: &[at_most("raw_socket", 2.0, 1.5, 1.2)],
+    },
+    Workload {
+        name: "network_rtt_polling",
+        about: "one 64-byte frame to another node and back, both busy-polling, p50",
+        unit: "us",
+        better: Better::Lower,
+        sides: &[pair("raw_socket_spinning", raw_socket::round_trip_spinning, raw_socket::echo_spinning)],
+        derived: &[],
+        references: &[at_most("raw_socket_spinning", 3.0, 1.5, 1.2)],
+    },
+    Workload {
+        name: "network_bytes_64k",
+        about: "messages of 64 KiB to another node",
+        unit: "GB/s",
+        better: Better::Higher,
+        sides: &[pair("raw_socket", raw_socket::bytes, raw_socket::send_bytes_64k)],
+        derived: &[],
+        references: &[at_least("raw_socket", 0.5, 0.75, 0.9)],
+    },
+    Workload {
+        name: "network_bytes_1m",
+        about: "messages of 1 MiB to another node",
+        unit: "GB/s",
+        better: Better::Higher,
+        sides: &[pair("raw_socket", raw_socket::bytes, raw_socket::send_bytes_1m)],
+        derived: &[],
+        references: &[],
+    },
+];
+
+/// The workload called `name`.
+///
+/// # Errors
+/// [`RunError::UnknownWorkload`].
+pub fn workload(name: &str) -> Result<&'static Workload, RunError> {
+    WORKLOADS.iter().find(|w| w.name == name).ok_or_else(|| RunError::UnknownWorkload(name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_references_name_something_that_is_measured() {
+        let mut names = BTreeSet::new();
+        for w in WORKLOADS {
+            assert!(names.insert(w.name), "{} twice", w.name);
+            let sides: BTreeSet<_> = w.sides.iter().map(|side| side.name).collect();
+            assert_eq!(sides.len(), w.sides.len(), "{}: a side twice", w.name);
+            for reference in w.references {
+                let known = sides.contains(reference.against)
+                    || w.derived.iter().any(|d| d.label() == reference.against);
+                assert!(known, "{}: nothing is called {}", w.name, reference.against);
+                assert!(reference.floor <= reference.target && reference.target <= reference.stretch);
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Rounds of interleaved child processes.
+//!
+//! Owns: the children of a round, one at a time. Each side of each round runs in a fresh process, so that no memory, no
+//! warm pool and no thread of one side is there for the next. The order of the sides rotates from round to round; the
+//! first round warms the machine up and is thrown away.
+//! Shutdown: a child that makes no progress is ended by its own watchdog after [`CHILD_LIMIT`].
+
+use std::env;
+use std::io::Write;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use crate::error::RunError;
+use crate::machine::{cpu_seconds, peak_resident_kib};
+use crate::workload::{Run, Sample, Scale, Side, Workload};
+
+/// LIMIT: how long one side may take for one run before its process ends itself.
+pub const CHILD_LIMIT: Duration = Duration::from_secs(120);
+
+/// Exit status of a child that was ended by its watchdog (`EX_SOFTWARE` of sysexits).
+pub const WATCHDOG_STATUS: i32 = 70;
+
+/// All samples of a workload: one list per side, in the order of the workload's sides, one sample per round.
+#[derive(Debug, Clone)]
+pub struct Rounds {
+    /// Side by side.
+    pub sides: Vec<(&'static Side, Vec<Sample>)>,
+}
+
+/// Runs one round to warm up and then `rounds` rounds of all sides of `workload`.
+///
+/// `progress` is told the round (0 is the warm-up) and the side before each run.
+///
+/// # Errors
+/// The first failure of a child ends the workload.
+pub fn run(
+    workload: &'static Workload,
+    rounds: usize,
+    scale: Scale,
+    mut progress: impl FnMut(usize, &'static Side),
+) -> Result<Rounds, RunError> {
+    let mut sides: Vec<(&'static Side, Vec<Sample>)> =
+        workload.sides.iter().map(|side| (side, Vec::new())).collect();
+    for round in 0..=rounds {
+        for turn in 0..sides.len() {
+            let position = (turn + round) % sides.len();
+            let Some((side, samples)) = sides.get_mut(position) else { continue };
+            progress(round, side);
+            let sample = child(workload, side, scale)?;
+            if round > 0 {
+                samples.push(sample);
+            }
+        }
+    }
+    Ok(Rounds { sides })
+}
+
+fn command(workload: &str, side: &str, scale: Scale) -> Result<Command, RunError> {
+    let program = env::current_exe().map_err(RunError::io("finding this program"))?;
+    let mut command = Command::new(program);
+    command.args(["--child", workload, side, "--divide", &scale.divisor().to_string()]);
+    Ok(command)
+}
+
+fn child(workload: &Workload, side: &Side, scale: Scale) -> Result<Sample, RunError> {
+    let output = command(workload.name, side.name, scale)?
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(RunError::io("starting a child process"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    match text.lines().last() {
+        Some(line) if output.status.success() => Ok(serde_json::from_str(line)?),
+        _ => Err(failed(workload.name, side.name, output.status)),
+    }
+}
+
+fn failed(workload: &str, side: &str, status: ExitStatus) -> RunError {
+    let status = if status.code() == Some(WATCHDOG_STATUS) {
+        format!("no progress for {} s", CHILD_LIMIT.as_secs())
+    } else {
+        status.to_string()
+    };
+    RunError::Child { workload: workload.to_owned(), side: side.to_owned(), status }
+}
+
+/// What a child does: the side's work once, with a watchdog, and its sample.
+///
+/// # Errors
+/// What the side returned.
+pub fn measure_here(
+    workload: &'static Workload,
+    side: &'static Side,
+    scale: Scale,
+) -> Result<Sample, RunError> {
+    let _watchdog = Watchdog::start()?;
+    let value = (side.measure)(Run { workload: workload.name, side: side.name, scale })?;
+    if !value.is_finite() || value <= 0.0 {
+        return Err(RunError::work(format_args!("its figure is {value}")));
+    }
+    Ok(Sample { value, cpu_seconds: cpu_seconds(), peak_rss_kib: peak_resident_kib() })
+}
+
+/// What the second process of a side does.
+///
+/// # Errors
+/// What the side returned, or [`RunError::UnknownSide`] when it has no partner.
+pub fn partner_here(
+    workload: &'static Workload,
+    side: &'static Side,
+    scale: Scale,
+    told: &str,
+) -> Result<(), RunError> {
+    let _watchdog = Watchdog::start()?;
+    let partner = side.partner.ok_or_else(|| RunError::UnknownSide {
+        workload: workload.name.to_owned(),
+        side: format!("{} (partner)", side.name),
+    })?;
+    partner(Run { workload: workload.name, side: side.name, scale }, told)
+}
+
+/// The second process of a side, seen from the first.
+#[derive(Debug)]
+pub struct Partnership {
+    child: Child,
+}
+
+impl Partnership {
+    /// Starts the second process of this side and tells it `text`.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] when it cannot be started.
+    pub fn start(run: Run, text: &str) -> Result<Self, RunError> {
+        let child = command(run.workload, run.side, run.scale)?
+            .args(["--partner", text])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(RunError::io("starting the second process of a side"))?;
+        Ok(Self { child })
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// [`RunError::Work`] when it did not end well.
+    pub fn end(mut self) -> Result<(), RunError> {
+        let status = self.child.wait().map_err(RunError::io("waiting for the second process"))?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(RunError::work(format_args!("its second process ended with {status}")))
+        }
+    }
+}
+
+/// Ends the process if it is still there after [`CHILD_LIMIT`]. Sleeps all the time, so it costs the run nothing.
+struct Watchdog {
+    _ends_when_dropped: mpsc::Sender<()>,
+}
+
+impl Watchdog {
+    fn start() -> Result<Self, RunError> {
+        let (sender, end) = mpsc::channel::<()>();
+        thread::Builder::new()
+            .name("watchdog".into())
+            .spawn(move || {
+                if end.recv_timeout(CHILD_LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    // Nobody is left to tell if standard error is closed.
+                    let _ =
+                        writeln!(std::io::stderr(), "no progress for {} s, giving up", CHILD_LIMIT.as_secs());
+                    std::process::exit(WATCHDOG_STATUS);
+                }
+            })
+            .map_err(RunError::io("starting the watchdog"))?;
+        Ok(Self { _ends_when_dropped: sender })
+    }
+}

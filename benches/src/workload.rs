@@ -1,0 +1,216 @@
+//! What a workload is: a name, a unit, a direction, and the sides that do the same work.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::RunError;
+
+/// Whether a higher or a lower figure is the better one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Better {
+    /// A rate.
+    Higher,
+    /// A latency, a duration, or memory.
+    Lower,
+}
+
+impl Better {
+    /// How many times better `ours` is than `theirs`: above 1 always means ours is better.
+    #[must_use]
+    pub fn ratio(self, ours: f64, theirs: f64) -> f64 {
+        match self {
+            Self::Higher => ours / theirs,
+            Self::Lower => theirs / ours,
+        }
+    }
+}
+
+/// How much work a side does in one run.
+#[derive(Debug, Clone, Copy)]
+pub struct Scale {
+    divide: u64,
+}
+
+impl Scale {
+    /// Full work divided by `divide` (0 counts as 1).
+    #[must_use]
+    pub fn divided_by(divide: u64) -> Self {
+        Self { divide: divide.max(1) }
+    }
+
+    /// The divisor, to hand on to another process.
+    #[must_use]
+    pub fn divisor(self) -> u64 {
+        self.divide
+    }
+
+    /// The count to use where full work is `full`; at least 1000, or `full` if that is less.
+    #[must_use]
+    pub fn of(self, full: u64) -> u64 {
+        (full / self.divide).max(full.min(1000))
+    }
+}
+
+/// What a side is told about its run.
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    /// Workload it belongs to; a side may serve several.
+    pub workload: &'static str,
+    /// The name of the side.
+    pub side: &'static str,
+    /// How much to do.
+    pub scale: Scale,
+}
+
+/// One figure, measured once, in the unit of the workload.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Sample {
+    /// The figure.
+    pub value: f64,
+    /// CPU seconds of the child process, user and system, set-up included.
+    #[serde(default)]
+    pub cpu_seconds: f64,
+    /// Highest resident set of the child process, in KiB.
+    #[serde(default)]
+    pub peak_rss_kib: u64,
+}
+
+impl Sample {
+    /// A sample before the child's own totals are known.
+    #[must_use]
+    pub fn of(value: f64) -> Self {
+        Self { value, cpu_seconds: 0.0, peak_rss_kib: 0 }
+    }
+}
+
+/// Does the work once and returns the figure.
+pub type Measure = fn(Run) -> Result<f64, RunError>;
+
+/// The other process of a side that needs two: told the side's name and a text (usually a port) by the first.
+pub type Partner = fn(Run, &str) -> Result<(), RunError>;
+
+/// Someone who does the work.
+#[derive(Debug, Clone, Copy)]
+pub struct Side {
+    /// `ours`, or the name of a peer.
+    pub name: &'static str,
+    /// Where its threads run, in words.
+    pub pinning: &'static str,
+    /// Does the work.
+    pub measure: Measure,
+    /// The second process, if it needs one.
+    pub partner: Option<Partner>,
+}
+
+/// The name of our own side.
+pub const OURS: &str = "ours";
+
+/// A figure to hold, as a ratio to a peer: above 1 means ours is better.
+#[derive(Debug, Clone, Copy)]
+pub struct Reference {
+    /// Peer, or the label of a derived ratio.
+    pub against: &'static str,
+    /// Below this a change is a regression.
+    pub floor: f64,
+    /// What the finished crates should hold.
+    pub target: f64,
+    /// Worth an article.
+    pub stretch: f64,
+}
+
+/// A ratio to a system that cannot run here.
+#[derive(Debug, Clone, Copy)]
+pub enum Derived {
+    /// Our ratio to `peer` in this run, times the recorded ratio of that peer to the absent one.
+    Chain {
+        /// Key of the derived ratio.
+        label: &'static str,
+        /// The peer measured in this run.
+        peer: &'static str,
+        /// Recorded figure of that peer.
+        recorded_peer: f64,
+        /// Recorded figure of the absent system, same unit, same machine class, same rounds.
+        recorded_absent: f64,
+    },
+    /// Our figure against a recorded one in the unit of the workload.
+    Recorded {
+        /// Key of the derived ratio.
+        label: &'static str,
+        /// The recorded figure.
+        figure: f64,
+    },
+}
+
+impl Derived {
+    /// The key under which the ratio is reported.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Chain { label, .. } | Self::Recorded { label, .. } => label,
+        }
+    }
+
+    /// How the ratio came about, for the report.
+    #[must_use]
+    pub fn explanation(&self) -> String {
+        match self {
+            Self::Chain { peer, recorded_peer, recorded_absent, .. } => format!(
+                "derived, not measured: our ratio to {peer} in this run x recorded {recorded_peer} / {recorded_absent}"
+            ),
+            Self::Recorded { figure, .. } => {
+                format!("derived, not measured here: our figure against the recorded {figure}")
+            }
+        }
+    }
+}
+
+/// One measurement.
+#[derive(Debug, Clone, Copy)]
+pub struct Workload {
+    /// The name used by `--only` and in reports.
+    pub name: &'static str,
+    /// What is done, in one line.
+    pub about: &'static str,
+    /// Unit of every figure.
+    pub unit: &'static str,
+    /// Direction.
+    pub better: Better,
+    /// Ours (if it exists by now) and the peers.
+    pub sides: &'static [Side],
+    /// Ratios to systems that cannot run here.
+    pub derived: &'static [Derived],
+    /// Figures to hold.
+    pub references: &'static [Reference],
+}
+
+impl Workload {
+    /// The side called `name`.
+    #[must_use]
+    pub fn side(&self, name: &str) -> Option<&'static Side> {
+        self.sides.iter().find(|side| side.name == name)
+    }
+
+    /// Whether our side exists.
+    #[must_use]
+    pub fn has_ours(&self) -> bool {
+        self.side(OURS).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_above_one_means_ours_is_better_in_both_directions() {
+        assert!((Better::Higher.ratio(200.0, 100.0) - 2.0).abs() < 1e-9);
+        assert!((Better::Lower.ratio(100.0, 200.0) - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn scale_keeps_a_least_amount_of_work() {
+        assert_eq!(Scale::divided_by(0).of(3_000_000), 3_000_000);
+        assert_eq!(Scale::divided_by(1_000_000).of(3_000_000), 1000);
+        assert_eq!(Scale::divided_by(10).of(500), 500);
+    }
+}

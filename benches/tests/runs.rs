@@ -1,0 +1,70 @@
+//! The program `runs` keeps its contract: every side of every workload does its work, and the report has its shape.
+
+use std::process::Command;
+
+fn runs(args: &[&str]) -> (bool, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_runs")).args(args).output().expect("runs starts");
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+/// Workload names in the order of `--list`.
+fn names() -> Vec<String> {
+    let (ok, list, errors) = runs(&["--list"]);
+    assert!(ok, "{errors}");
+    list.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_side_of_every_workload_does_its_work_and_is_reported() {
+    let json = tempfile_path("all");
+    let mut args = vec!["--divide", "1000", "--rounds", "1", "--json", json.as_str()];
+    let names = names();
+    for name in &names {
+        args.extend(["--only", name]);
+    }
+    let (ok, table, errors) = runs(&args);
+    assert!(ok, "{errors}");
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&json).expect("the report was written"))
+            .expect("the report is JSON");
+    std::fs::remove_file(&json).expect("the report can be removed");
+    let rows = report.as_array().expect("the report is an array");
+    assert_eq!(rows.len(), names.len());
+    for (row, name) in rows.iter().zip(&names) {
+        assert_eq!(row["workload"], name.as_str());
+        assert!(table.contains(name.as_str()), "{name} is not in the table");
+        let peers = row["peers"].as_object().expect("peers are an object");
+        for (peer, spread) in peers {
+            assert!(spread["median"].as_f64().is_some_and(|median| median > 0.0), "{name}: {peer} {spread}");
+        }
+        if row.get("median").is_some() {
+            for peer in peers.keys() {
+                assert!(
+                    row["ratios"][peer].as_f64().is_some_and(|ratio| ratio > 0.0),
+                    "{name}: no ratio to {peer}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn wrong_names_and_too_few_rounds_are_refused_with_a_reason() {
+    let (ok, _, errors) = runs(&["--only", "nothing_like_this"]);
+    assert!(!ok && errors.contains("nothing_like_this"), "{errors}");
+    let (ok, _, errors) = runs(&["--child", "burst_3m", "nobody"]);
+    assert!(!ok && errors.contains("nobody"), "{errors}");
+    let (ok, _, errors) = runs(&["--rounds", "4"]);
+    assert!(!ok && errors.contains("at least 5 rounds"), "{errors}");
+}
+
+fn tempfile_path(name: &str) -> String {
+    std::env::temp_dir()
+        .join(format!("shard-benches-{}-{name}.json", std::process::id()))
+        .to_string_lossy()
+        .into_owned()
+}

@@ -1,0 +1,92 @@
+//! Looks at the shards from outside: ends wrong parks, and says which shards are stuck in a callback.
+//!
+//! Invariants: W1 a shard is woken only if its run mark is the same in two looks, so a busy shard is left alone. W2 with no
+//! mark set it looks four times a second, else every few milliseconds. Cost: two loads per shard and look.
+
+use crate::node::NodeShared;
+use crate::ring::RunMark;
+use shard_wire::session::Stall;
+use shard_wire::{LocalId, Pid};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// Between two looks while no shard waits to run.
+const IDLE: Duration = Duration::from_millis(250);
+/// Between two looks while one does.
+const ALERT: Duration = Duration::from_millis(8);
+/// A callback of this length is a stall.
+const STALL: Duration = Duration::from_millis(500);
+/// Between two corrections of the clock.
+const RESYNC: Duration = Duration::from_secs(1);
+
+/// The watchdog of one node.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    node: Arc<NodeShared>,
+    seen: Vec<Option<RunMark>>,
+    stalls: Vec<Stall>,
+    next_ns: u64,
+    resync_ns: u64,
+}
+
+impl Watchdog {
+    pub(super) fn new(node: Arc<NodeShared>) -> Self {
+        let seen = vec![None; usize::from(node.shards())];
+        Self { node, seen, stalls: Vec::new(), next_ns: 0, resync_ns: 0 }
+    }
+
+    /// When the next look is due.
+    pub(super) fn next_ns(&self) -> u64 {
+        self.next_ns
+    }
+
+    /// Looks, if it is time to; whether it was.
+    pub(super) fn look(&mut self, now_ns: u64) -> bool {
+        if now_ns < self.next_ns {
+            return false;
+        }
+        let mut alert = false;
+        for (port, seen) in self.node.ports().iter().zip(&mut self.seen) {
+            let mark = port.sleep().run_mark();
+            if !mark.wants_run() {
+                *seen = None;
+                continue;
+            }
+            alert = true;
+            if *seen == Some(mark) {
+                port.rescue();
+            }
+            *seen = Some(mark);
+        }
+        self.next_ns = now_ns + if alert { ALERT } else { IDLE }.as_nanos() as u64;
+        self.find_stalls();
+        if now_ns >= self.resync_ns {
+            self.node.clock().resync();
+            self.resync_ns = now_ns + RESYNC.as_nanos() as u64;
+        }
+        true
+    }
+
+    /// The shards that were stuck at the last look.
+    pub(super) fn stalls(&self) -> &[Stall] {
+        &self.stalls
+    }
+
+    fn find_stalls(&mut self) {
+        let clock = self.node.clock();
+        let now = clock.ticks();
+        self.stalls.clear();
+        for (shard, port) in (0_u16..).zip(self.node.ports()) {
+            let local = port.cells.current.load(Relaxed);
+            let since = port.cells.current_since.load(Relaxed);
+            // Another process may have begun between the two loads; the next look will tell.
+            let stuck = Duration::from_nanos(clock.span_ns(now.saturating_sub(since)));
+            if local != 0 && stuck > STALL && port.cells.current.load(Relaxed) == local {
+                let pid = Pid { node: self.node.key(), local: LocalId(local) };
+                let stalled_ms = u32::try_from(stuck.as_millis()).unwrap_or(u32::MAX);
+                self.stalls.push(Stall { shard, stalled_ms, pid });
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Callers on other nodes whose calls are being handled here.
+//!
+//! Owns: a slab of callers. A reference to one has bit 63 set, then a generation of 31 bits, then an index of 32.
+//! Invariant: K1 an entry is taken out once, by the answer or the refusal; a second one finds nothing.
+
+use crate::shard::REMOTE_CALLER;
+
+/// Most calls of other nodes that may be open on one shard.
+pub(crate) const MAX_CALLERS: usize = 1 << 20;
+const GENERATIONS: u32 = (1 << 31) - 1;
+
+/// Who waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// Incarnation key of its node.
+    pub(crate) key: u64,
+    /// What its node calls the waiter.
+    pub(crate) reference: u64,
+    /// The process that was called: the answer's sender.
+    pub(crate) callee: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    generation: u32,
+    caller: Option<Caller>,
+}
+
+/// Open calls of other nodes.
+#[derive(Debug, Default)]
+pub(crate) struct Callers {
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+}
+
+impl Callers {
+    /// Notes a caller; `None` if too many calls are open.
+    pub(crate) fn insert(&mut self, caller: Caller) -> Option<u64> {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            // LIMIT: open calls of other nodes.
+            None if self.entries.len() >= MAX_CALLERS => return None,
+            None => {
+                self.entries.push(Entry { generation: 0, caller: None });
+                self.entries.len() as u32 - 1
+            }
+        };
+        let entry = self.entries.get_mut(index as usize)?;
+        entry.caller = Some(caller);
+        Some(REMOTE_CALLER | u64::from(entry.generation) << 32 | u64::from(index))
+    }
+
+    fn entry(&self, reference: u64) -> Option<&Entry> {
+        let entry = self.entries.get(reference as u32 as usize)?;
+        (entry.generation == (reference >> 32) as u32 & GENERATIONS).then_some(entry)
+    }
+
+    /// Who it is.
+    pub(crate) fn find(&self, reference: u64) -> Option<Caller> {
+        self.entry(reference)?.caller
+    }
+
+    /// Takes a caller out to answer it.
+    pub(crate) fn take(&mut self, reference: u64) -> Option<Caller> {
+        let caller = self.find(reference)?;
+        let index = reference as u32;
+        let entry = self.entries.get_mut(index as usize)?;
+        entry.caller = None;
+        entry.generation = entry.generation.wrapping_add(1) & GENERATIONS;
+        self.free.push(index);
+        Some(caller)
+    }
+
+    /// Forgets the callers of an incarnation whose session has ended.
+    pub(crate) fn forget(&mut self, key: u64) {
+        for (index, entry) in self.entries.iter_mut().enumerate() {
+            if entry.caller.is_some_and(|caller| caller.key == key) {
+                entry.caller = None;
+                entry.generation = entry.generation.wrapping_add(1) & GENERATIONS;
+                self.free.push(index as u32);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Caller, Callers};
+
+    #[test]
+    fn a_caller_is_answered_once() {
+        let mut callers = Callers::default();
+        let caller = |reference| Caller { key: 7, reference, callee: 1 };
+        let first = callers.insert(caller(1)).unwrap();
+        let second = callers.insert(Caller { key: 8, ..caller(2) }).unwrap();
+        assert_eq!(callers.take(first), Some(caller(1)));
+        assert_eq!(callers.take(first), None);
+        let third = callers.insert(caller(3)).unwrap();
+        assert_ne!(first, third);
+        callers.forget(7);
+        assert_eq!(callers.find(third), None);
+        assert_eq!(callers.find(second).unwrap().reference, 2);
+        assert_eq!(callers.find(u64::MAX), None);
+    }
+}

@@ -1,0 +1,156 @@
+//! Names on other nodes, resolved before a link is chosen, so that FIFO holds for every form of address.
+//!
+//! Invariants: A1 while a name is being resolved, messages to it wait in order. A2 a resolved name is used until its session
+//! ends or the peer says that it moved; then it is resolved again.
+
+use crate::error::{CallError, SendError, SendReason};
+use crate::link::Request;
+use crate::mailbox::Meta;
+use crate::shard::Shard;
+use shard_wire::{Message, NodeName, Pid};
+
+/// Messages that may wait for one name.
+const MAX_WAITING: usize = 4096;
+
+/// A message that waits for its name.
+pub(crate) struct Waiting {
+    /// Sends it, or fails it.
+    pub(crate) go: Box<dyn FnOnce(&Shard, Result<Pid, SendReason>)>,
+}
+
+/// What is known of a name.
+pub(crate) enum NameState {
+    /// Being asked for.
+    Resolving(Vec<Waiting>),
+    /// Its holder.
+    Known(Pid),
+}
+
+impl std::fmt::Debug for NameState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Resolving(waiting) => write!(f, "Resolving({})", waiting.len()),
+            Self::Known(pid) => write!(f, "Known({pid:?})"),
+        }
+    }
+}
+
+impl Shard {
+    /// Sends to a name on another node.
+    pub(crate) fn deliver_named<M: Message>(
+        &self,
+        name: &str,
+        node: &str,
+        message: M,
+        flags: u64,
+        reply: u64,
+    ) -> Result<(), SendError<M>> {
+        let Some(session) = self.net.find_node(node) else {
+            self.count_send_error(flags, true);
+            if let Ok(peer) = NodeName::new(node) {
+                self.node().request(Request::Connect { peer });
+            }
+            return Err(SendError::new(SendReason::NotConnected, message));
+        };
+        let known = self.net.sessions.borrow().get(session as usize).and_then(|peer| match peer.names.get(name) {
+            Some(NameState::Known(pid)) => Some(*pid),
+            _ => None,
+        });
+        match known {
+            Some(pid) => self.deliver_remote_named(pid, Some(name), message, flags, reply),
+            None => self.wait_for_name(session, name, message, flags, reply),
+        }
+    }
+
+    fn wait_for_name<M: Message>(
+        &self,
+        session: u32,
+        name: &str,
+        message: M,
+        flags: u64,
+        reply: u64,
+    ) -> Result<(), SendError<M>> {
+        let mut sessions = self.net.sessions.borrow_mut();
+        let Some(peer) = sessions.get_mut(session as usize) else {
+            return Err(SendError::new(SendReason::NotConnected, message));
+        };
+        if !peer.names.contains_key(name) {
+            let node = peer.session.peer.name.clone();
+            let request = Request::ResolveName { peer: node, name: name.into(), shard: self.index() };
+            if !self.node().request(request) {
+                return Err(SendError::new(SendReason::Stopping, message));
+            }
+            peer.names.insert(name.into(), NameState::Resolving(Vec::new()));
+        }
+        let Some(NameState::Resolving(waiting)) = peer.names.get_mut(name) else {
+            return Err(SendError::new(SendReason::NotConnected, message));
+        };
+        // LIMIT: messages that wait for one name.
+        if waiting.len() >= MAX_WAITING {
+            self.count_send_error(flags, true);
+            return Err(SendError::new(SendReason::Overloaded, message));
+        }
+        let (text, from): (Box<str>, u64) = (name.into(), self.current_id());
+        waiting.push(Waiting {
+            go: Box::new(move |shard, holder| {
+                let sent = match holder {
+                    Ok(pid) => shard.speaking_as(from, || {
+                        shard.deliver_remote_named(pid, Some(&text), message, flags, reply).map_err(|e| e.reason)
+                    }),
+                    Err(reason) => {
+                        shard.count_send_error(flags, true);
+                        Err(reason)
+                    }
+                };
+                if let Err(reason) = sent {
+                    if flags & Meta::CALL == 0 {
+                        shard.count(|cells| &cells.dead_letters, 1);
+                    } else {
+                        shard.refuse(reply, CallError::Send(reason));
+                    }
+                }
+            }),
+        });
+        Ok(())
+    }
+
+    /// The control thread knows who holds a name on another node; `None`: nobody, or the node cannot be asked.
+    pub(crate) fn name_answer(&self, node: &NodeName, name: &str, holder: Option<Pid>) {
+        let Some(session) = self.net.find_node(node.as_str()) else { return };
+        let waiting = {
+            let mut sessions = self.net.sessions.borrow_mut();
+            let Some(peer) = sessions.get_mut(session as usize) else { return };
+            let before = match holder {
+                Some(pid) => peer.names.insert(name.into(), NameState::Known(pid)),
+                // Not remembered: the next message asks again.
+                None => peer.names.remove(name),
+            };
+            match before {
+                Some(NameState::Resolving(waiting)) => waiting,
+                _ => return,
+            }
+        };
+        for message in waiting {
+            self.contain(|| (message.go)(self, holder.ok_or(SendReason::NameUnknown)));
+        }
+    }
+
+    /// The peer says that a name has another holder than this one.
+    pub(super) fn name_moved(&self, key: u64, name: &str) {
+        let Some(session) = self.net.find(key) else { return };
+        if let Some(peer) = self.net.sessions.borrow_mut().get_mut(session as usize)
+            && matches!(peer.names.get(name), Some(NameState::Known(_)))
+        {
+            peer.names.remove(name);
+        }
+    }
+
+    /// The session ended while a name was being resolved.
+    pub(super) fn fail_name(&self, state: NameState) {
+        if let NameState::Resolving(waiting) = state {
+            for message in waiting {
+                self.contain(|| (message.go)(self, Err(SendReason::NotConnected)));
+            }
+        }
+    }
+}

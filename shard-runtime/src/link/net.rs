@@ -1,0 +1,136 @@
+//! What one shard knows of other nodes: sessions by incarnation key, and the data links it owns.
+//!
+//! Invariants: N1 a session is found by its incarnation key: the one of the last message in one compare, others by a scan
+//! of the sessions. N2 a link's index stays its own until its session ends. N3 no borrow of the tables is held while a
+//! message is handled or a callback runs.
+
+use crate::link::caller::Callers;
+use crate::link::data::DataLink;
+use crate::link::name::NameState;
+use crate::link::{LinkCells, Session};
+use shard_wire::NodeName;
+use shard_wire::frame::{FrameBuf, RecvBuf};
+use shard_wire::placement::Slot;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// No link yet.
+pub(crate) const NO_LINK: u32 = u32::MAX;
+
+/// A session as this shard uses it.
+#[derive(Debug)]
+pub(crate) struct PeerSession {
+    pub(crate) session: Arc<Session>,
+    /// Whether it is up. A session that has ended stays, so that its pids get a better error, until the next.
+    pub(crate) is_up: bool,
+    /// Index of the link by the target's shard.
+    pub(crate) by_shard: Vec<u32>,
+    pub(crate) names: HashMap<Box<str>, NameState>,
+}
+
+impl PeerSession {
+    /// This shard's counters for the peer.
+    pub(crate) fn cells(&self, shard: u16) -> Option<&LinkCells> {
+        self.session.peer.shards.get(usize::from(shard))
+    }
+}
+
+/// A link and the session it belongs to.
+#[derive(Debug)]
+pub(crate) struct OwnedLink {
+    pub(crate) session: u32,
+    pub(crate) data: DataLink,
+}
+
+/// The network state of a shard.
+#[derive(Debug)]
+pub(crate) struct Net {
+    pub(crate) sessions: RefCell<Vec<PeerSession>>,
+    pub(crate) links: RefCell<Vec<Option<OwnedLink>>>,
+    pub(crate) callers: RefCell<Callers>,
+    last: Cell<(u64, u32)>,
+    /// Links that have something to write.
+    pub(crate) dirty: Cell<bool>,
+    /// Next cold link to be looked at.
+    pub(crate) next_cold: Cell<usize>,
+    /// Keys of unknown message types that were logged.
+    pub(crate) unknown_logged: RefCell<Vec<u64>>,
+}
+
+impl Net {
+    pub(crate) fn new() -> Self {
+        Self {
+            sessions: RefCell::default(),
+            links: RefCell::default(),
+            callers: RefCell::default(),
+            last: Cell::new((0, 0)),
+            dirty: Cell::new(false),
+            next_cold: Cell::new(0),
+            unknown_logged: RefCell::default(),
+        }
+    }
+
+    /// Index of the session with this incarnation.
+    #[inline]
+    pub(crate) fn find(&self, key: u64) -> Option<u32> {
+        let (last, index) = self.last.get();
+        if last == key {
+            return Some(index);
+        }
+        let index = self.sessions.borrow().iter().position(|peer| peer.session.key == key)? as u32;
+        self.last.set((key, index));
+        Some(index)
+    }
+
+    /// Index of the session with this node that is up.
+    pub(crate) fn find_node(&self, node: &str) -> Option<u32> {
+        let sessions = self.sessions.borrow();
+        let found = sessions.iter().position(|peer| peer.is_up && peer.session.peer.name.as_str() == node)?;
+        Some(found as u32)
+    }
+
+    /// Index of a session by its node and number.
+    pub(crate) fn find_session(&self, node: &NodeName, number: u64) -> Option<u32> {
+        let sessions = self.sessions.borrow();
+        let is_it = |peer: &PeerSession| peer.session.number == number && peer.session.peer.name == *node;
+        Some(sessions.iter().position(is_it)? as u32)
+    }
+
+    /// Forgets the shortcut of [`Net::find`].
+    pub(crate) fn forget_last(&self) {
+        self.last.set((0, 0));
+    }
+
+    /// Key of the node of an open call's caller; 0 if the call is no longer open.
+    pub(crate) fn caller_key(&self, reference: u64) -> u64 {
+        self.callers.borrow().find(reference).map_or(0, |caller| caller.key)
+    }
+
+    /// The link of a slot, made on first use. `None` if the frame limit of the session is not usable.
+    pub(crate) fn link_of(&self, session: u32, slot: Slot, own_shard: u16) -> Option<u32> {
+        let mut sessions = self.sessions.borrow_mut();
+        let peer = sessions.get_mut(session as usize)?;
+        let placement = peer.session.placement;
+        let shares = |shard: &u16| placement.slot_for(own_shard, *shard) == Some(slot);
+        let shards: Vec<u16> = (0..peer.session.shards).filter(shares).collect();
+        let known = shards.first().and_then(|shard| peer.by_shard.get(usize::from(*shard))).copied();
+        if let Some(index) = known.filter(|index| *index != NO_LINK) {
+            return Some(index);
+        }
+        let out = FrameBuf::with_max_frame(peer.session.max_frame).ok()?;
+        let receive = RecvBuf::new(peer.session.max_frame).ok()?;
+        let mut links = self.links.borrow_mut();
+        let index = links.iter().position(Option::is_none).unwrap_or(links.len());
+        if index == links.len() {
+            links.push(None);
+        }
+        *links.get_mut(index)? = Some(OwnedLink { session, data: DataLink::new(slot, out, receive) });
+        for shard in shards {
+            if let Some(place) = peer.by_shard.get_mut(usize::from(shard)) {
+                *place = index as u32;
+            }
+        }
+        Some(index as u32)
+    }
+}

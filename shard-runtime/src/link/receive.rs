@@ -1,0 +1,377 @@
+//! Frames on their way in, and the turns of the sockets.
+//!
+//! Invariants: V1 every body is validated before it becomes a value. V2 a frame that breaks the protocol closes its link and
+//! is counted; the shard goes on. V3 a reply completes a waiter only if it comes from the node that owes it. V4 links are
+//! served in turns of bounded length, so I/O does not starve processes.
+
+use crate::error::{CallError, SendReason};
+use crate::link::Request;
+use crate::link::caller::Caller;
+use crate::link::data::Got;
+use crate::link::send::NAME_MOVED;
+use crate::mailbox::Meta;
+use crate::process::bump;
+use crate::shard::{LogLevel, Parcel, Shard};
+use shard_wire::frame::{Frame, RecvBuf};
+use shard_wire::header::{FrameKind, Priority};
+use shard_wire::{LocalId, MessageEntry, MessageKey, Pid, Vtable};
+use std::task::Context as TaskContext;
+
+/// Frames of one link handled in one turn.
+const FRAMES_PER_TURN: usize = 4096;
+/// How long a link is read every turn after bytes came in, in nanoseconds.
+const HOT_NANOS: u64 = 200_000;
+/// How often the control thread is told that bytes came in, in nanoseconds.
+const REPORT_NANOS: u64 = 1_000_000_000;
+/// Unknown message types that are logged by name before they are only counted.
+const UNKNOWN_LOGGED: usize = 64;
+
+/// Where a frame came from.
+#[derive(Clone, Copy)]
+struct Origin {
+    link: u32,
+    key: u64,
+    /// Milliseconds since the link was granted.
+    now_ms: u64,
+}
+
+impl Shard {
+    /// Reads and handles what the hot links have, and one of the others. Whether there was something.
+    pub(crate) fn poll_links(&self) -> bool {
+        let count = self.net.links.borrow().len();
+        if count == 0 {
+            return false;
+        }
+        let cold = self.net.next_cold.get() % count;
+        self.net.next_cold.set(cold + 1);
+        let mut found = false;
+        for link in 0..count {
+            if self.is_to_be_read(link, link == cold) {
+                found |= self.serve(link as u32, None);
+            }
+        }
+        found
+    }
+
+    fn is_to_be_read(&self, link: usize, its_turn: bool) -> bool {
+        let links = self.net.links.borrow();
+        let Some(Some(owned)) = links.get(link) else { return false };
+        let is_hot = owned.data.socket.as_ref().is_some_and(|socket| socket.hot_until > self.now_ticks());
+        owned.data.frames_left || is_hot || its_turn
+    }
+
+    /// Reads a link once and handles its frames. With a task, the task is woken when more comes.
+    fn serve(&self, link: u32, task: Option<&mut TaskContext<'_>>) -> bool {
+        let got = self.read_link(link, task);
+        let handled = self.handle_frames(link);
+        if got == Got::Closed {
+            self.lose_link(link, "its peer closed it");
+        }
+        handled || got == Got::Some
+    }
+
+    fn read_link(&self, link: u32, task: Option<&mut TaskContext<'_>>) -> Got {
+        let mut links = self.net.links.borrow_mut();
+        let Some(Some(owned)) = links.get_mut(link as usize) else { return Got::Nothing };
+        if owned.data.frames_left {
+            return Got::Nothing;
+        }
+        let sessions = self.net.sessions.borrow();
+        let cells = sessions.get(owned.session as usize).and_then(|peer| peer.cells(self.index()));
+        let Some(cells) = cells else { return Got::Nothing };
+        let got = match task {
+            None => owned.data.read(cells),
+            Some(task) => owned.data.poll_read(cells, task),
+        };
+        let now = self.now_ticks();
+        if got == Got::Some
+            && let Some(socket) = owned.data.socket.as_mut()
+        {
+            socket.hot_until = now + self.hot_ticks();
+            if now.saturating_sub(socket.reported) > self.nanos_in_ticks(REPORT_NANOS) {
+                socket.reported = now;
+                self.node().request(Request::Heard { link: socket.link });
+            }
+        }
+        got
+    }
+
+    /// Handles whole frames, with the receive buffer out of the link so that handlers may use the link.
+    fn handle_frames(&self, link: u32) -> bool {
+        let taken = {
+            let mut links = self.net.links.borrow_mut();
+            let Some(Some(owned)) = links.get_mut(link as usize) else { return false };
+            if !owned.data.frames_left {
+                return false;
+            }
+            let since = owned.data.socket.as_ref().map_or(self.now_ticks(), |socket| socket.since);
+            let sessions = self.net.sessions.borrow();
+            let key = sessions.get(owned.session as usize).map_or(0, |peer| peer.session.key);
+            let now_ms = self.clock().span_ns(self.now_ticks().saturating_sub(since)) / 1_000_000;
+            owned.data.receive.take().map(|buffer| (buffer, Origin { link, key, now_ms }))
+        };
+        let Some((mut buffer, origin)) = taken else { return false };
+        let (handled, left, broken) = self.handle_buffer(&mut buffer, origin);
+        if let Some(Some(owned)) = self.net.links.borrow_mut().get_mut(link as usize) {
+            owned.data.receive = Some(buffer);
+            owned.data.frames_left = left;
+        }
+        if handled > 0 {
+            self.with_link_cells(link, |cells| bump(&cells.messages_in, handled));
+        }
+        if let Some(error) = broken {
+            self.with_link_cells(link, |cells| bump(&cells.protocol_errors, 1));
+            self.log_line(LogLevel::Warning, LocalId::CORE.0, || format!("a data link broke the protocol: {error}"));
+            self.lose_link(link, "its peer broke the frame protocol");
+        }
+        handled > 0
+    }
+
+    /// Returns frames handled, whether more whole frames may be left, and what broke the protocol.
+    fn handle_buffer(&self, buffer: &mut RecvBuf, origin: Origin) -> (u64, bool, Option<shard_wire::WireError>) {
+        let mut last: Option<&MessageEntry> = None;
+        for handled in 0..FRAMES_PER_TURN {
+            match buffer.next_frame() {
+                Ok(Some(frame)) => self.handle_frame(&frame, origin, &mut last),
+                Ok(None) => return (handled as u64, false, None),
+                Err(error) => return (handled as u64, false, Some(error)),
+            }
+        }
+        (FRAMES_PER_TURN as u64, true, None)
+    }
+
+    #[inline]
+    fn handle_frame<'n>(&'n self, frame: &Frame<'_>, origin: Origin, last: &mut Option<&'n MessageEntry>) {
+        match frame.header.kind {
+            FrameKind::Send | FrameKind::Call => self.handle_message(frame, origin, last),
+            FrameKind::Reply => self.handle_reply(frame, origin),
+            FrameKind::ReplyError => self.handle_reply_error(frame, origin),
+            _ => {
+                // A kind of a later protocol version, or one that belongs on a control link.
+                self.with_link_cells(origin.link, |cells| bump(&cells.unknown_types, 1));
+            }
+        }
+    }
+
+    #[inline]
+    fn handle_message<'n>(&'n self, frame: &Frame<'_>, origin: Origin, last: &mut Option<&'n MessageEntry>) {
+        let header = &frame.header;
+        let is_call = header.kind == FrameKind::Call;
+        let entry = match last {
+            Some(entry) if entry.ops().key() == header.key => *entry,
+            _ => match self.node().registry().get(header.key) {
+                Some(entry) => *last.insert(entry),
+                None => return self.unknown_type(frame, origin),
+            },
+        };
+        if header.to.shard() != self.index() || !self.exists(header.to.0) {
+            return self.not_here(frame, origin, entry);
+        }
+        if is_call && header.deadline.is_past(origin.now_ms) {
+            return self.undeliverable(frame, origin, CallError::Timeout.code());
+        }
+        let message = match entry.ops().decode(frame.body) {
+            Ok(message) => message,
+            Err(_) => {
+                self.with_link_cells(origin.link, |cells| bump(&cells.decode_errors, 1));
+                return self.answer_error(frame, origin, CallError::Decode.code());
+            }
+        };
+        let mut meta = Meta::REMOTE | queue_of(header.flags.priority());
+        let mut reply = origin.key;
+        if is_call {
+            let caller = Caller { key: origin.key, reference: header.reference, callee: header.to.0 };
+            let Some(reference) = self.net.callers.borrow_mut().insert(caller) else {
+                self.contain(|| drop(message));
+                return self.answer_error(frame, origin, CallError::Send(SendReason::Overloaded).code());
+            };
+            reply = reference;
+            meta |= Meta::CALL;
+        }
+        self.put_message(header.to.0, header.from.0, meta, reply, message);
+    }
+
+    #[cold]
+    fn unknown_type(&self, frame: &Frame<'_>, origin: Origin) {
+        let MessageKey(key) = frame.header.key;
+        self.with_link_cells(origin.link, |cells| bump(&cells.unknown_types, 1));
+        let is_new = {
+            let mut logged = self.net.unknown_logged.borrow_mut();
+            let is_new = logged.len() < UNKNOWN_LOGGED && !logged.contains(&key);
+            if is_new {
+                logged.push(key);
+            }
+            is_new
+        };
+        if is_new {
+            self.log_line(LogLevel::Warning, LocalId::CORE.0, || {
+                format!("a peer sends messages of an unknown type (key {key:016x}): deploy the version that declares it")
+            });
+        }
+        self.answer_error(frame, origin, CallError::UnknownType.code());
+    }
+
+    /// The target is not a process of this shard: gone, or on another shard.
+    #[cold]
+    fn not_here(&self, frame: &Frame<'_>, origin: Origin, entry: &MessageEntry) {
+        let header = &frame.header;
+        let there = self.node().port(header.to.shard()).is_some_and(|port| port.table.exists(header.to.0));
+        if !there {
+            return self.undeliverable(frame, origin, CallError::Send(SendReason::NoProcess).code());
+        }
+        // With `target` placement the slot's owner and the process's shard are one; a peer that says otherwise pays a hop.
+        let Ok(message) = entry.ops().decode(frame.body) else {
+            self.with_link_cells(origin.link, |cells| bump(&cells.decode_errors, 1));
+            return self.answer_error(frame, origin, CallError::Decode.code());
+        };
+        let (to, from, reference, key) = (header.to.0, header.from.0, header.reference, origin.key);
+        let is_call = header.kind == FrameKind::Call;
+        let queue = queue_of(header.flags.priority());
+        self.run_on(header.to.shard(), move |shard| {
+            let caller = Caller { key, reference, callee: to };
+            let open = is_call.then(|| shard.net.callers.borrow_mut().insert(caller));
+            let (meta, reply) = match open {
+                None => (0, key),
+                Some(Some(reply)) => (Meta::CALL, reply),
+                Some(None) => return shard.contain(|| drop(message)),
+            };
+            shard.put_message(to, from, Meta::REMOTE | queue | meta, reply, message);
+        });
+    }
+
+    #[cold]
+    fn undeliverable(&self, frame: &Frame<'_>, origin: Origin, code: u32) {
+        self.with_link_cells(origin.link, |cells| bump(&cells.undeliverable, 1));
+        if let Some(name) = frame.name() {
+            self.send_error(origin.key, frame.header.from.0, NAME_MOVED, Some(name));
+        }
+        self.answer_error(frame, origin, code);
+    }
+
+    /// Tells the caller, if it is a call.
+    #[cold]
+    fn answer_error(&self, frame: &Frame<'_>, origin: Origin, code: u32) {
+        if frame.header.kind == FrameKind::Call {
+            self.send_error(origin.key, frame.header.reference, code, None);
+        }
+    }
+
+    fn handle_reply(&self, frame: &Frame<'_>, origin: Origin) {
+        let reference = frame.header.reference;
+        let shard = LocalId(reference).shard();
+        if shard == self.index() {
+            return self.complete_remote(reference, origin.key, frame.body);
+        }
+        // Bodies are validated where their type is known; the copy keeps the alignment that validation needs.
+        let mut body = shard_wire::frame::Batch::with_capacity(frame.body.len());
+        body.extend_from_slice(frame.body);
+        let key = origin.key;
+        self.run_on(shard, move |shard| shard.complete_remote(reference, key, &body));
+    }
+
+    fn handle_reply_error(&self, frame: &Frame<'_>, origin: Origin) {
+        let Some((code, _)) = frame.body.split_first_chunk::<4>() else { return };
+        let code = u32::from_le_bytes(*code);
+        if code == NAME_MOVED {
+            if let Some(name) = frame.name() {
+                self.name_moved(origin.key, name);
+            }
+            return;
+        }
+        let (reference, key) = (frame.header.reference, origin.key);
+        let shard = LocalId(reference).shard();
+        if shard == self.index() {
+            return self.fail_remote(reference, key, CallError::from_code(code));
+        }
+        self.run_on(shard, move |shard| shard.fail_remote(reference, key, CallError::from_code(code)));
+    }
+
+    /// A link is no good any more.
+    fn lose_link(&self, link: u32, why: &'static str) {
+        let id = {
+            let links = self.net.links.borrow();
+            let owned = links.get(link as usize).and_then(Option::as_ref);
+            owned.and_then(|owned| owned.data.socket.as_ref().map(|socket| socket.link))
+        };
+        if let Some(link) = id {
+            self.node().request(Request::LinkLost { link, why });
+        }
+        self.close_link(link, true);
+    }
+
+    /// Hands what was built in this turn to the sockets. Whether there was something.
+    pub(crate) fn flush_links(&self) -> bool {
+        if !self.net.dirty.replace(false) {
+            return false;
+        }
+        let count = self.net.links.borrow().len();
+        for link in 0..count {
+            if !self.write_link(link, None) {
+                self.lose_link(link as u32, "its socket failed");
+            }
+        }
+        true
+    }
+
+    /// Writes one link. `false`: its socket has failed.
+    fn write_link(&self, link: usize, task: Option<&mut TaskContext<'_>>) -> bool {
+        let mut links = self.net.links.borrow_mut();
+        let Some(Some(owned)) = links.get_mut(link) else { return true };
+        if !owned.data.dirty || owned.data.socket.is_none() {
+            return true;
+        }
+        let sessions = self.net.sessions.borrow();
+        let cells = sessions.get(owned.session as usize).and_then(|peer| peer.cells(self.index()));
+        let Some(cells) = cells else { return true };
+        let is_good = match task {
+            None => owned.data.write(cells),
+            Some(task) => owned.data.poll_write(cells, task),
+        };
+        if owned.data.is_blocked() {
+            self.net.dirty.set(true);
+        }
+        is_good
+    }
+
+    /// Before a park: has the task woken when a socket can go on. Whether there is something to do now.
+    pub(crate) fn arm_links(&self, task: &mut TaskContext<'_>) -> bool {
+        let count = self.net.links.borrow().len();
+        let mut found = false;
+        for link in 0..count {
+            if !self.write_link(link, Some(task)) {
+                self.lose_link(link as u32, "its socket failed");
+                found = true;
+            }
+            found |= self.serve(link as u32, Some(task));
+        }
+        found
+    }
+
+    /// Runs something on another shard, in order with what was sent there before.
+    fn run_on(&self, shard: u16, task: impl FnOnce(&Self) + Send + 'static) {
+        let table = const { &Vtable::local::<Box<dyn FnOnce(&Self) + Send>>() };
+        let task: Box<dyn FnOnce(&Self) + Send> = Box::new(task);
+        if let Some(refused) = self.push_parcel(shard, Parcel::new(0, table, 0, Meta::TASK, 0, task)) {
+            self.count(|cells| &cells.dead_letters, 1);
+            self.contain(|| drop(refused));
+        }
+    }
+
+    /// Ticks that a link stays hot after bytes came in.
+    pub(crate) fn hot_ticks(&self) -> u64 {
+        self.nanos_in_ticks(HOT_NANOS)
+    }
+
+    /// A pid of another incarnation.
+    pub(super) fn pid_of(&self, key: u64, local: u64) -> Pid {
+        Pid { node: shard_wire::IncarnationKey(key), local: LocalId(local) }
+    }
+}
+
+fn queue_of(priority: Priority) -> u64 {
+    match priority {
+        Priority::Normal => Meta::MAIN,
+        Priority::High => Meta::SYSTEM,
+        Priority::Max => Meta::URGENT,
+    }
+}

@@ -1,0 +1,299 @@
+//! Messages and answers on their way out: encoded straight into a link's batch.
+//!
+//! Cost of a send to another node: a compare or a scan for the session, two table look-ups, the encoding; a syscall per
+//! 64 KiB or per turn.
+#![expect(unsafe_code, reason = "encodes an erased reply; proven by tests/network.rs::calls_cross_nodes")]
+
+use crate::error::{CallError, SendError, SendReason};
+use crate::link::data::OUTBOX_BYTES;
+use crate::link::net::NO_LINK;
+use crate::mailbox::Meta;
+use crate::process::bump;
+use crate::shard::{Parcel, RemoteWait, Shard};
+use shard_wire::frame::{BodyWriter, FrameHead};
+use shard_wire::header::{Deadline, FrameFlags, FrameKind, Priority};
+use shard_wire::{LocalId, Message, Pid, Vtable, WireError};
+
+/// Body of a `ReplyError` frame: the error's number.
+pub(super) const ERROR_BYTES: usize = 16;
+/// Number that tells the sender that a name has moved; not an error of a call.
+pub(super) const NAME_MOVED: u32 = 1000;
+
+impl Shard {
+    /// Sends to a process of another node.
+    #[inline]
+    pub(crate) fn deliver_remote<M: Message>(
+        &self,
+        to: Pid,
+        message: M,
+        flags: u64,
+        reply: u64,
+    ) -> Result<(), SendError<M>> {
+        self.deliver_remote_named(to, None, message, flags, reply)
+    }
+
+    pub(super) fn deliver_remote_named<M: Message>(
+        &self,
+        to: Pid,
+        name: Option<&str>,
+        message: M,
+        flags: u64,
+        reply: u64,
+    ) -> Result<(), SendError<M>> {
+        match self.try_remote(to, name, &message, flags, reply) {
+            Ok(Sent::Queued) => {
+                self.count_sent();
+                Ok(())
+            }
+            Ok(Sent::Hop(shard)) => self.hop(shard, to, message, flags, reply),
+            Err(reason) => {
+                self.count_send_error(flags, true);
+                Err(SendError::new(reason, message))
+            }
+        }
+    }
+
+    fn try_remote<M: Message>(
+        &self,
+        to: Pid,
+        name: Option<&str>,
+        message: &M,
+        flags: u64,
+        reply: u64,
+    ) -> Result<Sent, SendReason> {
+        let ops = M::VTABLE.wire_ops().ok_or(SendReason::LocalOnly)?;
+        let link = match self.route(to)? {
+            Route::Link(link) => link,
+            Route::Owner(shard) => return Ok(Sent::Hop(shard)),
+        };
+        if flags & Meta::CALL != 0 {
+            self.expect_remote(reply, RemoteWait { ops, peer: to.node.0 });
+        }
+        let is_call = flags & Meta::CALL != 0;
+        let head = FrameHead {
+            flags: FrameFlags::NONE.with_priority(priority_of(flags)),
+            key: ops.key(),
+            to: to.local,
+            from: LocalId(self.current_id()),
+            reference: reply,
+            deadline: if is_call { self.deadline_on(link, reply) } else { Deadline::NONE },
+            name,
+            ..FrameHead::new(if is_call { FrameKind::Call } else { FrameKind::Send })
+        };
+        self.push(link, &head, |out| ops.encode(message, out))?;
+        Ok(Sent::Queued)
+    }
+
+    /// Which link leads to a pid, or which shard owns it.
+    fn route(&self, to: Pid) -> Result<Route, SendReason> {
+        let session = self.net.find(to.node.0).ok_or(SendReason::NoRoute)?;
+        let slot = {
+            let sessions = self.net.sessions.borrow();
+            let peer = sessions.get(session as usize).ok_or(SendReason::NoRoute)?;
+            if !peer.is_up {
+                return Err(SendReason::NotConnected);
+            }
+            let shard = to.local.shard();
+            let link = peer.by_shard.get(usize::from(shard)).copied().ok_or(SendReason::NoProcess)?;
+            if link != NO_LINK {
+                return Ok(Route::Link(link));
+            }
+            let placement = peer.session.placement;
+            let slot = placement.slot_for(self.index(), shard).ok_or(SendReason::NoProcess)?;
+            let owner = placement.owner_of(slot).ok_or(SendReason::NoProcess)?;
+            if owner.index() != self.index() {
+                return Ok(Route::Owner(owner.index()));
+            }
+            slot
+        };
+        let link = self.net.link_of(session, slot, self.index()).ok_or(SendReason::NoRoute)?;
+        Ok(Route::Link(link))
+    }
+
+    /// Appends a frame to a link's batch, and hands the batch over when it is full.
+    fn push(
+        &self,
+        link: u32,
+        head: &FrameHead<'_>,
+        write: impl FnOnce(&mut BodyWriter<'_>) -> Result<(), WireError>,
+    ) -> Result<(), SendReason> {
+        let mut links = self.net.links.borrow_mut();
+        let owned = links.get_mut(link as usize).and_then(Option::as_mut).ok_or(SendReason::NotConnected)?;
+        let sessions = self.net.sessions.borrow();
+        let peer = sessions.get(owned.session as usize).ok_or(SendReason::NotConnected)?;
+        let cells = peer.cells(self.index()).ok_or(SendReason::NotConnected)?;
+        // LIMIT: bytes queued on one link.
+        if owned.data.queued_bytes() >= OUTBOX_BYTES {
+            bump(&cells.outbox_refused, 1);
+            return Err(SendReason::OutboxFull);
+        }
+        if let Err(error) = owned.data.out.push_frame(head, write) {
+            bump(&cells.encode_errors, 1);
+            return Err(match error {
+                WireError::FrameTooLarge { .. } => SendReason::TooLarge,
+                _ => SendReason::Encode,
+            });
+        }
+        bump(&cells.messages_out, 1);
+        owned.data.dirty = true;
+        self.net.dirty.set(true);
+        if owned.data.is_batch_full() {
+            // A socket that fails is noticed by the flush at the end of the turn.
+            owned.data.write(cells);
+        }
+        let want = !owned.data.wanted;
+        drop(sessions);
+        drop(links);
+        if want {
+            self.want_link(link);
+        }
+        Ok(())
+    }
+
+    /// The link's owner is another shard: the message goes there first, boxed.
+    #[cold]
+    fn hop<M: Message>(
+        &self,
+        shard: u16,
+        to: Pid,
+        message: M,
+        flags: u64,
+        reply: u64,
+    ) -> Result<(), SendError<M>> {
+        if flags & Meta::CALL != 0
+            && let Some(ops) = M::VTABLE.wire_ops()
+        {
+            self.expect_remote(reply, RemoteWait { ops, peer: to.node.0 });
+        }
+        let hop = Hop { to, from: self.current_id(), flags, reply, message };
+        let table = const { &Vtable::local::<Box<dyn FnOnce(&Self) + Send>>() };
+        let task: Box<dyn FnOnce(&Self) + Send> = Box::new(move |shard| hop.go(shard));
+        match self.push_parcel(shard, Parcel::new(0, table, 0, Meta::TASK, 0, task)) {
+            None => {
+                self.count_sent();
+                Ok(())
+            }
+            // LIMIT: a full ring and spill; the message is inside the refused task and dropped with it, so it is counted
+            // as lost and the call, if it is one, is answered.
+            Some(refused) => {
+                self.contain(|| drop(refused));
+                self.count(|cells| &cells.dead_letters, 1);
+                self.refuse(reply, CallError::Send(SendReason::Overloaded));
+                Ok(())
+            }
+        }
+    }
+
+    /// Answers a caller on another node.
+    pub(crate) fn answer_remote(&self, reference: u64, request: &'static Vtable, reply: Parcel) {
+        let Some(caller) = self.net.callers.borrow_mut().take(reference) else {
+            self.count(|cells| &cells.late_replies, 1);
+            return self.contain(|| drop(reply));
+        };
+        let Some(ops) = request.wire_ops() else { return };
+        let head = FrameHead {
+            key: ops.key(),
+            to: LocalId(caller.reference),
+            from: LocalId(caller.callee),
+            reference: caller.reference,
+            ..FrameHead::new(FrameKind::Reply)
+        };
+        let target = self.pid_of(caller.key, caller.reference);
+        let sent = self.route_frame(target, &head, |out| {
+            // SAFETY: the parcel holds a live value of the type its table describes.
+            unsafe { ops.encode_reply(reply.vtable, &raw const reply.payload, out) }
+        });
+        self.contain(|| drop(reply));
+        if let Err(reason) = sent
+            && !matches!(reason, SendReason::NotConnected | SendReason::NoRoute)
+        {
+            self.send_error(caller.key, caller.reference, CallError::Send(reason).code(), None);
+        }
+    }
+
+    /// Refuses a caller on another node.
+    pub(crate) fn refuse_remote(&self, reference: u64, error: CallError) {
+        let Some(caller) = self.net.callers.borrow_mut().take(reference) else {
+            return self.count(|cells| &cells.late_replies, 1);
+        };
+        self.send_error(caller.key, caller.reference, error.code(), None);
+    }
+
+    /// Tells another node why its call, or its message to a name, came to nothing.
+    pub(super) fn send_error(&self, key: u64, reference: u64, code: u32, name: Option<&str>) {
+        let mut body = [0; ERROR_BYTES];
+        body[..4].copy_from_slice(&code.to_le_bytes());
+        let head = FrameHead { to: LocalId(reference), reference, name, ..FrameHead::new(FrameKind::ReplyError) };
+        // If it cannot be sent, the session is gone or its outbox full: the caller's time-out tells it.
+        if self.route_frame(self.pid_of(key, reference), &head, |out| out.put(&body)).is_err() {
+            self.count(|cells| &cells.dead_letters, 1);
+        }
+    }
+
+    /// Sends a frame that is not a message to where a waiter lives. Where another shard owns the link it goes by way of it.
+    fn route_frame(
+        &self,
+        to: Pid,
+        head: &FrameHead<'_>,
+        write: impl FnOnce(&mut BodyWriter<'_>) -> Result<(), WireError>,
+    ) -> Result<(), SendReason> {
+        match self.route(to)? {
+            Route::Link(link) => self.push(link, head, write),
+            // Replies leave by the link their call came in by, whose owner handled the frame; with `target` placement that
+            // may be another slot than a message to the caller's shard would take, and any slot to the peer will do.
+            Route::Owner(_) => {
+                let link = self.any_link(to.node.0).ok_or(SendReason::NotConnected)?;
+                self.push(link, head, write)
+            }
+        }
+    }
+
+    /// Any link of this shard to the node with this key.
+    fn any_link(&self, key: u64) -> Option<u32> {
+        let session = self.net.find(key)?;
+        let links = self.net.links.borrow();
+        let found = links.iter().position(|place| place.as_ref().is_some_and(|link| link.session == session))?;
+        Some(found as u32)
+    }
+}
+
+enum Route {
+    Link(u32),
+    Owner(u16),
+}
+
+enum Sent {
+    Queued,
+    Hop(u16),
+}
+
+/// A message on its way to the shard that owns its link.
+struct Hop<M> {
+    to: Pid,
+    from: u64,
+    flags: u64,
+    reply: u64,
+    message: M,
+}
+
+impl<M: Message> Hop<M> {
+    fn go(self, shard: &Shard) {
+        let Self { to, from, flags, reply, message } = self;
+        let sent = shard.speaking_as(from, || shard.deliver_remote(to, message, flags, reply).map_err(|e| e.reason));
+        if let Err(reason) = sent {
+            if flags & Meta::CALL == 0 {
+                shard.count(|cells| &cells.dead_letters, 1);
+            } else {
+                shard.refuse(reply, CallError::Send(reason));
+            }
+        }
+    }
+}
+
+fn priority_of(flags: u64) -> Priority {
+    match flags & Meta::QUEUE {
+        Meta::URGENT => Priority::Max,
+        Meta::SYSTEM => Priority::High,
+        _ => Priority::Normal,
+    }
+}

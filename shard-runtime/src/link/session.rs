@@ -1,0 +1,167 @@
+//! What the control thread tells a shard: sessions and data links that begin and end.
+//!
+//! Invariants: J1 a session's end closes its links, fails what waits for it and is reported back before a link of the next
+//! session is granted (the control thread waits for the report). J2 a grant for a session that is not up is closed.
+
+use crate::error::CallError;
+use crate::link::data::Socket;
+use crate::link::net::{NO_LINK, PeerSession};
+use crate::link::{LinkGrant, Request, Session};
+use crate::process::bump;
+use crate::reactor::tcp::Tcp;
+use crate::shard::Shard;
+use shard_wire::NodeName;
+use shard_wire::placement::Slot;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Shard {
+    /// A session has begun: its incarnation's pids have a route.
+    pub(crate) fn session_up(&self, session: Arc<Session>) {
+        let mut sessions = self.net.sessions.borrow_mut();
+        let by_shard = vec![NO_LINK; usize::from(session.shards)];
+        let fresh = PeerSession { session, is_up: true, by_shard, names: HashMap::new() };
+        let name = &fresh.session.peer.name;
+        // An ended session of the same node makes room: its pids have no route from now on, unless it is the same
+        // incarnation that came back.
+        match sessions.iter_mut().find(|peer| !peer.is_up && peer.session.peer.name == *name) {
+            Some(place) => *place = fresh,
+            None => sessions.push(fresh),
+        }
+        self.net.forget_last();
+    }
+
+    /// A session has ended: its links are closed, what waits for it is failed.
+    pub(crate) fn session_down(&self, peer: &NodeName, session: u64) {
+        if let Some(index) = self.net.find_session(peer, session) {
+            self.end_session(index);
+        }
+        self.node().request(Request::DownProcessed { shard: self.index(), peer: peer.clone(), session });
+    }
+
+    fn end_session(&self, index: u32) {
+        let ended = self.net.sessions.borrow_mut().get_mut(index as usize).map(|peer| {
+            peer.is_up = false;
+            peer.by_shard.fill(NO_LINK);
+            (Arc::clone(&peer.session), std::mem::take(&mut peer.names))
+        });
+        let Some((session, names)) = ended else { return };
+        let mut unknown = 0;
+        for place in self.net.links.borrow_mut().iter_mut() {
+            if place.as_ref().is_some_and(|link| link.session == index)
+                && let Some(mut link) = place.take()
+            {
+                unknown += link.data.queued_frames();
+                link.data.close();
+            }
+        }
+        if let Some(cells) = session.peer.shards.get(usize::from(self.index())) {
+            bump(&cells.unknown_out, unknown as u64);
+            cells.outbox_bytes.store(0, Relaxed);
+            cells.links.store(0, Relaxed);
+        }
+        self.net.callers.borrow_mut().forget(session.key);
+        for waiter in self.waiting_for(session.key) {
+            self.fail(waiter, CallError::Disconnected);
+        }
+        for (_, state) in names {
+            self.fail_name(state);
+        }
+    }
+
+    /// A data link stands, and this shard owns it.
+    pub(crate) fn link_up(&self, grant: LinkGrant) {
+        let found = self.net.find_session(&grant.peer, grant.session);
+        let is_up = |index: &u32| self.net.sessions.borrow().get(*index as usize).is_some_and(|peer| peer.is_up);
+        let link = found.filter(is_up).and_then(|session| self.net.link_of(session, grant.slot, self.index()));
+        let Some(link) = link else {
+            self.node().request(Request::LinkLost { link: grant.link, why: "its session is not up here" });
+            return;
+        };
+        let tcp = match Tcp::adopt(grant.stream) {
+            Ok(tcp) => tcp,
+            Err(_) => {
+                self.node().request(Request::LinkLost { link: grant.link, why: "its socket could not be taken over" });
+                return;
+            }
+        };
+        self.close_link(link, false);
+        let now = self.now_ticks();
+        let socket = Socket {
+            tcp,
+            link: grant.link,
+            epoch: grant.epoch,
+            since: now,
+            hot_until: now + self.hot_ticks(),
+            reported: now,
+        };
+        if let Some(Some(owned)) = self.net.links.borrow_mut().get_mut(link as usize) {
+            owned.data.socket = Some(socket);
+            owned.data.wanted = true;
+            owned.data.dirty = true;
+            owned.data.preload(&grant.unread);
+        }
+        self.net.dirty.set(true);
+        self.with_link_cells(link, |cells| bump(&cells.links, 1));
+    }
+
+    /// A data link that was handed over is to be read no further.
+    pub(crate) fn link_down(&self, peer: &NodeName, session: u64, slot: Slot, epoch: u32) {
+        let Some(session) = self.net.find_session(peer, session) else { return };
+        let found = self.net.links.borrow().iter().position(|place| {
+            place.as_ref().is_some_and(|link| {
+                let is_epoch = link.data.socket.as_ref().is_some_and(|socket| socket.epoch <= epoch);
+                link.session == session && link.data.slot == slot && is_epoch
+            })
+        });
+        if let Some(index) = found {
+            self.close_link(index as u32, true);
+        }
+    }
+
+    /// Closes a link's socket; what it had in hand is counted. With `again`, a new socket is asked for if frames wait.
+    pub(super) fn close_link(&self, link: u32, again: bool) {
+        let closed = self.net.links.borrow_mut().get_mut(link as usize).and_then(Option::as_mut).map(|owned| {
+            let had_socket = owned.data.socket.is_some();
+            (had_socket, owned.data.close(), !owned.data.out.is_empty())
+        });
+        let Some((had_socket, unknown, frames_wait)) = closed else { return };
+        self.with_link_cells(link, |cells| {
+            bump(&cells.unknown_out, unknown as u64);
+            if had_socket {
+                cells.links.store(cells.links.load(Relaxed).saturating_sub(1), Relaxed);
+            }
+        });
+        if again && frames_wait {
+            self.want_link(link);
+        }
+    }
+
+    /// Asks for a socket, unless one is there or was asked for.
+    pub(super) fn want_link(&self, link: u32) {
+        let wanted = {
+            let mut links = self.net.links.borrow_mut();
+            let Some(Some(owned)) = links.get_mut(link as usize) else { return };
+            if owned.data.wanted {
+                return;
+            }
+            owned.data.wanted = true;
+            (owned.session, owned.data.slot)
+        };
+        let peer = self.net.sessions.borrow().get(wanted.0 as usize).map(|peer| peer.session.peer.name.clone());
+        if let Some(peer) = peer {
+            self.node().request(Request::WantSlot { peer, slot: wanted.1 });
+        }
+    }
+
+    /// Runs `f` with this shard's counters for the peer of a link.
+    pub(super) fn with_link_cells(&self, link: u32, f: impl FnOnce(&crate::link::LinkCells)) {
+        let session = self.net.links.borrow().get(link as usize).and_then(Option::as_ref).map(|owned| owned.session);
+        let Some(session) = session else { return };
+        let sessions = self.net.sessions.borrow();
+        if let Some(cells) = sessions.get(session as usize).and_then(|peer| peer.cells(self.index())) {
+            f(cells);
+        }
+    }
+}
