@@ -258,11 +258,7 @@ impl NodeBuilder {
             let settings = DriveSettings { cpu, idle_spin: self.idle_spin, shard: shard.clone() };
             match crate::reactor::glommio::start(&node, index, clock.clone(), settings) {
                 Ok(thread) => threads.push(thread),
-<<<<<<< HEAD
-                Err(error) => return Err(abandon(&node, threads, error)),
-=======
                 Err(error) => return Err(abandon(&node, threads, &control, error)),
->>>>>>> control
             }
         }
         let failed = threads.iter().enumerate().find_map(|(index, thread)| match thread.ready.recv() {
@@ -273,11 +269,7 @@ impl NodeBuilder {
             }
         });
         if let Some(error) = failed {
-<<<<<<< HEAD
-            return Err(abandon(&node, threads, error));
-=======
             return Err(abandon(&node, threads, &control, error));
->>>>>>> control
         }
         if let Err(error) = control.open() {
             control.goodbye();
@@ -288,10 +280,6 @@ impl NodeBuilder {
 }
 
 /// Stops what has started of a node that will not.
-<<<<<<< HEAD
-fn abandon(node: &Arc<NodeShared>, threads: Vec<ShardThread>, error: NodeError) -> NodeError {
-    crate::node::handle::stop_shards(node, threads.into_iter().map(|thread| thread.thread).collect());
-=======
 fn abandon(
     node: &Arc<NodeShared>,
     threads: Vec<ShardThread>,
@@ -300,7 +288,6 @@ fn abandon(
 ) -> NodeError {
     crate::node::handle::stop_shards(node, threads.into_iter().map(|thread| thread.thread).collect());
     control.end();
->>>>>>> control
     error
 }
 
