@@ -324,14 +324,28 @@ impl Node {
         items: Vec<String>,
         timeout: Duration,
     ) -> Result<Vec<(String, String)>, CallError> {
-        let mut outcome = self.inspect(pid, items)?;
+        let mut outcome = self.request_inspect(pid, items)?;
         outcome.recv_timeout(timeout).map_err(|error| match error {
             RecvError::Closed => CallError::Terminated,
             RecvError::Timeout => CallError::Timeout,
         })
     }
 
-    fn inspect(
+    /// What a process reports about itself, for callers that await. It ends when the process answers or is gone: the
+    /// caller sets the limit, and dropping the future gives up.
+    ///
+    /// # Errors
+    /// There is no such process, it ended before it answered, or its shard's inbox is full.
+    pub fn inspect(
+        &self,
+        pid: Pid,
+        items: Vec<String>,
+    ) -> impl Future<Output = Result<Vec<(String, String)>, CallError>> + Send + use<> {
+        let outcome = self.request_inspect(pid, items);
+        async move { outcome?.await.map_err(|_| CallError::Terminated) }
+    }
+
+    fn request_inspect(
         &self,
         pid: Pid,
         items: Vec<String>,
