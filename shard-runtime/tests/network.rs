@@ -114,11 +114,9 @@ impl Peer {
         let local = cx.send(m.to, Local).unwrap_err().reason;
         let large = cx.send(m.to, Bulk { n: 0, bytes: vec![0; 2 << 20] }).unwrap_err();
         assert_eq!(large.message.bytes.len(), 2 << 20);
-        let unhandled = cx.call(m.to, Errors { to: m.to });
         let nobody = Pid { local: shard_runtime::wire::LocalId(m.to.local.0 + 77), ..m.to };
         let gone = cx.call(nobody, Take).await.err();
         let name = cx.call(("nobody", "one@localhost"), Take).await.err();
-        drop(unhandled);
         let who = cx.call(m.to, WhoSent).await?;
         assert_eq!(who, cx.pid().to_string());
         Ok(format!("{local:?} {:?} {gone:?} {name:?}", large.reason))

@@ -8,7 +8,7 @@
 
 use crate::clock::Clock;
 use crate::error::NodeError;
-use crate::node::NodeShared;
+use crate::shared::NodeShared;
 use crate::shard::{Port, Shard, ShardSettings, Turn};
 use ::glommio::timer::Timer;
 use ::glommio::{LocalExecutorBuilder, Placement, spawn_local};
