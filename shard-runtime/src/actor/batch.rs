@@ -6,7 +6,7 @@
 //! consumed by the method that takes its payload; its lifetime is its batch's and invariant, so it fits no other batch.
 //! B3 only `close` makes a [`Closed`], so a dispatch function cannot end without settling.
 //! Cost: one indirect call and one clock read per activation; per message a link, a type word, a stamp and the payload.
-#![expect(unsafe_code, reason = "message hand-over; proven by tests/lifecycle.rs and tests/messaging.rs under AddressSanitizer")]
+#![expect(unsafe_code, reason = "message hand-over; proven by order_holds_within_and_across_shards")]
 
 use crate::actor::live::Kept;
 use crate::actor::{Actor, Context, ReplyTo};

@@ -5,7 +5,7 @@
 use crate::actor::{Actor, Address, Call, Route};
 use crate::error::{CallError, SendError, SpawnError};
 use crate::mailbox::Meta;
-use crate::node::SpawnOptions;
+use crate::actor::SpawnOptions;
 use crate::shard::Shard;
 use crate::tap::Log;
 use shard_wire::{Message, Pid};

@@ -15,7 +15,7 @@ use crate::control::shake::Shaker;
 use crate::control::watchdog::Watchdog;
 use crate::error::{NodeError, RegistrarError};
 use crate::link::Request;
-use crate::node::NodeShared;
+use crate::shared::NodeShared;
 use crate::registrar::{Registrar, RegistrarState};
 use crate::shard::LogLevel;
 use shard_wire::session::{SessionConfig, SessionCore};

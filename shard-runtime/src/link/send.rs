@@ -2,7 +2,7 @@
 //!
 //! Cost of a send to another node: a compare or a scan for the session, two table look-ups, the encoding; a syscall per
 //! 64 KiB or per turn.
-#![expect(unsafe_code, reason = "encodes an erased reply; proven by tests/network.rs::calls_cross_nodes")]
+#![expect(unsafe_code, reason = "encodes an erased reply; proven by errors_name_their_cause")]
 
 use crate::error::{CallError, SendError, SendReason};
 use crate::link::data::OUTBOX_BYTES;

@@ -8,7 +8,7 @@ use crate::error::{ActorError, CallError, ExitReason, NodeError};
 use crate::actor::Exit;
 use crate::link::Net;
 use crate::mailbox::{EnvelopePtr, Meta, Pool};
-use crate::node::NodeShared;
+use crate::shared::NodeShared;
 use crate::process::{OwnedTable, Record, bump};
 use crate::shard::current::{self, Home};
 use crate::shard::mesh::Mesh;

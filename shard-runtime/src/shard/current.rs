@@ -6,9 +6,9 @@
 //! stale one causes a spurious poll at most.
 //! Process-wide state: the table of nodes (at most 256). Its lock is taken at start and end of a node and by wakers
 //! and replies that come from outside their shard, never by a running shard for its own work.
-#![expect(unsafe_code, reason = "scoped pointer and raw wakers; proven by shard::current::tests and tests/messaging.rs::a_foreign_waker_wakes")]
+#![expect(unsafe_code, reason = "scoped pointer and raw wakers; proven by a_foreign_waker_wakes")]
 
-use crate::node::NodeShared;
+use crate::shared::NodeShared;
 use crate::shard::{Inbound, Shard};
 use std::cell::Cell;
 use std::ptr::null;

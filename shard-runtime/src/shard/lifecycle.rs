@@ -3,13 +3,13 @@
 //! Order of an end (each step contains panics of its own): the suspended handler is dropped, `terminate` runs, the name is
 //! freed, queued messages are dropped and their callers told why, the id is cleared, the actor is dropped, the slot is freed.
 //! Invariant: G1 a slot's next generation is kept in `Identity::born` while it is free; at the last one it is retired.
-#![expect(unsafe_code, reason = "owns actor bodies; proven by tests/lifecycle.rs::an_actor_is_dropped_exactly_once")]
+#![expect(unsafe_code, reason = "owns actor bodies; proven by an_actor_is_dropped_exactly_once")]
 
 use crate::actor::{Actor, ActorTable, TableOf};
 use crate::error::{CallError, ExitReason, SpawnError};
 use crate::mailbox::{EnvelopePtr, Meta};
 use crate::names::NameError;
-use crate::node::SpawnOptions;
+use crate::actor::SpawnOptions;
 use crate::oneshot;
 use crate::process::{Extension, FIRST_SLOT, Flags, Identity, InspectAnswer, PendingInspect, Record, StartedAnswer, bump};
 use crate::shard::core::DEFAULT_BUDGET;

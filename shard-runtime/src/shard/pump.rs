@@ -4,7 +4,7 @@
 //! itself starves nobody. U2 a panic in a handler ends its process and nothing else. U3 the clock is read once per
 //! activation; the end of one is the start of the next. U4 every turn looks at every lane into the shard, also while it is
 //! busy: no message waits for an unrelated event.
-#![expect(unsafe_code, reason = "calls erased actors; proven by tests/lifecycle.rs::a_panic_ends_its_process_only")]
+#![expect(unsafe_code, reason = "calls erased actors; proven by a_panic_ends_its_process_only")]
 
 use crate::actor::{ActorTable, Exit, Live};
 use crate::error::{CallError, ExitReason};
@@ -85,6 +85,7 @@ impl Shard {
             (&cells.backlog, backlog),
             (&cells.spilled, spilled),
             (&cells.refused, refused),
+            (&cells.links, self.net.link_count()),
             (&cells.envelope_bytes, self.pool.mapped_bytes()),
             (&cells.future_bytes, self.futures.bytes()),
         ] {

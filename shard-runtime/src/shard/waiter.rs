@@ -7,7 +7,7 @@
 //! W3 only the owning shard touches its waiters. W4 the payload of a DONE waiter has the type its `Call` expects, because
 //! the reference was made by a call with that message type and travels with it.
 //! Cost of a call: one table entry and one timer; no allocation while warm.
-#![expect(unsafe_code, reason = "erased replies; proven by tests/messaging.rs::replies_are_dropped_exactly_once")]
+#![expect(unsafe_code, reason = "erased replies; proven by replies_are_dropped_exactly_once")]
 
 use crate::error::CallError;
 use crate::reactor::memory::Mapping;
