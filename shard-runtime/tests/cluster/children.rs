@@ -103,6 +103,26 @@ fn a_short_stop_downs_nobody() {
     assert_eq!(next(&events), NodeEvent::Down { name, session: 1, reason: DownReason::Goodbye });
 }
 
+/// A stop longer than the limit is a down; the same life of the node comes back in a new session, which it has seen end
+/// as well.
+#[test]
+fn a_long_stop_is_a_down_and_the_node_comes_back() {
+    let registrar = free_port();
+    let node = node("a@localhost", &registrar);
+    let events = node.subscribe_nodes().unwrap();
+    let child = spawn_and_wait(&events, &registrar, 1);
+    let key = node.stats().peers()[0].key;
+    child.signal("-STOP");
+    let stopped = now();
+    let name = || "child@localhost".to_owned();
+    assert_eq!(next(&events), NodeEvent::Down { name: name(), session: 1, reason: DownReason::Heartbeat });
+    let took = stopped.elapsed();
+    assert!(took > Duration::from_secs(3) && took < Duration::from_secs(6), "{took:?}");
+    child.signal("-CONT");
+    assert_eq!(next(&events), NodeEvent::Up { name: name(), session: 2 });
+    assert_eq!(node.stats().peers()[0].key, key, "the same life");
+}
+
 fn spawn_and_wait(events: &std::sync::mpsc::Receiver<NodeEvent>, registrar: &str, session: u64) -> Killed {
     let child = spawn("child@localhost", registrar);
     assert_eq!(expect_ups(events, &["child@localhost"]), [session]);
