@@ -203,8 +203,9 @@ impl Shard {
 
     /// Dispatches one of the other queues, up to the budget.
     fn dispatch_other(&self, record: &Record, queue: usize) -> Exit {
-        let (head, count) =
-            self.with_extension(record, |extension| (extension.queues[queue].head(), extension.queues[queue].len()));
+        let (head, count) = self.with_extension(record, |extension| {
+            (extension.queues[queue].head(), extension.queues[queue].len())
+        });
         self.source.set(queue);
         self.other_head.set(head);
         self.intake.set(EnvelopePtr::head_of(&self.other_head));
@@ -352,7 +353,9 @@ impl Shard {
                 return exit;
             }
         }
-        if record.depth() == 0 && self.with_extension(record, |extension| extension.queues[Extension::LOG].len()) > 0 {
+        if record.depth() == 0
+            && self.with_extension(record, |extension| extension.queues[Extension::LOG].len()) > 0
+        {
             let exit = self.dispatch_other(record, Extension::LOG);
             if exit != Exit::Continue {
                 return exit;
