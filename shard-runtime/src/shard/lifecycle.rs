@@ -391,6 +391,11 @@ impl Shard {
         }
         self.mesh.publish(self);
         self.flush_links();
+        // What is still in the inbox is dropped here, so that whoever waits for it learns that there will be no answer.
+        self.port.inbox.close();
+        while !self.port.inbox.is_finished() {
+            self.port.inbox.drain(usize::MAX, |item| self.contain(|| drop(item)));
+        }
     }
 
     /// A message for which the process has no handler.
