@@ -129,7 +129,20 @@ fn start(settings: &Checked) -> Result<Node, NodeError> {
         .shards(settings.shards)
         .pinning(settings.pinning.clone())
         .idle_spin(settings.idle_spin)
-        .log_level(settings.log_level);
+        .log_level(settings.log_level)
+        .cluster(&settings.cluster);
+    if let Some(address) = settings.listen {
+        builder = builder.listen(address.to_string());
+    }
+    if let Some(address) = settings.advertise {
+        builder = builder.advertise(address.to_string());
+    }
+    if let Some(cookie) = &settings.cookie {
+        builder = builder.cookie(cookie);
+    }
+    if let Some(registrar) = &settings.registrar {
+        builder = builder.registrar(registrar.clone());
+    }
     builder.start()
 }
 

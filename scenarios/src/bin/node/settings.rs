@@ -5,7 +5,7 @@
 
 use clap::{Parser, Subcommand};
 use shard_diag::Endpoint;
-use shard_runtime::{LogLevel, Pinning};
+use shard_runtime::{LogLevel, Pinning, RegistrarSpec};
 use shard_scenarios::{Scenario, Settings, UnknownScenario};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -107,7 +107,7 @@ pub(crate) struct Checked {
     pub(crate) name: String,
     pub(crate) cluster: String,
     pub(crate) cookie: Option<String>,
-    pub(crate) registrar: Option<String>,
+    pub(crate) registrar: Option<RegistrarSpec>,
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) advertise: Option<SocketAddr>,
     pub(crate) radar: Option<Endpoint>,
@@ -176,6 +176,14 @@ fn address(
     given(text).map(parse).transpose()
 }
 
+fn registrar(text: &str) -> Result<RegistrarSpec, SettingError> {
+    let given = Given { argument: "--registrar", variable: "REGISTRAR", text };
+    let must_be = "embedded://IP:PORT, such as embedded://127.0.0.1:4499";
+    let address = text.strip_prefix("embedded://").ok_or_else(|| given.bad(must_be))?;
+    let checked: SocketAddr = address.parse().map_err(|_| given.bad(must_be))?;
+    Ok(RegistrarSpec::embedded(checked.to_string()))
+}
+
 impl Args {
     /// Reads all settings.
     pub(crate) fn check(&self) -> Result<Checked, SettingError> {
@@ -191,7 +199,7 @@ impl Args {
             name: self.name.clone(),
             cluster: self.cluster.clone(),
             cookie: self.cookie()?,
-            registrar: given(self.registrar.as_ref()).map(str::to_owned),
+            registrar: given(self.registrar.as_ref()).map(registrar).transpose()?,
             listen: address("--listen", "LISTEN", self.listen.as_ref())?,
             advertise: address("--advertise", "ADVERTISE", self.advertise.as_ref())?,
             radar: self.radar()?,
@@ -296,6 +304,7 @@ mod tests {
             (["--listen", "localhost:80"], ["--listen", "LISTEN", "IP:PORT"]),
             (["--radar-addr", "9090"], ["--radar-addr", "RADAR_ADDR", "HOST:PORT"]),
             (["--scenario-time-scale", "0"], ["--scenario-time-scale", "SCENARIO_TIME_SCALE", "0.001"]),
+            (["--registrar", "etcd://x:1"], ["--registrar", "REGISTRAR", "embedded://"]),
             (["--pin", "all"], ["--pin", "PIN", "auto"]),
             (["--log-level", "loud"], ["--log-level", "LOG_LEVEL", "warning"]),
             (["--scenarios", "chaos"], ["--scenarios", "SCENARIOS", "messaging"]),

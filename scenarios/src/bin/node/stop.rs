@@ -71,5 +71,5 @@ fn until_stdin_ends(tell: &Sender<Why>) {
         }
     }
     // Nobody waits any more when the program stops already.
-    drop(tell.send(Why::StdinEnded));
+    let _ = tell.send(Why::StdinEnded);
 }
