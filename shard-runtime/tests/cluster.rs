@@ -1,7 +1,8 @@
 //! Several nodes in one OS process: they find each other, lose each other, and refuse strangers.
 
 use shard_runtime::wire::session::DownReason;
-use shard_runtime::{Node, NodeBuilder, NodeEvent, RegistrarSpec};
+use shard_runtime::prelude::*;
+use shard_runtime::{NodeBuilder, NodeEvent, RegistrarSpec};
 use std::net::TcpListener;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -71,4 +72,34 @@ fn five_nodes_find_each_other_through_the_embedded_registrar() {
         let others: Vec<&str> = names.iter().filter(|name| *name != own).map(String::as_str).collect();
         expect_ups(&events, &others);
     }
+}
+
+#[message(reply = u64)]
+struct Count {
+    by: u64,
+}
+
+#[derive(Default)]
+struct Counter {
+    total: u64,
+}
+
+#[actor]
+impl Counter {
+    #[handle]
+    fn count(&mut self, m: Count, _cx: &mut Context<'_>) -> Result<u64, ActorError> {
+        self.total += m.by;
+        Ok(self.total)
+    }
+}
+
+#[test]
+fn calls_cross_nodes_by_pid_and_by_name() {
+    let first = builder("server@localhost").shards(2).start().unwrap();
+    let at = first.listen_address().unwrap().to_string();
+    let pid = first.spawn(Counter::default, SpawnOptions::named("counter").on_shard(1)).unwrap();
+    let second = builder("caller@localhost").shards(2).route("server@localhost", at).start().unwrap();
+    expect_ups(&second.subscribe_nodes().unwrap(), &["server@localhost"]);
+    assert_eq!(second.call_blocking(pid, Count { by: 1 }).unwrap(), 1);
+    assert_eq!(second.call_blocking(("counter", "server@localhost"), Count { by: 2 }).unwrap(), 3);
 }

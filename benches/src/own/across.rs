@@ -62,7 +62,7 @@ pub fn many_to_many(run: Run) -> Result<f64, RunError> {
 /// # Errors
 /// When the node refuses, or messages are lost.
 pub fn round_trip(run: Run) -> Result<f64, RunError> {
-    let groups = usize::try_from(run.scale.of(100_000)).map_err(RunError::work)?;
+    let groups = usize::try_from(run.scale.of(20_000)).map_err(RunError::work)?;
     let world = World::start(Spread::TwoShardsPolling)?;
     let to = world.spawn(1, Echo::default)?;
     let (caller, seen) = Caller::new(to, groups, TIMED_TOGETHER);

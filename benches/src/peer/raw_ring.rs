@@ -65,7 +65,7 @@ pub const TIMED_TOGETHER: u64 = 16;
 /// # Errors
 /// When threads cannot be started or pinned, or an item is lost.
 pub fn round_trip(run: Run) -> Result<f64, RunError> {
-    let samples = run.scale.of(100_000);
+    let samples = run.scale.of(20_000);
     let count = samples * TIMED_TOGETHER;
     let (mut out, mut far_in) = ring();
     let (mut far_out, mut back) = ring();
