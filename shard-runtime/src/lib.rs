@@ -54,6 +54,7 @@ mod wheel;
 pub mod prelude;
 
 pub use actor::{Actor, Address, Call, Context, Inspect, Named, Priority, ReplyTo, Route, Sleep, YieldNow};
+pub use link::LinkCounters;
 pub use control::{DiagPort, DiagRequest, NodeEvent};
 pub use error::{
     ActorError, ActorResult, CallError, DiagCallError, ExitReason, NodeError, PreflightError, RegistrarError,
@@ -68,7 +69,9 @@ pub use shard_runtime_macros::{actor, handle};
 /// Identities, frames and the message registry.
 pub use shard_wire as wire;
 pub use shard_wire::{Message, Pid, data, message};
-pub use stats::{NodeStats, ProcessState, ProcessStats, Reader, ShardStats};
+pub use stats::{
+    AcceptorStats, NetStats, NodeStats, PeerStats, ProcessState, ProcessStats, Reader, ShardStats, StalledShard,
+};
 pub use tap::{Log, LogRecord, LogSink, StderrSink};
 
 /// What the macros emit refers to. Not an API.

@@ -68,8 +68,9 @@ pub(super) fn count(node: &NodeShared, reason: Reason, source: SocketAddr) {
     let times = node.net().accept_errors.count(reason);
     if times.is_power_of_two() {
         let name = reason.name();
-        node.log().node(LogLevel::Warning, || {
-            format!("handshake with {source} failed ({name}, {times} so far): {reason}")
-        });
+        // A lost race of two dials is no fault of anybody.
+        let level = if reason == Reason::Duplicate { LogLevel::Debug } else { LogLevel::Warning };
+        node.log()
+            .node(level, || format!("handshake with {source} failed ({name}, {times} so far): {reason}"));
     }
 }

@@ -170,7 +170,7 @@ impl Driver {
         let Some(Link::Judging(authenticated)) = self.links.remove(&link) else { return };
         let Authenticated { waiting, _place } = *authenticated;
         let mut acceptor = waiting.acceptor;
-        let Ok((bytes, accepted)) = acceptor.decide(verdict) else { return };
+        let Ok((bytes, accepted)) = acceptor.decide(verdict) else { return self.lose_later(link) };
         match (accepted, waiting.intent) {
             (None, _) => {
                 if let Verdict::Refuse(reason) = verdict
@@ -263,7 +263,8 @@ impl Driver {
 
     fn peer_up(&mut self, intro: &Introduction, number: u64, placement: Placement) {
         let Some(peer) = self.node.peers().entry(&intro.name, self.node.shards()) else {
-            return self.log(LogLevel::Error, || format!("no room to remember node {}", intro.name));
+            self.log(LogLevel::Error, || format!("no room to remember node {}", intro.name));
+            return self.core.disconnect(self.now_ns(), &intro.name);
         };
         let clock = self.node.clock();
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
@@ -298,10 +299,10 @@ impl Driver {
         self.fail_pending(peer);
         self.stop_serving(peer);
         self.dials.remove(peer);
-        if let Some(known) = self.sessions.remove(peer) {
-            known.session.peer.connected.store(false, Relaxed);
-            known.session.peer.downs.fetch_add(1, Relaxed);
-        }
+        // Without it the session was never told to anybody.
+        let Some(known) = self.sessions.remove(peer) else { return };
+        known.session.peer.connected.store(false, Relaxed);
+        known.session.peer.downs.fetch_add(1, Relaxed);
         let net = self.node.net();
         net.count_down(reason);
         net.set_stalls(peer, Vec::new());

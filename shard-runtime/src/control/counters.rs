@@ -42,6 +42,8 @@ pub(crate) struct NetCounters {
     address: OnceLock<SocketAddr>,
     /// Handshakes this node's acceptor did not finish.
     pub(crate) accept_errors: ByReason,
+    /// Handshakes that the registrar this node serves did not finish.
+    pub(crate) registrar_errors: ByReason,
     /// Dials of this node that failed.
     pub(crate) dial_errors: ByReason,
     /// Times `accept` itself failed.

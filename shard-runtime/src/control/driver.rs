@@ -233,10 +233,9 @@ impl Driver {
 
     /// Keeps a session with a node from now on.
     pub(super) fn connect(&mut self, peer: &NodeName) {
-        if !self.core.connect(self.now_ns(), peer) && peer != self.node.node_name() {
-            self.log(LogLevel::Warning, || {
-                format!("not connecting to {peer}: too many peers, or the node stops")
-            });
+        let connecting = self.core.connect(self.now_ns(), peer);
+        if !connecting && peer != self.node.node_name() && !self.node.is_stopping() {
+            self.log(LogLevel::Warning, || format!("not connecting to {peer}: too many peers"));
         }
     }
 

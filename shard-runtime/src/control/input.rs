@@ -58,9 +58,9 @@ pub(crate) enum Order {
 #[derive(Debug)]
 pub(crate) enum Step {
     /// The shards are up: accept, register, and say how that went.
-    Open(std::sync::mpsc::SyncSender<Result<(), RegistrarError>>),
+    Open(SyncSender<Result<(), RegistrarError>>),
     /// Deregister, say goodbye to all peers, flush, then answer.
-    Goodbye(std::sync::mpsc::SyncSender<()>),
+    Goodbye(SyncSender<()>),
     /// The shards have ended: end.
     End,
 }

@@ -45,6 +45,7 @@ const BATCH: usize = 64;
 pub(crate) struct ControlThread {
     steps: mpsc::UnboundedSender<Step>,
     network: Option<(mpsc::Sender<Order>, DiagPort)>,
+    registrar: String,
     thread: RwLock<Option<JoinHandle<()>>>,
 }
 
@@ -66,6 +67,8 @@ impl ControlThread {
         let (orders, order_queue) = mpsc::channel(ORDER_QUEUE);
         let (sink, requests) = mpsc::unbounded_channel();
         let port = network.is_some().then(|| (orders.clone(), DiagPort::new(orders)));
+        let spec = network.as_ref().and_then(|network| network.registrar.as_ref());
+        let registrar = spec.map(|spec| spec.address().to_owned()).unwrap_or_default();
         if let Some(network) = &network {
             node.net().listening(network.address);
             node.set_control(Box::new(Sink(sink)));
@@ -93,7 +96,7 @@ impl ControlThread {
             }
         })
         .map_err(thread_error)?;
-        Ok(Self { steps, network: port, thread: RwLock::new(Some(thread)) })
+        Ok(Self { steps, network: port, registrar, thread: RwLock::new(Some(thread)) })
     }
 
     /// Accepts peers and registers the node; waits until the registrar has answered.
@@ -106,7 +109,7 @@ impl ControlThread {
             return Ok(());
         }
         let outcome = outcome.recv_timeout(REGISTER_LIMIT);
-        let unreachable = || RegistrarError::Unreachable { address: "its address".to_owned() };
+        let unreachable = || RegistrarError::Unreachable { address: self.registrar.clone() };
         outcome.unwrap_or_else(|_| Err(unreachable())).map_err(NodeError::Registrar)
     }
 
@@ -178,8 +181,8 @@ async fn run(
     };
     let links = shaker([0; 32]);
     let registrar = network.registrar.as_ref().map(|spec| {
-        Box::new(Embedded::new(spec.address().to_owned(), shaker(*b"shard-runtime registrar v1 \0\0\0\0\0")))
-            as Box<dyn Registrar>
+        let shaker = shaker(*b"shard-runtime registrar v1 \0\0\0\0\0");
+        Box::new(Embedded::new(spec.address().to_owned(), shaker, Arc::clone(&node))) as Box<dyn Registrar>
     });
     let mut config = SessionConfig::new(network.own.clone(), network.seed);
     config.timing = network.timing;
@@ -293,7 +296,9 @@ impl Life {
                 driver.node.net().set_registrar(state);
             }
             // Whoever starts the node may have given up.
-            None => drop(answer.try_send(Ok(()))),
+            None => {
+                let _unheard = answer.try_send(Ok(()));
+            }
         }
     }
 
@@ -301,7 +306,7 @@ impl Life {
         if let Some(outcome) = driver.on_registrar(event, self.registrar.as_deref())
             && let Some(opening) = self.opening.take()
         {
-            drop(opening.try_send(outcome));
+            let _unheard = opening.try_send(outcome);
         }
     }
 
@@ -318,7 +323,7 @@ impl Life {
                 // Each ends within its own limit; a writer that was aborted is done too.
                 let _aborted = writer.await;
             }
-            drop(answer.try_send(()));
+            let _unheard = answer.try_send(());
         });
     }
 }

@@ -150,6 +150,10 @@ impl Reader {
         Self { node }
     }
 
+    pub(super) fn shared(&self) -> &NodeShared {
+        &self.node
+    }
+
     /// One process.
     #[must_use]
     pub fn process(&self, id: LocalId) -> Option<ProcessStats> {

@@ -12,10 +12,12 @@ mod server;
 
 use crate::control::shake::Shaker;
 use crate::error::RegistrarError;
+use crate::node::NodeShared;
 use crate::registrar::{NodeRecord, Registrar, RegistrarEvent, View};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -34,6 +36,7 @@ const CONFIRM: Duration = Duration::from_secs(10);
 pub(super) struct Embedded {
     address: String,
     shaker: Rc<Shaker>,
+    node: Arc<NodeShared>,
     sender: mpsc::Sender<RegistrarEvent>,
     events: mpsc::Receiver<RegistrarEvent>,
     nodes: BTreeMap<shard_wire::NodeName, NodeRecord>,
@@ -41,9 +44,9 @@ pub(super) struct Embedded {
 }
 
 impl Embedded {
-    pub(super) fn new(address: String, shaker: Rc<Shaker>) -> Self {
+    pub(super) fn new(address: String, shaker: Rc<Shaker>, node: Arc<NodeShared>) -> Self {
         let (sender, events) = mpsc::channel(EVENT_QUEUE);
-        Self { address, shaker, sender, events, nodes: BTreeMap::new(), task: None }
+        Self { address, shaker, node, sender, events, nodes: BTreeMap::new(), task: None }
     }
 }
 
@@ -52,6 +55,7 @@ impl Registrar for Embedded {
         let task = Membership {
             address: self.address.clone(),
             shaker: Rc::clone(&self.shaker),
+            node: Arc::clone(&self.node),
             own,
             view: View::default(),
             events: self.sender.clone(),
@@ -95,6 +99,7 @@ impl Drop for Embedded {
 struct Membership {
     address: String,
     shaker: Rc<Shaker>,
+    node: Arc<NodeShared>,
     own: NodeRecord,
     view: View,
     events: mpsc::Sender<RegistrarEvent>,

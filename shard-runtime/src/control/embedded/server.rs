@@ -5,17 +5,18 @@
 //! claim wins. V3 a client that does not read what it is told loses its connection.
 
 use crate::control::admission::{Admission, Place};
-use crate::control::embedded::connection::{Incoming, Outgoing, split};
+use crate::control::embedded::connection::{Incoming, Outgoing, Over, split};
 use crate::control::embedded::{CONFIRM, End, Membership};
 use crate::control::shake::Shaker;
 use crate::registrar::{
     BAD_RECORD, Change, ClientId, Directory, FULL, NodeRecord, RegistrarEvent, RegistrarMsg, RegistrarRole,
     TAKEN,
 };
-use shard_wire::handshake::Verdict;
+use shard_wire::handshake::{Reason, Verdict};
 use shard_wire::{Incarnation, NodeName};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -62,7 +63,7 @@ impl Membership {
         directory.register(ClientId::OWN, self.own.clone());
         *was_registered = true;
         self.say(RegistrarEvent::Registered { role: RegistrarRole::Server }).await;
-        let shaker = Rc::clone(&self.shaker);
+        let (shaker, node) = (Rc::clone(&self.shaker), Arc::clone(&self.node));
         let mut server = Server { membership: self, directory, clients: HashMap::new(), claims: Vec::new() };
         // Connections end with this function.
         let mut connections = JoinSet::new();
@@ -74,11 +75,18 @@ impl Membership {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, source)) => {
-                        if let Some(place) = admission.enter(source.ip()) {
-                            let id = ClientId(next);
-                            next += 1;
-                            connections.spawn_local(converse(id, stream, place, Rc::clone(&shaker), said.clone()));
-                        }
+                        let Some(place) = admission.enter(source.ip()) else {
+                            node.net().registrar_errors.count(Reason::Busy);
+                            continue;
+                        };
+                        let id = ClientId(next);
+                        next += 1;
+                        let (shaker, node, said) = (Rc::clone(&shaker), Arc::clone(&node), said.clone());
+                        connections.spawn_local(async move {
+                            if let Err(reason) = converse(id, stream, place, shaker, said).await {
+                                node.net().registrar_errors.count(reason);
+                            }
+                        });
                     }
                     // Such as no free file descriptor; the listener itself does not fail.
                     Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
@@ -199,30 +207,37 @@ fn refuse(outgoing: Outgoing, why: u8) {
     outgoing.detach();
 }
 
-/// One connection, from its handshake to its end.
+/// One connection, from its handshake to its end; the error is why it never came to a registration.
 async fn converse(
     id: ClientId,
     stream: TcpStream,
     place: Place,
     shaker: Rc<Shaker>,
     said: mpsc::Sender<Said>,
-) {
-    let Ok(waiting) = shaker.accept(stream).await else { return };
+) -> Result<(), Reason> {
+    let waiting = shaker.accept(stream).await.map_err(|failed| failed.reason)?;
     let mut acceptor = waiting.acceptor;
-    let Ok((welcome, Some(_))) = acceptor.decide(Verdict::Accept { session: 1, epoch: 0 }) else { return };
+    let decided = acceptor.decide(Verdict::Accept { session: 1, epoch: 0 });
+    let (welcome, _) = decided.map_err(|failure| failure.reason)?;
     let (mut incoming, outgoing) = split(waiting.stream, welcome, &[]);
     let first = tokio::time::timeout(shaker.deadline, incoming.next()).await;
     drop(place);
-    let Ok(Ok(RegistrarMsg::Register(record))) = first else { return };
+    let record = match first {
+        Ok(Ok(RegistrarMsg::Register(record))) => record,
+        Ok(Err(Over::Closed)) => return Err(Reason::Closed),
+        Ok(_) => return Err(Reason::Malformed),
+        Err(_) => return Err(Reason::Timeout),
+    };
     if record.name != waiting.peer.name || record.incarnation != waiting.peer.incarnation {
-        return refuse(outgoing, BAD_RECORD);
+        refuse(outgoing, BAD_RECORD);
+        return Err(Reason::WrongPeer);
     }
-    if said.send(Said::Hello { id, outgoing, record }).await.is_err() {
-        return;
+    if said.send(Said::Hello { id, outgoing, record }).await.is_ok() {
+        relay(id, &mut incoming, &said).await;
+        // The server ends with its connections.
+        let _ended = said.send(Said::Gone { id }).await;
     }
-    relay(id, &mut incoming, &said).await;
-    // The server ends with its connections.
-    let _ended = said.send(Said::Gone { id }).await;
+    Ok(())
 }
 
 async fn relay(id: ClientId, incoming: &mut Incoming, said: &mpsc::Sender<Said>) {
