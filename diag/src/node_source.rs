@@ -16,8 +16,8 @@ use shard_runtime::wire::LocalId;
 use shard_runtime::wire::handshake::PROTOCOL;
 use shard_runtime::wire::header::FRAME_VERSION;
 use shard_runtime::{
-    AcceptorStats, CallError, DiagCallError, DiagPort, DiagRequest, Node, NodeRecord, PeerStats, Pid, ProcessStats,
-    Reader, SendReason, ShardStats,
+    AcceptorStats, CallError, DiagCallError, DiagPort, DiagRequest, Node, NodeRecord, PeerStats, Pid,
+    ProcessStats, Reader, SendReason, ShardStats,
 };
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
@@ -26,9 +26,9 @@ use crate::error::DiagError;
 use crate::options::DiagOptions;
 use crate::pid;
 use crate::source::{
-    AcceptorRow, Current, Identity, InspectError, KnownNode, LogLevel, LoggerRow, NodeCounters, PeerFlags, PeerRow,
-    Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView, RemoteRequest, Reply, ShardRow,
-    Source, Version,
+    AcceptorRow, Current, Identity, InspectError, KnownNode, LogLevel, LoggerRow, NodeCounters, PeerFlags,
+    PeerRow, Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView, RemoteRequest,
+    Reply, ShardRow, Source, Version,
 };
 use crate::thread::Diag;
 
@@ -75,7 +75,13 @@ impl NodeSource {
             wakeups: AtomicU64::new(0),
             busy_ns,
         };
-        Self { node: node.clone(), reader: node.stats(), port: node.diag_port(), version: Version::default(), floors }
+        Self {
+            node: node.clone(),
+            reader: node.stats(),
+            port: node.diag_port(),
+            version: Version::default(),
+            floors,
+        }
     }
 
     /// Sets the version of the program, for `node_info`.
@@ -126,11 +132,8 @@ impl NodeSource {
 
     fn shard_row(&self, stats: &ShardStats) -> ShardRow {
         let counters = &stats.counters;
-        let current = stats.current.map(|id| Current {
-            id: id.0,
-            name: self.name_of(id),
-            since_ns: stats.current_ns,
-        });
+        let current =
+            stats.current.map(|id| Current { id: id.0, name: self.name_of(id), since_ns: stats.current_ns });
         let busy_ns = stats.busy_ns.saturating_add(stats.current_ns);
         let floor = self.floors.busy_ns.get(usize::from(stats.index));
         ShardRow {

@@ -67,7 +67,8 @@ impl Observed {
         let spawn = |shard| SpawnOptions::new().on_shard(shard);
         node.spawn(Counter::default, spawn(0).with_name("counter")).expect("a counter");
         node.spawn(Spinner::default, spawn(1).with_name("spinner")).expect("a spinner");
-        let version = Version { name: String::from("test"), release: String::from("9"), ..Version::default() };
+        let version =
+            Version { name: String::from("test"), release: String::from("9"), ..Version::default() };
         let source = NodeSource::new(&node).with_version(version);
         let diag = Diag::start(Arc::new(source), options()).expect("starts");
         Self { node, diag }

@@ -11,6 +11,8 @@ mod request;
 mod send;
 mod session;
 
+pub use peer::LinkCounters;
+
 pub(crate) use net::Net;
 pub(crate) use peer::{LinkCells, Peer, PeerTable};
 pub(crate) use request::{ControlSink, LinkGrant, Request, Session};

@@ -3,7 +3,7 @@
 use crate::link::{LinkCounters, Peer};
 use crate::registrar::RegistrarState;
 use crate::stats::Reader;
-use shard_wire::Pid;
+use shard_wire::{Incarnation, Pid};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A shard of a peer that is stuck, as the peer's last heartbeat said.
@@ -72,6 +72,8 @@ pub struct AcceptorStats {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct NetStats {
+    /// Whether the node has a network at all.
+    pub is_networked: bool,
     /// Sessions begun.
     pub connections_established: u64,
     /// Sessions ended.
@@ -101,6 +103,12 @@ pub struct NetStats {
 }
 
 impl Reader {
+    /// The node's life since its start.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.shared().incarnation()
+    }
+
     /// Every node this one has been in session with.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerStats> {
@@ -155,6 +163,7 @@ impl Reader {
     pub fn net(&self) -> NetStats {
         let net = self.shared().net();
         NetStats {
+            is_networked: self.shared().is_networked(),
             connections_established: net.established.load(Relaxed),
             connections_lost: net.lost.load(Relaxed),
             connections_lost_by: net.downs(),

@@ -68,7 +68,11 @@ impl Children {
             let Ok(Some(status)) = running.process.try_wait() else { continue };
             running.is_dead = true;
             let end = last_lines(&running.log);
-            tell(&format!("{} has died ({status}); the end of {}:\n{end}", running.name, running.log.display()));
+            tell(&format!(
+                "{} has died ({status}); the end of {}:\n{end}",
+                running.name,
+                running.log.display()
+            ));
         }
     }
 

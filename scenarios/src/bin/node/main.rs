@@ -73,7 +73,11 @@ fn examine(args: &Args) -> Result<(), Failure> {
     let usage = |error| failure(USAGE, error);
     let report = doctor(args.shards().map_err(usage)?, args.is_pinned().map_err(usage)?);
     drop(write!(std::io::stdout(), "{report}"));
-    if report.is_healthy() { Ok(()) } else { Err(failure(MACHINE, "this machine cannot run the node; see above")) }
+    if report.is_healthy() {
+        Ok(())
+    } else {
+        Err(failure(MACHINE, "this machine cannot run the node; see above"))
+    }
 }
 
 fn healthcheck(args: &Args) -> Result<(), Failure> {

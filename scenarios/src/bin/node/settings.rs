@@ -13,8 +13,12 @@ use std::time::Duration;
 
 /// Runs one node with the scenarios of this crate.
 #[derive(Debug, Parser)]
-#[command(name = "node", version, after_help = "exit status: 0 stopped as told, 1 unhealthy, 64 bad settings, \
-    69 an address or the registrar is not available, 70 internal error, 78 the machine lacks something")]
+#[command(
+    name = "node",
+    version,
+    after_help = "exit status: 0 stopped as told, 1 unhealthy, 64 bad settings, \
+    69 an address or the registrar is not available, 70 internal error, 78 the machine lacks something"
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -285,8 +289,22 @@ mod tests {
     #[test]
     fn settings_are_read() {
         let checked = check(&[
-            "--listen", "127.0.0.1:11145", "--radar-addr", "[::1]:80", "--scenarios", "hog, messaging",
-            "--pin", "0,2", "--shards", "2", "--log-level", "DEBUG", "--scenario-seed", "7", "--mcp-token", "",
+            "--listen",
+            "127.0.0.1:11145",
+            "--radar-addr",
+            "[::1]:80",
+            "--scenarios",
+            "hog, messaging",
+            "--pin",
+            "0,2",
+            "--shards",
+            "2",
+            "--log-level",
+            "DEBUG",
+            "--scenario-seed",
+            "7",
+            "--mcp-token",
+            "",
         ])
         .unwrap();
         assert_eq!(checked.listen.map(|address| address.port()), Some(11145));

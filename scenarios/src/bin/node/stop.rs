@@ -22,7 +22,9 @@ impl fmt::Display for Why {
             Self::Signal(SIGINT) => f.write_str("SIGINT"),
             Self::Signal(SIGTERM) => f.write_str("SIGTERM"),
             Self::Signal(number) => write!(f, "signal {number}"),
-            Self::StdinEnded => f.write_str("standard input ended: the program that started this one is gone"),
+            Self::StdinEnded => {
+                f.write_str("standard input ended: the program that started this one is gone")
+            }
         }
     }
 }
