@@ -20,7 +20,7 @@ use shard_runtime::{
     ProcessStats, Reader, SendReason, ShardStats,
 };
 use tokio::sync::mpsc;
-use tokio::time::sleep_until;
+use tokio::time::sleep;
 
 use crate::error::DiagError;
 use crate::options::DiagOptions;
@@ -294,15 +294,15 @@ impl Source for NodeSource {
         Box::pin(async move {
             let mut answer = pin!(answer);
             loop {
-                let now = Instant::now();
+                let next = left_until(deadline).min(LOOK);
                 tokio::select! {
                     biased;
                     answer = &mut answer => {
                         return answer.map_err(|error| self.inspect_failed(id, &error));
                     }
-                    () = sleep_until((now + LOOK).min(deadline).into()) => {}
+                    () = sleep(next) => {}
                 }
-                let is_over = Instant::now() >= deadline;
+                let is_over = left_until(deadline).is_zero();
                 match self.blocker(id.shard()) {
                     Some((blocked, held)) if is_over || held >= BLOCKED_AFTER => return Err(blocked),
                     _ if is_over => return Err(InspectError::Timeout),
@@ -316,7 +316,7 @@ impl Source for NodeSource {
         let node = String::from(node);
         Box::pin(async move {
             let port = self.port.as_ref().ok_or(ProxyError::NotConnected)?;
-            let answer = port.call(&node, request, deadline.saturating_duration_since(Instant::now()));
+            let answer = port.call(&node, request, left_until(deadline));
             answer.await.map_err(proxy_error)
         })
     }
@@ -325,7 +325,7 @@ impl Source for NodeSource {
         let node = String::from(node);
         Box::pin(async move {
             let port = self.port.as_ref().ok_or(ProxyError::NotConnected)?;
-            let trips = port.ping(&node, count, deadline.saturating_duration_since(Instant::now()));
+            let trips = port.ping(&node, count, left_until(deadline));
             trips.await.map_err(proxy_error)
         })
     }
@@ -343,6 +343,10 @@ impl Source for NodeSource {
         });
         Some(ours)
     }
+}
+
+fn left_until(deadline: Instant) -> Duration {
+    tokio::time::Instant::from_std(deadline).saturating_duration_since(tokio::time::Instant::now())
 }
 
 fn proxy_error(error: DiagCallError) -> ProxyError {

@@ -74,12 +74,12 @@ impl Observed {
         Self { node, diag }
     }
 
-    fn ask(&self, tool: &str, arguments: Value) -> Value {
-        call(self.diag.mcp_addresses()[0], tool, &arguments)
+    fn ask(&self, tool: &str, arguments: &Value) -> Value {
+        call(self.diag.mcp_addresses()[0], tool, arguments)
     }
 
     fn row(&self, name: &str) -> Value {
-        let rows = self.ask("process_list", json!({ "name": name }));
+        let rows = self.ask("process_list", &json!({ "name": name }));
         rows["items"][0].clone()
     }
 
@@ -104,16 +104,16 @@ fn counters_agree_with_what_the_actors_did() {
     for count in 1..=10 {
         assert_eq!(observed.node.call_blocking("counter", Count).expect("an answer"), count);
     }
-    let info = observed.ask("node_info", json!({}));
+    let info = observed.ask("node_info", &json!({}));
     assert_eq!(info["Name"], "observed@localhost");
     assert_eq!(info["ProcessesTotal"], 2);
     let row = observed.row("counter");
     assert_eq!((&row["MessagesIn"], &row["Behavior"]), (&json!(10), &json!("node.Counter")), "{row}");
-    let inspected = observed.ask("process_inspect", json!({ "pid": "counter" }));
+    let inspected = observed.ask("process_inspect", &json!({ "pid": "counter" }));
     assert_eq!(inspected, json!({ "counted": "10" }));
-    let some = observed.ask("process_inspect", json!({ "pid": "counter", "items": ["counted", "nothing"] }));
+    let some = observed.ask("process_inspect", &json!({ "pid": "counter", "items": ["counted", "nothing"] }));
     assert_eq!(some, json!({ "counted": "10", "nothing": "<unknown item>" }));
-    let pid = observed.ask("process_lookup", json!({ "name": "counter" }));
+    let pid = observed.ask("process_lookup", &json!({ "name": "counter" }));
     assert_eq!(pid["PID"], row["PID"], "{pid}");
     let page = observed.metrics();
     for line in [
@@ -138,7 +138,7 @@ fn totals_keep_what_ended_processes_did() {
     assert!(before >= 1, "{before}");
     observed.node.kill(observed.node.whereis("counter").expect("a counter"));
     eventually("the counter is gone", || observed.node.whereis("counter").is_none());
-    eventually("its record is gone", || observed.ask("node_info", json!({}))["ProcessesTotal"] == 1);
+    eventually("its record is gone", || observed.ask("node_info", &json!({}))["ProcessesTotal"] == 1);
     assert!(total() >= before);
 }
 
@@ -164,12 +164,12 @@ fn a_stuck_shard_hides_nothing_and_delays_nobody() {
     eventually("the time in the handler grows", || elapsed(&observed.row("spinner")) > first);
 
     // The other shard answers; the stuck one says who holds it, and does so before the handler is back.
-    assert_eq!(observed.ask("process_inspect", json!({ "pid": "counter" })), json!({ "counted": "0" }));
+    assert_eq!(observed.ask("process_inspect", &json!({ "pid": "counter" })), json!({ "counted": "0" }));
     let error = fail(observed.diag.mcp_addresses()[0], "process_inspect", &json!({ "pid": "spinner" }));
     let text = error.to_string();
     assert!(text.contains("shard 1 is blocked by <") && text.contains("(spinner) for "), "{text}");
     eventually("the handler is back", || observed.row("spinner")["State"] == "sleep");
-    assert_eq!(observed.ask("process_inspect", json!({ "pid": "spinner" })), json!({}));
+    assert_eq!(observed.ask("process_inspect", &json!({ "pid": "spinner" })), json!({}));
 }
 
 #[test]
