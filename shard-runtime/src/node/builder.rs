@@ -105,7 +105,7 @@ impl NodeBuilder {
         self
     }
 
-    /// Sets the slots of a ring between two shards. Default 1024. A full ring spills, it does not drop.
+    /// Sets the slots of a ring between two shards. Default 8192. A full ring spills, it does not drop.
     #[must_use]
     pub fn ring_slots(mut self, slots: usize) -> Self {
         self.ring_slots = slots;

@@ -24,8 +24,9 @@ use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering, UnsafeCell};
 /// Size and alignment of one slot, in bytes: one cache line.
 pub const SLOT_BYTES: usize = 64;
 
-/// Slots of a ring between two shards, unless configured otherwise.
-pub const DEFAULT_CAPACITY: usize = 1024;
+/// Slots of a ring between two shards, unless configured otherwise: 512 KiB, committed as used. A sleeping receiver takes
+/// tens of microseconds to wake, in which a sender fills a few thousand slots.
+pub const DEFAULT_CAPACITY: usize = 8192;
 
 #[repr(C, align(64))]
 struct Slot<T>(UnsafeCell<MaybeUninit<T>>);

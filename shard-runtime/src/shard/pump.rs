@@ -85,6 +85,7 @@ impl Shard {
             (&cells.backlog, backlog),
             (&cells.spilled, spilled),
             (&cells.refused, refused),
+            (&cells.links, self.net.link_count()),
             (&cells.envelope_bytes, self.pool.mapped_bytes()),
             (&cells.future_bytes, self.futures.bytes()),
         ] {

@@ -1,7 +1,7 @@
 //! A node as a client of the embedded registrar.
 
 use crate::control::embedded::connection::{Incoming, Outgoing, Over, split};
-use crate::control::embedded::{CONFIRM, End, Membership};
+use crate::control::embedded::membership::{CONFIRM, End, Membership};
 use crate::control::shake::Failed;
 use crate::error::RegistrarError;
 use crate::registrar::{FULL, RegistrarEvent, RegistrarMsg, RegistrarRole, TAKEN};

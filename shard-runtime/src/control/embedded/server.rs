@@ -6,7 +6,7 @@
 
 use crate::control::admission::{Admission, Place};
 use crate::control::embedded::connection::{Incoming, Outgoing, Over, split};
-use crate::control::embedded::{CONFIRM, End, Membership};
+use crate::control::embedded::membership::{CONFIRM, End, Membership};
 use crate::control::shake::Shaker;
 use crate::registrar::{
     BAD_RECORD, Change, ClientId, Directory, FULL, NodeRecord, RegistrarEvent, RegistrarMsg, RegistrarRole,
