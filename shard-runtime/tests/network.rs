@@ -130,7 +130,11 @@ struct Pair {
 }
 
 fn builder(name: &str, shards: u16) -> shard_runtime::NodeBuilder {
-    Node::builder(name).shards(shards).listen("127.0.0.1:0").cookie("unit test cookie").log_level(LogLevel::Error)
+    Node::builder(name)
+        .shards(shards)
+        .listen("127.0.0.1:0")
+        .cookie("unit test cookie")
+        .log_level(LogLevel::Error)
 }
 
 fn pair(shards: (u16, u16)) -> Pair {
@@ -218,7 +222,8 @@ fn what_waits_for_a_node_fails_when_it_goes() {
     let sink = pair.one.spawn(Peer::default, SpawnOptions::named("sink").on_shard(1)).unwrap();
     let two = pair.two.clone();
     let begun = now();
-    let waiting = std::thread::Builder::new().spawn(move || two.call_blocking_timeout(sink, Never, LIMIT)).unwrap();
+    let waiting =
+        std::thread::Builder::new().spawn(move || two.call_blocking_timeout(sink, Never, LIMIT)).unwrap();
     // The call is under way once the callee has it.
     while pair.one.stats().process(sink.local).unwrap().messages_in == 0 {
         std::thread::yield_now();
@@ -229,7 +234,10 @@ fn what_waits_for_a_node_fails_when_it_goes() {
     assert!(begun.elapsed() < LIMIT / 2, "at once, not by its time-out");
     wait_down(&pair.events);
     let refused = pair.two.call_blocking(sink, Take).err();
-    assert!(matches!(refused, Some(CallError::Send(SendReason::NotConnected | SendReason::NoRoute))), "{refused:?}");
+    assert!(
+        matches!(refused, Some(CallError::Send(SendReason::NotConnected | SendReason::NoRoute))),
+        "{refused:?}"
+    );
 }
 
 #[test]

@@ -91,7 +91,10 @@ impl<'s, A: Actor> Batch<'s, A> {
     }
 
     /// The next message, until the budget, the messages present at the start, or an urgent message end the batch.
-    #[expect(clippy::should_implement_trait, reason = "not an iterator: the item must go back into this batch")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "not an iterator: the item must go back into this batch"
+    )]
     #[inline(always)]
     pub fn next(&mut self) -> Option<Envelope<'s>> {
         if self.handled >= self.shard.limit() {
@@ -132,7 +135,10 @@ impl<'s, A: Actor> Batch<'s, A> {
         Context::new(unsafe { &*shard })
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "an envelope is consumed by the arm that takes its message (B2)")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an envelope is consumed by the arm that takes its message (B2)"
+    )]
     #[inline(always)]
     fn take<M: Message>(&mut self, envelope: Envelope<'s>) -> (M, u64) {
         assert!(envelope.is::<M>(), "an arm takes only its own message type");

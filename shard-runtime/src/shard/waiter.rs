@@ -202,7 +202,8 @@ impl Waiters {
                 let waiter = self.at(index);
                 let waits = waiter.state.get() == State::Waiting
                     && waiter.remote().is_some_and(|wait| wait.peer == peer);
-                waits.then(|| self.shard | u64::from(waiter.generation.get()) << INDEX_BITS | u64::from(index))
+                waits
+                    .then(|| self.shard | u64::from(waiter.generation.get()) << INDEX_BITS | u64::from(index))
             })
             .collect()
     }
