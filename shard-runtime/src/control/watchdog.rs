@@ -7,8 +7,8 @@
 //! due it looks four times a second, else every few milliseconds. W3 a parked shard with data links is woken once a second:
 //! whether its sockets are readable cannot be seen from outside. Cost: a few loads per shard and look.
 
-use crate::shared::NodeShared;
 use crate::shard::Port;
+use crate::shared::NodeShared;
 use shard_wire::session::Stall;
 use shard_wire::{LocalId, Pid};
 use std::sync::Arc;
