@@ -237,9 +237,13 @@ mod tests {
         let count = Arc::new(());
         let (small, large) = (Small(count.clone()), Large(count.clone(), [7; 9]));
         // SAFETY: lent as the same type, for the time of the closure.
-        Payload::lend(&small, |lent| assert!(std::ptr::eq(unsafe { Payload::borrow::<Small>(lent) }, &small)));
+        Payload::lend(&small, |lent| {
+            assert!(std::ptr::eq(unsafe { Payload::borrow::<Small>(lent) }, &small))
+        });
         // SAFETY: as above.
-        Payload::lend(&large, |lent| assert!(std::ptr::eq(unsafe { Payload::borrow::<Large>(lent) }, &large)));
+        Payload::lend(&large, |lent| {
+            assert!(std::ptr::eq(unsafe { Payload::borrow::<Large>(lent) }, &large))
+        });
         drop((small, large));
         assert_eq!(Arc::strong_count(&count), 1);
     }

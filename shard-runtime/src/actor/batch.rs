@@ -6,7 +6,7 @@
 //! consumed by the method that takes its payload; its lifetime is its batch's and invariant, so it fits no other batch.
 //! B3 only `close` makes a [`Closed`], so a dispatch function cannot end without settling.
 //! Cost: one indirect call and one clock read per activation; per message a link, a type word, a stamp and the payload.
-#![expect(unsafe_code, reason = "message hand-over; proven by tests/lifecycle.rs and tests/messaging.rs under AddressSanitizer")]
+#![expect(unsafe_code, reason = "message hand-over; proven by order_holds_within_and_across_shards")]
 
 use crate::actor::live::Kept;
 use crate::actor::{Actor, Context, ReplyTo};
@@ -91,7 +91,10 @@ impl<'s, A: Actor> Batch<'s, A> {
     }
 
     /// The next message, until the budget, the messages present at the start, or an urgent message end the batch.
-    #[expect(clippy::should_implement_trait, reason = "not an iterator: the item must go back into this batch")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "not an iterator: the item must go back into this batch"
+    )]
     #[inline(always)]
     pub fn next(&mut self) -> Option<Envelope<'s>> {
         if self.handled >= self.shard.limit() {
@@ -132,7 +135,10 @@ impl<'s, A: Actor> Batch<'s, A> {
         Context::new(unsafe { &*shard })
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "an envelope is consumed by the arm that takes its message (B2)")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an envelope is consumed by the arm that takes its message (B2)"
+    )]
     #[inline(always)]
     fn take<M: Message>(&mut self, envelope: Envelope<'s>) -> (M, u64) {
         assert!(envelope.is::<M>(), "an arm takes only its own message type");

@@ -6,7 +6,7 @@
 use crate::control::admission::{Admission, Place};
 use crate::control::input::{Authenticated, Input, Inputs};
 use crate::control::shake::Shaker;
-use crate::node::NodeShared;
+use crate::shared::NodeShared;
 use crate::shard::LogLevel;
 use shard_wire::handshake::Reason;
 use std::net::SocketAddr;

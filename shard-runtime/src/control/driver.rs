@@ -15,7 +15,7 @@ use crate::control::shake::{Failed, Shaker};
 use crate::control::watchdog::Watchdog;
 use crate::error::DiagCallError;
 use crate::link::{Request, Session};
-use crate::node::NodeShared;
+use crate::shared::NodeShared;
 use crate::shard::LogLevel;
 use shard_wire::handshake::{CookiePolicyError, Established, Intent, Source};
 use shard_wire::placement::Slot;

@@ -15,7 +15,7 @@ use crate::control::shake::Shaker;
 use crate::control::watchdog::Watchdog;
 use crate::error::{NodeError, RegistrarError};
 use crate::link::Request;
-use crate::node::NodeShared;
+use crate::shared::NodeShared;
 use crate::registrar::{Registrar, RegistrarState};
 use crate::shard::LogLevel;
 use shard_wire::session::{SessionConfig, SessionCore};
@@ -87,6 +87,9 @@ impl ControlThread {
                     }
                     None => local.block_on(&runtime, watch(node, step_queue)),
                 }
+                drop(local);
+                // A look-up of a host name may still hang on a thread of its own.
+                runtime.shutdown_background();
             };
             if catch_unwind(AssertUnwindSafe(run)).is_err() {
                 body_node.log().node(LogLevel::Panic, || {

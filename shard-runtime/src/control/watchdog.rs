@@ -7,7 +7,7 @@
 //! due it looks four times a second, else every few milliseconds. W3 a parked shard with data links is woken once a second:
 //! whether its sockets are readable cannot be seen from outside. Cost: a few loads per shard and look.
 
-use crate::node::NodeShared;
+use crate::shared::NodeShared;
 use crate::shard::Port;
 use shard_wire::session::Stall;
 use shard_wire::{LocalId, Pid};
@@ -115,5 +115,58 @@ impl Watchdog {
                 self.stalls.push(Stall { shard, stalled_ms, pid });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALERT, IDLE, STALL, Watchdog};
+    use crate::clock::Clock;
+    use crate::node::NodeShared;
+    use crate::process::Table;
+    use crate::shard::{LogLevel, Port};
+    use crate::tap::{LogTap, StderrSink};
+    use shard_wire::{Incarnation, LocalId, NodeName, Registry};
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    #[test]
+    fn only_a_shard_that_did_not_run_in_between_is_woken_and_only_a_long_callback_is_a_stall() {
+        let name = NodeName::new("a@localhost").unwrap();
+        let log = LogTap::start(name.clone(), LogLevel::Error, Box::<StderrSink>::default()).unwrap();
+        let port = || Arc::new(Port::new(Arc::new(Table::reserve(16).unwrap()), 16));
+        let ports = vec![port(), port()].into_boxed_slice();
+        let incarnation = Incarnation { start_nanos: 1, random: 1 };
+        let (clock, hand) = Clock::new_virtual(1);
+        let registry = Registry::collect().unwrap();
+        let node = Arc::new(NodeShared::new(0, name, incarnation, ports, log, clock, registry));
+        let (stuck, busy) = (node.port_arc(0).unwrap(), node.port_arc(1).unwrap());
+        let mut watchdog = Watchdog::new(Arc::clone(&node));
+        assert!(watchdog.look(0) && !watchdog.look(1));
+        assert_eq!(watchdog.next_ns(), IDLE.as_nanos() as u64, "nobody waits to run");
+
+        stuck.sleep().set_wants_run();
+        busy.sleep().set_wants_run();
+        let first = watchdog.next_ns();
+        assert!(watchdog.look(first));
+        assert_eq!(watchdog.next_ns(), first + ALERT.as_nanos() as u64);
+        assert!(!stuck.is_rescued() && !busy.is_rescued(), "one look proves nothing");
+        busy.sleep().clear_wants_run();
+        busy.sleep().set_wants_run();
+        assert!(watchdog.look(watchdog.next_ns()));
+        assert!(stuck.is_rescued() && !busy.is_rescued());
+
+        busy.cells.current.store(77, Relaxed);
+        busy.cells.current_since.store(1, Relaxed);
+        hand.advance(STALL.as_nanos() as u64);
+        assert!(watchdog.look(watchdog.next_ns()));
+        assert_eq!(watchdog.stalls(), []);
+        hand.advance(1_000_000);
+        assert!(watchdog.look(watchdog.next_ns()));
+        let [stall] = watchdog.stalls() else { panic!("{:?}", watchdog.stalls()) };
+        assert_eq!((stall.shard, stall.stalled_ms, stall.pid.local), (1, 501, LocalId(77)));
+        busy.cells.current.store(0, Relaxed);
+        assert!(watchdog.look(watchdog.next_ns()));
+        assert_eq!(watchdog.stalls(), []);
     }
 }

@@ -55,10 +55,11 @@ impl Shard {
             }
             return Err(SendError::new(SendReason::NotConnected, message));
         };
-        let known = self.net.sessions.borrow().get(session as usize).and_then(|peer| match peer.names.get(name) {
-            Some(NameState::Known(pid)) => Some(*pid),
-            _ => None,
-        });
+        let known =
+            self.net.sessions.borrow().get(session as usize).and_then(|peer| match peer.names.get(name) {
+                Some(NameState::Known(pid)) => Some(*pid),
+                _ => None,
+            });
         match known {
             Some(pid) => self.deliver_remote_named(pid, Some(name), message, flags, reply),
             None => self.wait_for_name(session, name, message, flags, reply),
@@ -98,7 +99,9 @@ impl Shard {
             go: Box::new(move |shard, holder| {
                 let sent = match holder {
                     Ok(pid) => shard.speaking_as(from, || {
-                        shard.deliver_remote_named(pid, Some(&text), message, flags, reply).map_err(|e| e.reason)
+                        shard
+                            .deliver_remote_named(pid, Some(&text), message, flags, reply)
+                            .map_err(|e| e.reason)
                     }),
                     Err(reason) => {
                         shard.count_send_error(flags, true);

@@ -121,14 +121,20 @@ impl Shard {
         }
         if let Some(error) = broken {
             self.with_link_cells(link, |cells| bump(&cells.protocol_errors, 1));
-            self.log_line(LogLevel::Warning, LocalId::CORE.0, || format!("a data link broke the protocol: {error}"));
+            self.log_line(LogLevel::Warning, LocalId::CORE.0, || {
+                format!("a data link broke the protocol: {error}")
+            });
             self.lose_link(link, "its peer broke the frame protocol");
         }
         handled > 0
     }
 
     /// Returns frames handled, whether more whole frames may be left, and what broke the protocol.
-    fn handle_buffer(&self, buffer: &mut RecvBuf, origin: Origin) -> (u64, bool, Option<shard_wire::WireError>) {
+    fn handle_buffer(
+        &self,
+        buffer: &mut RecvBuf,
+        origin: Origin,
+    ) -> (u64, bool, Option<shard_wire::WireError>) {
         let mut last: Option<&MessageEntry> = None;
         for handled in 0..FRAMES_PER_TURN {
             match buffer.next_frame() {

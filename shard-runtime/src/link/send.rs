@@ -2,7 +2,7 @@
 //!
 //! Cost of a send to another node: a compare or a scan for the session, two table look-ups, the encoding; a syscall per
 //! 64 KiB or per turn.
-#![expect(unsafe_code, reason = "encodes an erased reply; proven by tests/network.rs::calls_cross_nodes")]
+#![expect(unsafe_code, reason = "encodes an erased reply; proven by errors_name_their_cause")]
 
 use crate::error::{CallError, SendError, SendReason};
 use crate::link::data::OUTBOX_BYTES;
@@ -223,7 +223,8 @@ impl Shard {
     pub(super) fn send_error(&self, key: u64, reference: u64, code: u32, name: Option<&str>) {
         let mut body = [0; ERROR_BYTES];
         body[..4].copy_from_slice(&code.to_le_bytes());
-        let head = FrameHead { to: LocalId(reference), reference, name, ..FrameHead::new(FrameKind::ReplyError) };
+        let head =
+            FrameHead { to: LocalId(reference), reference, name, ..FrameHead::new(FrameKind::ReplyError) };
         // If it cannot be sent, the session is gone or its outbox full: the caller's time-out tells it.
         if self.route_frame(self.pid_of(key, reference), &head, |out| out.put(&body)).is_err() {
             self.count(|cells| &cells.dead_letters, 1);
@@ -252,7 +253,8 @@ impl Shard {
     fn any_link(&self, key: u64) -> Option<u32> {
         let session = self.net.find(key)?;
         let links = self.net.links.borrow();
-        let found = links.iter().position(|place| place.as_ref().is_some_and(|link| link.session == session))?;
+        let found =
+            links.iter().position(|place| place.as_ref().is_some_and(|link| link.session == session))?;
         Some(found as u32)
     }
 }
@@ -279,7 +281,8 @@ struct Hop<M> {
 impl<M: Message> Hop<M> {
     fn go(self, shard: &Shard) {
         let Self { to, from, flags, reply, message } = self;
-        let sent = shard.speaking_as(from, || shard.deliver_remote(to, message, flags, reply).map_err(|e| e.reason));
+        let sent =
+            shard.speaking_as(from, || shard.deliver_remote(to, message, flags, reply).map_err(|e| e.reason));
         if let Err(reason) = sent {
             if flags & Meta::CALL == 0 {
                 shard.count(|cells| &cells.dead_letters, 1);

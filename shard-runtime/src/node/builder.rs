@@ -3,9 +3,10 @@
 use crate::clock::Clock;
 use crate::control::{ControlThread, NetworkSettings};
 use crate::error::NodeError;
-use crate::node::{Node, NodeShared};
+use crate::node::Node;
+use crate::shared::NodeShared;
 use crate::process::Table;
-use crate::reactor::glommio::{DriveSettings, ShardThread};
+use crate::reactor::executor::{DriveSettings, ShardThread};
 use crate::reactor::preflight::doctor;
 use crate::registrar::RegistrarSpec;
 use crate::shard::{LogLevel, MAX_NODES, NodeTable, Port, ShardSettings};
@@ -256,7 +257,7 @@ impl NodeBuilder {
         for index in 0..self.shards {
             let cpu = cpus.get(usize::from(index)).copied();
             let settings = DriveSettings { cpu, idle_spin: self.idle_spin, shard: shard.clone() };
-            match crate::reactor::glommio::start(&node, index, clock.clone(), settings) {
+            match crate::reactor::executor::start(&node, index, clock.clone(), settings) {
                 Ok(thread) => threads.push(thread),
                 Err(error) => return Err(abandon(&node, threads, &control, error)),
             }

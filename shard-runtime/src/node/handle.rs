@@ -5,7 +5,9 @@ use crate::control::{ControlThread, DiagPort, NodeEvent};
 use crate::error::{CallError, ExitReason, NodeError, SendError, SendReason, SpawnError};
 use crate::link::Request;
 use crate::mailbox::Meta;
-use crate::node::{NodeBuilder, NodeShared, SpawnOptions};
+use crate::actor::SpawnOptions;
+use crate::node::NodeBuilder;
+use crate::shared::NodeShared;
 use crate::oneshot::{self, RecvError};
 use crate::shard::{Inbound, LogLevel, Parcel, Shard, with_current};
 use crate::stats::Reader;
@@ -37,7 +39,7 @@ pub struct Node {
 struct Inner {
     shared: Arc<NodeShared>,
     threads: RwLock<Vec<JoinHandle<()>>>,
-    control: ControlThread,
+    control: Arc<ControlThread>,
     next_shard: AtomicU32,
 }
 
@@ -53,7 +55,8 @@ impl Node {
         threads: Vec<JoinHandle<()>>,
         control: ControlThread,
     ) -> Result<Self, NodeError> {
-        let inner = Inner { shared, threads: RwLock::new(threads), control, next_shard: AtomicU32::new(0) };
+        let (threads, control) = (RwLock::new(threads), Arc::new(control));
+        let inner = Inner { shared, threads, control, next_shard: AtomicU32::new(0) };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -426,7 +429,21 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.stop();
+        if with_current(|shard| shard.is_none()) {
+            return self.stop();
+        }
+        // The last handle was held by a process: its shard cannot wait for its own end, so another thread does.
+        let (shared, control) = (Arc::clone(&self.shared), Arc::clone(&self.control));
+        let threads = std::mem::take(&mut *self.threads.write().unwrap_or_else(PoisonError::into_inner));
+        shared.begin_stop();
+        let stopper = crate::reactor::spawn_thread("stop", move || {
+            control.goodbye();
+            stop_shards(&shared, threads);
+            control.end();
+        });
+        if let Err(error) = stopper {
+            self.shared.log().node(LogLevel::Error, || format!("could not stop in order: {error}"));
+        }
     }
 }
 

@@ -6,10 +6,10 @@
 //! stale one causes a spurious poll at most.
 //! Process-wide state: the table of nodes (at most 256). Its lock is taken at start and end of a node and by wakers
 //! and replies that come from outside their shard, never by a running shard for its own work.
-#![expect(unsafe_code, reason = "scoped pointer and raw wakers; proven by shard::current::tests and tests/messaging.rs::a_foreign_waker_wakes")]
+#![expect(unsafe_code, reason = "scoped pointer and raw wakers; proven by a_foreign_waker_wakes")]
 
-use crate::node::NodeShared;
 use crate::shard::{Inbound, Shard};
+use crate::shared::NodeShared;
 use std::cell::Cell;
 use std::ptr::null;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -35,9 +35,10 @@ impl NodeTable {
         full: impl FnOnce() -> E,
     ) -> Result<Arc<NodeShared>, E> {
         let mut nodes = NODES.0.write().unwrap_or_else(PoisonError::into_inner);
-        let free = nodes.iter_mut().enumerate().find(|(_, place)| {
-            place.as_ref().is_none_or(|node| node.strong_count() == 0)
-        });
+        let free = nodes
+            .iter_mut()
+            .enumerate()
+            .find(|(_, place)| place.as_ref().is_none_or(|node| node.strong_count() == 0));
         let Some((index, place)) = free else { return Err(full()) };
         let node = make(index as u8)?;
         *place = Some(Arc::downgrade(&node));
@@ -90,7 +91,8 @@ impl Home {
     /// Runs something on the shard, soon. If its node is gone, so is whoever would care.
     pub(crate) fn post(self, task: impl FnOnce(&Shard) + Send + 'static) {
         if let Some(node) = NodeTable::find(self.node) {
-            let refused = node.port(self.shard).is_some_and(|port| port.post(Inbound::Task(Box::new(task))).is_err());
+            let refused =
+                node.port(self.shard).is_some_and(|port| port.post(Inbound::Task(Box::new(task))).is_err());
             if refused {
                 node.count_inbox_refused();
             }

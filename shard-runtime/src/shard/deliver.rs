@@ -93,8 +93,8 @@ impl Shard {
     fn enqueue_other(&self, record: &Record, envelope: EnvelopePtr, flags: u64) {
         let queue = match flags & Meta::QUEUE {
             Meta::URGENT => Extension::URGENT,
-            Meta::SYSTEM => Extension::SYSTEM,
-            _ => Extension::LOG,
+            Meta::LOG => Extension::LOG,
+            _ => Extension::SYSTEM,
         };
         self.with_extension(record, |extension| extension.queues[queue].push(envelope));
         bump(&self.identity(record).other_in, 1);
@@ -110,13 +110,7 @@ impl Shard {
 
     /// Not a process of this shard: another shard's, another node's, or nobody.
     #[inline(never)]
-    fn elsewhere<M: Message>(
-        &self,
-        to: Pid,
-        message: M,
-        flags: u64,
-        reply: u64,
-    ) -> Result<(), SendError<M>> {
+    fn elsewhere<M: Message>(&self, to: Pid, message: M, flags: u64, reply: u64) -> Result<(), SendError<M>> {
         if to.node.0 != self.key {
             return self.deliver_remote(to, message, flags, reply);
         }
@@ -126,7 +120,7 @@ impl Shard {
             Some(port) if port.table.exists(to.local.0) => {
                 let meta = self.stamp.get() | flags;
                 let mut message = Some(message);
-                let mut make = |message: M| {
+                let make = |message: M| {
                     Parcel::new(to.local.0, M::VTABLE, self.current_id.get(), meta, reply, message)
                 };
                 let pushed = self.mesh.push_with(self, shard, || match message.take() {
@@ -288,7 +282,11 @@ impl Shard {
 
     /// Polls a call.
     #[inline(always)]
-    pub(crate) fn poll_waiter<R>(&self, reference: u64, task: &TaskContext<'_>) -> Poll<Result<R, CallError>> {
+    pub(crate) fn poll_waiter<R>(
+        &self,
+        reference: u64,
+        task: &TaskContext<'_>,
+    ) -> Poll<Result<R, CallError>> {
         let Some(waiter) = self.waiters.find(reference) else {
             return Poll::Ready(Err(CallError::Send(SendReason::Overloaded)));
         };
@@ -398,8 +396,7 @@ impl Shard {
         let shard = LocalId(reference).shard();
         if shard != self.index {
             let table = const { &Vtable::local::<u64>() };
-            let parcel =
-                Parcel::new(reference, table, 0, Meta::REFUSE, 0, u64::from(error.code()));
+            let parcel = Parcel::new(reference, table, 0, Meta::REFUSE, 0, u64::from(error.code()));
             if self.mesh.push(self, shard, parcel).is_some() {
                 self.count(|cells| &cells.dead_letters, 1);
             }
@@ -543,16 +540,6 @@ impl Shard {
             waiter.is_timer.set(true);
         }
         Call::new(self, waiter)
-    }
-
-    /// Runs something on this shard after a delay; `false` if there are too many timers.
-    pub(crate) fn run_after(&self, delay: Duration, task: impl FnOnce(&Self) + 'static) -> bool {
-        let reference = self.wait_for_reply(self.ticks(delay));
-        let Some(waiter) = self.waiters.find(reference) else { return false };
-        waiter.is_timer.set(true);
-        let callback = Box::new(move |shard: &Self, _: Outcome| task(shard));
-        waiter.set_extra(|extra| extra.sink = Some(Sink::Callback(callback)));
-        true
     }
 
     pub(crate) fn send_after<M: Message>(

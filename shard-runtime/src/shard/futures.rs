@@ -2,7 +2,7 @@
 //!
 //! Invariants: F1 a slot is on a free list or in use. F2 every slot of a class has the class's size and 64-byte alignment.
 //! Cost: a load and a store per future while warm. Futures above 4 KiB go to the allocator each time.
-#![expect(unsafe_code, reason = "allocator calls and free lists; proven by shard::futures::tests::slots_are_reused_and_freed")]
+#![expect(unsafe_code, reason = "allocator calls and free lists; proven by slots_are_reused_and_freed")]
 
 use crate::actor::Exit;
 use std::alloc::Layout;

@@ -120,20 +120,24 @@ impl Mesh {
     /// Whether more waits behind a full ring than a target takes in a few turns: time to send less.
     #[inline]
     pub(crate) fn is_congested(&self) -> bool {
-        self.dirty.get() && self.lanes.iter().any(|place| {
-            place.borrow().as_ref().is_some_and(|lane| lane.outbox.backlog() > CONGESTED)
-        })
+        self.dirty.get()
+            && self
+                .lanes
+                .iter()
+                .any(|place| place.borrow().as_ref().is_some_and(|lane| lane.outbox.backlog() > CONGESTED))
     }
 
     /// Parcels in spills, parcels that ever went through one, parcels refused.
     pub(crate) fn spill(&self) -> (u64, u64, u64) {
-        self.lanes.iter().fold((0, 0, 0), |(backlog, spilled, refused), place| match place.borrow().as_ref() {
-            None => (backlog, spilled, refused),
-            Some(Lane { outbox, .. }) => (
-                backlog + outbox.backlog() as u64,
-                spilled + outbox.spilled_total(),
-                refused + outbox.refused_total(),
-            ),
+        self.lanes.iter().fold((0, 0, 0), |(backlog, spilled, refused), place| {
+            match place.borrow().as_ref() {
+                None => (backlog, spilled, refused),
+                Some(Lane { outbox, .. }) => (
+                    backlog + outbox.backlog() as u64,
+                    spilled + outbox.spilled_total(),
+                    refused + outbox.refused_total(),
+                ),
+            }
         })
     }
 }

@@ -4,7 +4,7 @@
 //! itself starves nobody. U2 a panic in a handler ends its process and nothing else. U3 the clock is read once per
 //! activation; the end of one is the start of the next. U4 every turn looks at every lane into the shard, also while it is
 //! busy: no message waits for an unrelated event.
-#![expect(unsafe_code, reason = "calls erased actors; proven by tests/lifecycle.rs::a_panic_ends_its_process_only")]
+#![expect(unsafe_code, reason = "calls erased actors; proven by a_panic_ends_its_process_only")]
 
 use crate::actor::{ActorTable, Exit, Live};
 use crate::error::{CallError, ExitReason};
@@ -203,8 +203,9 @@ impl Shard {
 
     /// Dispatches one of the other queues, up to the budget.
     fn dispatch_other(&self, record: &Record, queue: usize) -> Exit {
-        let (head, count) =
-            self.with_extension(record, |extension| (extension.queues[queue].head(), extension.queues[queue].len()));
+        let (head, count) = self.with_extension(record, |extension| {
+            (extension.queues[queue].head(), extension.queues[queue].len())
+        });
         self.source.set(queue);
         self.other_head.set(head);
         self.intake.set(EnvelopePtr::head_of(&self.other_head));
@@ -352,7 +353,9 @@ impl Shard {
                 return exit;
             }
         }
-        if record.depth() == 0 && self.with_extension(record, |extension| extension.queues[Extension::LOG].len()) > 0 {
+        if record.depth() == 0
+            && self.with_extension(record, |extension| extension.queues[Extension::LOG].len()) > 0
+        {
             let exit = self.dispatch_other(record, Extension::LOG);
             if exit != Exit::Continue {
                 return exit;

@@ -7,7 +7,7 @@
 //! W3 only the owning shard touches its waiters. W4 the payload of a DONE waiter has the type its `Call` expects, because
 //! the reference was made by a call with that message type and travels with it.
 //! Cost of a call: one table entry and one timer; no allocation while warm.
-#![expect(unsafe_code, reason = "erased replies; proven by tests/messaging.rs::replies_are_dropped_exactly_once")]
+#![expect(unsafe_code, reason = "erased replies; proven by replies_are_dropped_exactly_once")]
 
 use crate::error::CallError;
 use crate::reactor::memory::Mapping;
@@ -202,7 +202,8 @@ impl Waiters {
                 let waiter = self.at(index);
                 let waits = waiter.state.get() == State::Waiting
                     && waiter.remote().is_some_and(|wait| wait.peer == peer);
-                waits.then(|| self.shard | u64::from(waiter.generation.get()) << INDEX_BITS | u64::from(index))
+                waits
+                    .then(|| self.shard | u64::from(waiter.generation.get()) << INDEX_BITS | u64::from(index))
             })
             .collect()
     }

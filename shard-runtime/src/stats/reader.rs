@@ -5,7 +5,7 @@
 //! different moments; `taken` is read before `pushed`, so a depth is never negative.
 //! Cost: two cache lines per slot ever used; a sweep asks no shard anything and works while all of them are stuck.
 
-use crate::node::NodeShared;
+use crate::shared::NodeShared;
 use crate::process::Flags;
 use crate::symbol::Symbol;
 use crate::shard::{LogLevel, ShardCounters};

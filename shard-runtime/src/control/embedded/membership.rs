@@ -2,7 +2,7 @@
 
 use crate::control::shake::Shaker;
 use crate::error::RegistrarError;
-use crate::node::NodeShared;
+use crate::shared::NodeShared;
 use crate::registrar::{NodeRecord, RegistrarEvent, View};
 use shard_wire::{Incarnation, NodeName};
 use std::io::ErrorKind;

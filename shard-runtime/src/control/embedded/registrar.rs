@@ -2,7 +2,7 @@
 
 use crate::control::embedded::membership::Membership;
 use crate::control::shake::Shaker;
-use crate::node::NodeShared;
+use crate::shared::NodeShared;
 use crate::registrar::{NodeRecord, Registrar, RegistrarEvent, View};
 use std::collections::BTreeMap;
 use std::rc::Rc;

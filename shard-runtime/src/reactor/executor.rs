@@ -8,8 +8,8 @@
 
 use crate::clock::Clock;
 use crate::error::NodeError;
-use crate::node::NodeShared;
 use crate::shard::{Port, Shard, ShardSettings, Turn};
+use crate::shared::NodeShared;
 use ::glommio::timer::Timer;
 use ::glommio::{LocalExecutorBuilder, Placement, spawn_local};
 use std::future::poll_fn;
