@@ -17,7 +17,7 @@ fn a_busy_shard_is_seen_through_and_no_node_goes_down() {
     let probe = cluster.probe();
     let (near, far) = (&cluster.places[0], &cluster.places[1]);
     let hog = || -> Value {
-        let rows = near.tool("process_list", json!({ "node": far.name, "name": HOG }));
+        let rows = near.tool("process_list", &json!({ "node": far.name, "name": HOG }));
         rows.unwrap_or_else(|error| panic!("{error}"))["items"][0].clone()
     };
     let elapsed = |row: &Value| row["CallbackElapsed"].as_u64().unwrap_or_else(|| panic!("no time: {row}"));
@@ -52,11 +52,11 @@ fn a_busy_shard_is_seen_through_and_no_node_goes_down() {
     assert!(slowest < 3 * PROMPT, "the slowest answer took {slowest:?}");
     assert!(last > u64::from(SECONDS - 4) * 1_000_000_000, "in its handler for {last} ns");
     assert!(callback > f64::from(SECONDS - 6), "in its handler for {callback} s");
-    let error = near.tool("process_inspect", json!({ "node": far.name, "pid": HOG })).expect_err("blocked");
+    let error = near.tool("process_inspect", &json!({ "node": far.name, "pid": HOG })).expect_err("blocked");
     assert!(error.contains("shard 0 is blocked by <") && error.contains("(hog) for 1"), "{error}");
 
     eventually(SOON, "the handler is back", || hog()["State"] == "sleep");
-    let inspected = near.tool("process_inspect", json!({ "node": far.name, "pid": HOG }));
+    let inspected = near.tool("process_inspect", &json!({ "node": far.name, "pid": HOG }));
     assert_eq!(inspected.expect("it answers")["hogged_seconds"], SECONDS.to_string());
     for (index, place) in cluster.places.iter().enumerate() {
         assert_eq!(place.sum("ergo_connections_lost_total", &[]), 0.0, "{}", cluster.nodes[index].stderr());

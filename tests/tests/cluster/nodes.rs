@@ -62,7 +62,7 @@ impl Place {
     }
 
     /// The structured answer of a tool, or the error's text.
-    pub(crate) fn tool(&self, tool: &str, arguments: Value) -> Result<Value, String> {
+    pub(crate) fn tool(&self, tool: &str, arguments: &Value) -> Result<Value, String> {
         let call = json!({ "name": tool, "arguments": arguments });
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call }).to_string();
         let headers = [
