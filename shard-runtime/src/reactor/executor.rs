@@ -151,6 +151,7 @@ async fn park(shard: &Shard, port: &Port) {
     });
     let mut parked = false;
     shard.count(|cells| &cells.parks, 1);
+    shard.publish_gauges();
     poll_fn(|task| park_poll(shard, port, &mut timer, &mut parked, task)).await;
     port.sleep().cancel_park();
 }

@@ -23,6 +23,8 @@ const ACTIVATIONS: u32 = 64;
 const INBOX_DRAIN: usize = 256;
 /// Timers fired in one turn.
 const TIMER_DRAIN: usize = 1024;
+/// Turns between two looks at the gauges while the shard does not park.
+const GAUGES_EVERY: u64 = 4096;
 /// Ticks after which a shard looks again at a spill that its target did not take: about 100 µs.
 const SPILL_RETRY: u64 = 300_000;
 
@@ -43,6 +45,9 @@ impl Shard {
         self.set_now(start);
         self.count(|cells| &cells.turns, 1);
         self.cells().last_turn.store(start, Relaxed);
+        if self.cells().turns.load(Relaxed).is_multiple_of(GAUGES_EVERY) {
+            self.publish_gauges();
+        }
         let rings = self.mesh.drain(|parcel| self.accept_in_place(parcel));
         let inbox = self.port.inbox.drain(INBOX_DRAIN, |item| self.take_in(item));
         let timers = self.fire_timers();
@@ -71,11 +76,10 @@ impl Shard {
         if self.ready.len() > 0 || inbox == INBOX_DRAIN || timers == TIMER_DRAIN || rings > 0 || links {
             return Turn::More;
         }
-        self.publish_gauges();
         Turn::Idle
     }
 
-    /// Gauges that are written when the shard is about to park, or once a second.
+    /// Gauges that are written before a park, and now and then by a shard that does not park.
     pub(crate) fn publish_gauges(&self) {
         let cells = self.cells();
         let (backlog, spilled, refused) = self.mesh.spill();
