@@ -143,6 +143,8 @@ impl<'s, A: Actor> Batch<'s, A> {
     fn take<M: Message>(&mut self, envelope: Envelope<'s>) -> (M, u64) {
         assert!(envelope.is::<M>(), "an arm takes only its own message type");
         let envelope = envelope.0;
+        // Folds away in emitted code; keeps hand-written code from taking a message after a handler was suspended.
+        assert!(envelope == self.previous, "only the latest message of a batch can be taken");
         let meta = envelope.meta();
         self.stamps = self.stamps.wrapping_add(meta);
         // SAFETY: E3 and the type test above; B2: taken once.
@@ -213,7 +215,7 @@ impl<'s, A: Actor> Batch<'s, A> {
     pub fn run<M: Message>(
         &mut self,
         envelope: Envelope<'s>,
-        handler: impl AsyncFnOnce(&mut A, M, &mut Context<'_>) -> Result<M::Reply, ActorError>,
+        handler: impl AsyncFnOnce(&mut A, M, &mut Context<'_>) -> Result<M::Reply, ActorError> + 'static,
     ) -> Option<Exit> {
         let (message, waiter) = self.take::<M>(envelope);
         let (actor, mut context) = (self.actor(), self.context());
@@ -245,7 +247,7 @@ impl<'s, A: Actor> Batch<'s, A> {
     pub fn deferred_run<M: Message>(
         &mut self,
         envelope: Envelope<'s>,
-        handler: impl AsyncFnOnce(&mut A, M, ReplyTo<M::Reply>, &mut Context<'_>) -> ActorResult,
+        handler: impl AsyncFnOnce(&mut A, M, ReplyTo<M::Reply>, &mut Context<'_>) -> ActorResult + 'static,
     ) -> Option<Exit> {
         let (message, waiter) = self.take::<M>(envelope);
         let (actor, mut context) = (self.actor(), self.context());
@@ -256,7 +258,7 @@ impl<'s, A: Actor> Batch<'s, A> {
 
     /// Runs an `async` `init`.
     #[inline(always)]
-    pub fn hook(mut self, init: impl AsyncFnOnce(&mut A, &mut Context<'_>) -> ActorResult) -> Closed<'s> {
+    pub fn hook(mut self, init: impl AsyncFnOnce(&mut A, &mut Context<'_>) -> ActorResult + 'static) -> Closed<'s> {
         let (actor, mut context) = (self.actor(), self.context());
         let shard = context.shard();
         let exit = self.begin(async move { shard.exit_of(init(actor, &mut context).await) });
@@ -274,7 +276,7 @@ impl<'s, A: Actor> Batch<'s, A> {
     #[inline(always)]
     pub fn hook_terminate(
         mut self,
-        terminate: impl AsyncFnOnce(&mut A, &ExitReason, &mut Context<'_>),
+        terminate: impl AsyncFnOnce(&mut A, &ExitReason, &mut Context<'_>) + 'static,
     ) -> Closed<'s> {
         let (actor, mut context) = (self.actor(), self.context());
         let shard = context.shard();
@@ -305,6 +307,8 @@ impl<'s, A: Actor> Batch<'s, A> {
             Poll::Ready(exit) => Some(exit),
             Poll::Pending => {
                 self.record.live.set(slot.keep(self.shard.sender()));
+                // The actor is borrowed from here on: this batch hands out nothing more.
+                self.shard.end_batch();
                 Some(Exit::Suspended)
             }
         }
@@ -332,6 +336,12 @@ impl<'s, A: Actor> Batch<'s, A> {
         if self.handled > 0 {
             self.shard.settle(self.record, self.handled, self.previous, self.stamps);
         }
+        // What is kept decides, not what the caller says.
+        let exit = match (exit, self.record.live.get().is_null()) {
+            (Exit::Suspended, true) => Exit::Continue,
+            (Exit::Continue, false) => Exit::Suspended,
+            (exit, _) => exit,
+        };
         Closed(exit, PhantomData)
     }
 }

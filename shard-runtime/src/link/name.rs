@@ -50,7 +50,9 @@ impl Shard {
     ) -> Result<(), SendError<M>> {
         let Some(session) = self.net.find_node(node) else {
             self.count_send_error(flags, true);
-            if let Ok(peer) = NodeName::new(node) {
+            if self.net.may_ask_for(node, self.now_ticks(), self.nanos_in_ticks(1_000_000_000))
+                && let Ok(peer) = NodeName::new(node)
+            {
                 self.node().request(Request::Connect { peer });
             }
             return Err(SendError::new(SendReason::NotConnected, message));

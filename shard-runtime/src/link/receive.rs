@@ -11,7 +11,7 @@ use crate::link::data::Got;
 use crate::link::send::NAME_MOVED;
 use crate::mailbox::Meta;
 use crate::process::bump;
-use crate::shard::{LogLevel, Parcel, Shard};
+use crate::shard::{LogLevel, Parcel, Scope, Shard};
 use shard_wire::frame::{Frame, RecvBuf};
 use shard_wire::header::{FrameKind, Priority};
 use shard_wire::{LocalId, MessageEntry, MessageKey, Pid, Vtable};
@@ -276,10 +276,7 @@ impl Shard {
         let Some((code, _)) = frame.body.split_first_chunk::<4>() else { return };
         let code = u32::from_le_bytes(*code);
         if code == NAME_MOVED {
-            if let Some(name) = frame.name() {
-                self.name_moved(origin.key, name);
-            }
-            return;
+            return self.handle_name_moved(frame, origin);
         }
         let (reference, key) = (frame.header.reference, origin.key);
         let shard = LocalId(reference).shard();
@@ -287,6 +284,18 @@ impl Shard {
             return self.fail_remote(reference, key, CallError::from_code(code));
         }
         self.run_on(shard, move |shard| shard.fail_remote(reference, key, CallError::from_code(code)));
+    }
+
+    /// The news goes to the shard that sent the message: its table is the one that is out of date.
+    #[cold]
+    fn handle_name_moved(&self, frame: &Frame<'_>, origin: Origin) {
+        let Some(name) = frame.name() else { return };
+        let shard = LocalId(frame.header.reference).shard();
+        if shard == self.index() || self.node().port(shard).is_none() {
+            return self.name_moved(origin.key, name);
+        }
+        let (key, name): (u64, Box<str>) = (origin.key, name.into());
+        self.run_on(shard, move |shard| shard.name_moved(key, &name));
     }
 
     /// A link is no good any more.
@@ -338,6 +347,7 @@ impl Shard {
 
     /// Before a park: has the task woken when a socket can go on. Whether there is something to do now.
     pub(crate) fn arm_links(&self, task: &mut TaskContext<'_>) -> bool {
+        let _scope = Scope::enter(self);
         let count = self.net.links.borrow().len();
         let mut found = false;
         for link in 0..count {

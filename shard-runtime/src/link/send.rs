@@ -6,7 +6,7 @@
 
 use crate::error::{CallError, SendError, SendReason};
 use crate::link::data::OUTBOX_BYTES;
-use crate::link::net::NO_LINK;
+use crate::link::net::{NO_LINK, OwnedLink};
 use crate::mailbox::Meta;
 use crate::process::bump;
 use crate::shard::{Parcel, RemoteWait, Shard};
@@ -45,7 +45,7 @@ impl Shard {
                 self.count_sent();
                 Ok(())
             }
-            Ok(Sent::Hop(shard)) => self.hop(shard, to, message, flags, reply),
+            Ok(Sent::Hop(shard)) => self.hop(shard, to, name, message, flags, reply),
             Err(reason) => {
                 self.count_send_error(flags, true);
                 Err(SendError::new(reason, message))
@@ -156,6 +156,7 @@ impl Shard {
         &self,
         shard: u16,
         to: Pid,
+        name: Option<&str>,
         message: M,
         flags: u64,
         reply: u64,
@@ -165,7 +166,7 @@ impl Shard {
         {
             self.expect_remote(reply, RemoteWait { ops, peer: to.node.0 });
         }
-        let hop = Hop { to, from: self.current_id(), flags, reply, message };
+        let hop = Hop { to, name: name.map(Into::into), from: self.current_id(), flags, reply, message };
         let table = const { &Vtable::local::<Box<dyn FnOnce(&Self) + Send>>() };
         let task: Box<dyn FnOnce(&Self) + Send> = Box::new(move |shard| hop.go(shard));
         match self.push_parcel(shard, Parcel::new(0, table, 0, Meta::TASK, 0, task)) {
@@ -253,9 +254,13 @@ impl Shard {
     fn any_link(&self, key: u64) -> Option<u32> {
         let session = self.net.find(key)?;
         let links = self.net.links.borrow();
-        let found =
-            links.iter().position(|place| place.as_ref().is_some_and(|link| link.session == session))?;
-        Some(found as u32)
+        let of_session =
+            |place: &Option<OwnedLink>| place.as_ref().is_some_and(|link| link.session == session);
+        let is_live = |place: &Option<OwnedLink>| {
+            place.as_ref().is_some_and(|link| link.session == session && link.data.socket.is_some())
+        };
+        let live = links.iter().position(is_live).or_else(|| links.iter().position(of_session));
+        live.map(|found| found as u32)
     }
 }
 
@@ -272,6 +277,7 @@ enum Sent {
 /// A message on its way to the shard that owns its link.
 struct Hop<M> {
     to: Pid,
+    name: Option<Box<str>>,
     from: u64,
     flags: u64,
     reply: u64,
@@ -280,9 +286,9 @@ struct Hop<M> {
 
 impl<M: Message> Hop<M> {
     fn go(self, shard: &Shard) {
-        let Self { to, from, flags, reply, message } = self;
+        let Self { to, name, from, flags, reply, message } = self;
         let sent =
-            shard.speaking_as(from, || shard.deliver_remote(to, message, flags, reply).map_err(|e| e.reason));
+            shard.speaking_as(from, || shard.deliver_remote_named(to, name.as_deref(), message, flags, reply).map_err(|e| e.reason));
         if let Err(reason) = sent {
             if flags & Meta::CALL == 0 {
                 shard.count(|cells| &cells.dead_letters, 1);

@@ -91,7 +91,7 @@ impl NodeBuilder {
         self
     }
 
-    /// Sets how many processes one shard can hold, up to 2^31. Default 4 Mi. It costs address space, not memory.
+    /// Sets how many processes one shard can hold, up to 2^30. Default 4 Mi. It costs address space, not memory.
     #[must_use]
     pub fn max_processes(mut self, processes: u32) -> Self {
         self.max_processes = processes;
@@ -206,8 +206,8 @@ impl NodeBuilder {
         if self.shards == 0 || self.shards > ShardId::MAX / 2 + 1 {
             return Err(bad("shards", self.shards.to_string(), "1 to 1024"));
         }
-        if self.max_processes == 0 || self.max_processes > 1 << 31 {
-            return Err(bad("max_processes", self.max_processes.to_string(), "1 to 2147483648"));
+        if self.max_processes == 0 || self.max_processes > 1 << 30 {
+            return Err(bad("max_processes", self.max_processes.to_string(), "1 to 1073741824"));
         }
         if let Pinning::Cpus(cpus) = &self.pinning
             && cpus.len() != usize::from(self.shards)

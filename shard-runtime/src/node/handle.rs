@@ -138,6 +138,9 @@ impl Node {
         if with_current(|shard| shard.is_some()) {
             return Err(SpawnError::OnShard);
         }
+        if self.shared().is_stopping() {
+            return Err(SpawnError::Stopping);
+        }
         let shards = self.shards();
         let shard = options
             .shard()
@@ -395,9 +398,8 @@ impl Node {
     /// after 5 seconds for each that does not.
     pub fn stop(&self) {
         if with_current(|shard| shard.is_some()) {
-            // A shard cannot wait for itself; the last clone outside finishes the stop.
-            self.shared().begin_stop();
-            return;
+            // A shard cannot wait for its own end: another thread does.
+            return self.inner.stop_elsewhere();
         }
         self.inner.stop();
     }
@@ -427,12 +429,9 @@ impl Inner {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if with_current(|shard| shard.is_none()) {
-            return self.stop();
-        }
-        // The last handle was held by a process: its shard cannot wait for its own end, so another thread does.
+impl Inner {
+    /// Stops from a thread that may wait.
+    fn stop_elsewhere(&self) {
         let (shared, control) = (Arc::clone(&self.shared), Arc::clone(&self.control));
         let threads = std::mem::take(&mut *self.threads.write().unwrap_or_else(PoisonError::into_inner));
         shared.begin_stop();
@@ -443,6 +442,16 @@ impl Drop for Inner {
         });
         if let Err(error) = stopper {
             self.shared.log().node(LogLevel::Error, || format!("could not stop in order: {error}"));
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if with_current(|shard| shard.is_none()) {
+            self.stop();
+        } else {
+            self.stop_elsewhere();
         }
     }
 }

@@ -138,7 +138,7 @@ impl Shard {
 
     #[inline(always)]
     pub(crate) fn home(&self) -> Home {
-        Home { node: self.node.index(), shard: self.index }
+        Home { node: self.node.index(), shard: self.index, serial: self.node.serial() }
     }
 
     #[inline(always)]
@@ -204,6 +204,12 @@ impl Shard {
     #[inline(always)]
     pub(crate) fn limit(&self) -> u64 {
         self.limit.get()
+    }
+
+    /// The running batch hands out no further message.
+    #[inline(always)]
+    pub(crate) fn end_batch(&self) {
+        self.limit.set(0);
     }
 
     #[inline(always)]

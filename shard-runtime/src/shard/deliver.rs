@@ -96,6 +96,11 @@ impl Shard {
             Meta::LOG => Extension::LOG,
             _ => Extension::SYSTEM,
         };
+        let is_first = record.depth() == 0
+            && self.with_extension(record, |extension| !extension.is_queue_left());
+        if is_first {
+            record.oldest.store(envelope.meta() >> Meta::BITS, Relaxed);
+        }
         self.with_extension(record, |extension| extension.queues[queue].push(envelope));
         bump(&self.identity(record).other_in, 1);
         record.add_flags(Flags::OTHER);
@@ -373,7 +378,7 @@ impl Shard {
             }
             Some(Sink::Waker(waker)) => {
                 waiter.put_erased(payload);
-                waker.wake();
+                self.contain(|| waker.wake());
                 self.resume(self.table.record(waiter.owner.get()));
             }
             None => {
@@ -422,7 +427,7 @@ impl Shard {
         waiter.code.set(error.code());
         waiter.state.set(State::Failed);
         if let Some(Sink::Waker(waker)) = sink {
-            waker.wake();
+            self.contain(|| waker.wake());
         }
         self.resume(self.table.record(waiter.owner.get()));
     }
@@ -467,11 +472,12 @@ impl Shard {
         let links = self.net.links.borrow();
         let owned = links.get(link as usize).and_then(Option::as_ref);
         let Some(socket) = owned.and_then(|owned| owned.data.socket.as_ref()) else { return Deadline::NONE };
-        let due = self.waiters.find(reference).map(|waiter| u64::from(waiter.due.get()) << DUE_SHIFT);
-        let Some(due) = due else { return Deadline::NONE };
+        let Some(waiter) = self.waiters.find(reference) else { return Deadline::NONE };
         let now = self.now.get();
+        let left = waiter.due.get().wrapping_sub((now >> DUE_SHIFT) as u32).cast_signed().max(0);
         let ms = |ticks: u64| self.clock.span_ns(ticks) / 1_000_000;
-        Deadline::after(ms(now.saturating_sub(socket.since)), ms(due.saturating_sub(now)))
+        let left = ms(u64::from(left.unsigned_abs()) << DUE_SHIFT);
+        Deadline::after(ms(now.saturating_sub(socket.since)), left)
     }
 
     /// Puts a message of another node into a mailbox of this shard.
@@ -526,7 +532,7 @@ impl Shard {
             sink => {
                 waiter.put(());
                 if let Some(Sink::Waker(waker)) = sink {
-                    waker.wake();
+                    self.contain(|| waker.wake());
                 }
                 self.resume(self.table.record(waiter.owner.get()));
             }

@@ -272,17 +272,21 @@ impl Shard {
             _ => CallError::Terminated,
         });
         record.set_flags(Flags::QUEUED | Flags::RUNNING | Flags::TERMINATED);
-        self.log_end(table.behavior, identity.name.load(Relaxed), id, &reason);
+        self.in_hand.set(EnvelopePtr::NULL);
+        // The reason's own `Display` and `Drop` are the user's code.
+        self.contain(|| self.log_end(table.behavior, identity.name.load(Relaxed), id, &reason));
         self.contain(|| self.cancel_live(record));
         let reason = Rc::new(reason);
         if table.has_terminate {
             self.run_terminate(record, table, id, &reason);
         }
+        self.contain(|| drop(reason));
         self.free_name(identity, id);
-        self.drop_queues(record);
         self.retire(record, identity);
+        // From here on nothing can be sent to it, so what is queued is all there will be.
         // ORDERING: pairs with the Acquire load of a reader's sweep.
         record.id.store(0, Release);
+        self.drop_queues(record);
         // SAFETY: A1; no handler borrows the body any more, and it is not touched again.
         self.contain(|| unsafe { table.drop_body(record) });
         record.set_flags(0);
@@ -307,7 +311,8 @@ impl Shard {
             self.contain(|| self.cancel_live(record));
         }
         bump(&record.out, self.sent.replace(0));
-        self.ending.replace(None);
+        let last = self.ending.replace(None);
+        self.contain(|| drop(last));
     }
 
     fn free_name(&self, identity: &Identity, id: u64) {
@@ -348,10 +353,10 @@ impl Shard {
             }
         }
         for request in extension.inspects {
-            (request.answer)(vec![("error".to_owned(), "the process has ended".to_owned())]);
+            self.contain(|| (request.answer)(vec![("error".to_owned(), "the process has ended".to_owned())]));
         }
         if let Some(started) = extension.started {
-            started(Err("it ended before its init was done; its log line says why".into()));
+            self.contain(|| started(Err("it ended before its init was done; its log line says why".into())));
         }
     }
 

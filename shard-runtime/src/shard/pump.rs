@@ -245,7 +245,7 @@ impl Shard {
             self.reason.set(Some(Box::new(signal.unwrap_or(ExitReason::Kill))));
             return Exit::Stop;
         }
-        record.set_flags((flags & !(Flags::START | Flags::CALLING)) | Flags::QUEUED | Flags::RUNNING);
+        record.set_flags((flags & !Flags::CALLING) | Flags::QUEUED | Flags::RUNNING);
         self.in_hand.set(EnvelopePtr::NULL);
         if flags & Flags::START != 0 && flags & Flags::LIVE == 0 {
             let exit = self.run_init(record);
@@ -279,13 +279,13 @@ impl Shard {
         let exit = unsafe { Self::actor_of(record).init(self, record) };
         match exit {
             Exit::Continue => self.init_done(record),
-            Exit::Suspended => record.add_flags(Flags::START),
-            Exit::Stop => (),
+            Exit::Suspended | Exit::Stop => (),
         }
         exit
     }
 
     fn init_done(&self, record: &Record) {
+        record.clear_flags(Flags::START);
         let identity: &Identity = self.identity(record);
         let took = self.clock.ticks().saturating_sub(identity.born.load(Relaxed));
         identity.init.store(took, Relaxed);
@@ -301,10 +301,7 @@ impl Shard {
         let waker = self.waker_of(record);
         // SAFETY: as above.
         match unsafe { Live::poll(live, &mut TaskContext::from_waker(&waker)) } {
-            Poll::Pending => {
-                record.add_flags(flags & Flags::START);
-                Exit::Suspended
-            }
+            Poll::Pending => Exit::Suspended,
             Poll::Ready(exit) => {
                 self.cancel_live(record);
                 record.clear_flags(Flags::LIVE);
@@ -378,8 +375,10 @@ impl Shard {
     /// Settles a batch: counters, latencies, envelopes back to the pool.
     #[inline]
     pub(crate) fn settle(&self, record: &Record, handled: u64, last: EnvelopePtr, stamps: u64) {
-        let waited = handled.wrapping_mul(self.stamp.get()).wrapping_sub(stamps) >> Meta::BITS;
-        bump(&record.latency, waited);
+        // Signed: a sender outside, or another shard, may have stamped later than this turn began.
+        let waited = handled.wrapping_mul(self.stamp.get()).wrapping_sub(stamps).cast_signed() >> Meta::BITS;
+        bump(&record.latency, waited.max(0).cast_unsigned());
+        self.in_hand.set(EnvelopePtr::NULL);
         if self.source.get() != Self::SOURCE_MAIN {
             return self.settle_other(record, handled, last);
         }
@@ -431,6 +430,11 @@ impl Shard {
         self.again.set(false);
         self.refuse(waiter, CallError::Panicked);
         self.count(|cells| &cells.panics, 1);
+        if record.flags() & Flags::TERMINATED != 0 || record.id.load(Relaxed) == 0 {
+            // It panicked while it was being ended: every step of that contains its own panics, so this is ours.
+            self.log_panic(panic_message(panic));
+            return self.idle_current();
+        }
         self.bury(record, ExitReason::Panic(panic_message(panic).into()));
         self.idle_current();
     }
