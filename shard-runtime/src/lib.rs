@@ -84,7 +84,7 @@ pub mod __private {
     pub use crate::actor::{Actor, Batch, Closed, Context, Envelope, Exit, Inspect, ReplyTo};
     pub use crate::error::{ActorError, ActorResult, ExitReason};
     pub use crate::shard::Shard;
-    pub use shard_wire::{Message, Vtable};
+    pub use shard_wire::{Message, Vtable, vtable};
 }
 
 /// What the benchmarks measure and nobody else may use.

@@ -65,7 +65,7 @@ pub use error::{JsonError, WireError};
 pub use ids::{Alias, Incarnation, IncarnationKey, LocalId, Pid, Ref, ShardId};
 pub use ids::{ArchivedAlias, ArchivedIncarnationKey, ArchivedLocalId, ArchivedPid, ArchivedRef};
 pub use key::{BODY_FORMAT, MessageKey};
-pub use message::{Message, Vtable};
+pub use message::{Message, Table, Vtable, vtable};
 pub use node_name::{NodeCrc, NodeName, NodeNameError};
 pub use payload::{Erased, INLINE_BYTES, Payload};
 pub use registry::{KeyHasher, MessageEntry, Place, Registry, RegistryError};
@@ -78,7 +78,7 @@ pub use wire_ops::{BodyOps, ErasedReply, WireOps};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::body::{BodyDeserializer, BodySerializer, BodyValidator};
-    pub use crate::message::{Message, Vtable};
+    pub use crate::message::{Message, Table, Vtable, vtable};
     pub use crate::registry::{MESSAGES, MessageEntry};
     pub use crate::schema::{Schema, Shape};
     pub use crate::wire_ops::WireOps;

@@ -10,13 +10,60 @@
 use crate::payload::Payload;
 use crate::wire_ops::WireOps;
 use std::any::TypeId;
+use std::marker::PhantomData;
 
 /// A value that can be sent to a process. Written by `#[message]`.
 pub trait Message: Send + Sized + 'static {
     /// What a `call` with this message answers; `()` for one-way messages.
     type Reply: Send + 'static;
-    /// The type's table. `#[message]` makes it a `static`, so that its address is unique.
-    const VTABLE: &'static Vtable;
+    /// The type's table. `#[message]` makes it a `static`, so that its address is unique. Its type says whose table it is, so
+    /// no implementation can pass another type's off as its own.
+    const TABLE: &'static Table<Self>;
+}
+
+/// The erased table of a message type.
+#[must_use]
+#[inline(always)]
+pub const fn vtable<M: Message>() -> &'static Vtable {
+    M::TABLE.erased()
+}
+
+/// The table of one type, and known to be of that type.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct Table<T> {
+    erased: Vtable,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: Send + 'static> Table<T> {
+    /// The table of a type that never leaves the node.
+    #[must_use]
+    pub const fn local() -> Self {
+        Self {
+            erased: Vtable {
+                type_id: TypeId::of::<T>(),
+                type_name: std::any::type_name::<T>,
+                drop: Payload::drop_as::<T>,
+                wire: None,
+            },
+            of: PhantomData,
+        }
+    }
+
+    /// The table of a type that may leave the node.
+    #[must_use]
+    pub const fn wire(ops: &'static WireOps) -> Self {
+        let Self { erased, of } = Self::local();
+        Self { erased: Vtable { wire: Some(ops), ..erased }, of }
+    }
+
+    /// The table without its type.
+    #[must_use]
+    #[inline(always)]
+    pub const fn erased(&self) -> &Vtable {
+        &self.erased
+    }
 }
 
 /// Operations on one erased message type.
@@ -29,23 +76,6 @@ pub struct Vtable {
 }
 
 impl Vtable {
-    /// The table of a type that never leaves the node.
-    #[must_use]
-    pub const fn local<T: Send + 'static>() -> Self {
-        Self {
-            type_id: TypeId::of::<T>(),
-            type_name: std::any::type_name::<T>,
-            drop: Payload::drop_as::<T>,
-            wire: None,
-        }
-    }
-
-    /// The table of a type that may leave the node.
-    #[must_use]
-    pub const fn wire<T: Send + 'static>(ops: &'static WireOps) -> Self {
-        Self { wire: Some(ops), ..Self::local::<T>() }
-    }
-
     /// The type's identity.
     #[must_use]
     pub fn type_id(&self) -> TypeId {
@@ -68,7 +98,7 @@ impl Vtable {
     #[must_use]
     #[inline(always)]
     pub fn is<M: Message>(&self) -> bool {
-        std::ptr::eq(self, M::VTABLE) || self.type_id == TypeId::of::<M>()
+        std::ptr::eq(self, vtable::<M>()) || self.type_id == TypeId::of::<M>()
     }
 
     /// Drops the erased value.

@@ -9,7 +9,7 @@
     reason = "type-erased storage; proven by payload::tests::each_value_is_dropped_exactly_once"
 )]
 
-use crate::message::{Message, Vtable};
+use crate::message::{Message, Vtable, vtable};
 use std::mem::{ManuallyDrop, MaybeUninit, align_of, size_of};
 
 /// Largest message, in bytes, that is stored without an allocation.
@@ -128,7 +128,7 @@ impl Erased {
         let mut payload = Payload::EMPTY;
         // SAFETY: the payload is local and empty.
         unsafe { Payload::write(&raw mut payload, message) };
-        Self { vtable: M::VTABLE, payload }
+        Self { vtable: vtable::<M>(), payload }
     }
 
     /// Rebuilds a value from its parts.
@@ -189,14 +189,14 @@ impl Drop for Erased {
 #[cfg(test)]
 mod tests {
     use super::{Erased, Payload};
-    use crate::message::{Message, Vtable};
+    use crate::message::{Message, Table};
     use std::sync::Arc;
 
     macro_rules! message {
         ($t:ty) => {
             impl Message for $t {
                 type Reply = ();
-                const VTABLE: &'static Vtable = &const { Vtable::local::<$t>() };
+                const TABLE: &'static Table<Self> = &const { Table::local() };
             }
         };
     }

@@ -174,7 +174,7 @@ impl WireOps {
         Self {
             key: MessageKey::of(name, M::HASH),
             name,
-            vtable: || M::VTABLE,
+            vtable: crate::message::vtable::<M>,
             body: BodyOps::of::<M>(),
             reply: BodyOps::of::<M::Reply>(),
         }

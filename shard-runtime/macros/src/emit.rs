@@ -1,7 +1,7 @@
 //! The text that `#[actor]` writes: the block itself, and `impl Actor` for its type.
 //!
 //! Owns: the contract with `<crate>::__private` (named `rt` here). It uses of it: the traits `Actor` and `Message`
-//! (`VTABLE`, `Reply`), the types `Batch`, `Closed`, `Exit`, `Inspect` and `Vtable`, and of `Batch` the methods `next`,
+//! (`Reply`), the types `Batch`, `Closed`, `Exit`, `Inspect`, `Vtable` and `vtable`, and of `Batch` the methods `next`,
 //! `plain`, `ready`, `run`, `deferred`, `deferred_run`, `unmatched`, `hook`, `hook_plain`, `hook_terminate`,
 //! `hook_terminate_plain` and `close`. Only `close` and the hooks make a `Closed`, so no emitted function can forget it.
 //! Invariants: E1 handlers are passed as paths, so no emitted code holds `&mut self` across two messages. E2 emitted
@@ -121,7 +121,7 @@ fn behavior(name: &Ident) -> TokenStream {
 
 fn vtable(rt: &TokenStream, handler: &Handler) -> TokenStream {
     let (conditions, message) = (handler.conditions.attributes(), &handler.message);
-    quote_spanned!(at(message.span())=> #conditions <#message as #rt::Message>::VTABLE)
+    quote_spanned!(at(message.span())=> #conditions #rt::vtable::<#message>())
 }
 
 fn dispatch(rt: &TokenStream, handlers: &[Handler]) -> TokenStream {
@@ -288,7 +288,7 @@ mod tests {
         );
         for part in [
             "impl::shard_runtime::__private::ActorforCounter{",
-            "constTYPES:&'static[&'static::shard_runtime::__private::Vtable]=&[<Addas::shard_runtime::__private::Message>::VTABLE,<Lateras",
+            "constTYPES:&'static[&'static::shard_runtime::__private::Vtable]=&[::shard_runtime::__private::vtable::<Add>(),::shard_runtime::__private::vtable::<Later>()",
             "constHAS_INIT:bool=true;constHAS_TERMINATE:bool=false;",
             "ife.is::<Add>(){iflet::core::option::Option::Some(x)=b.ready::<Add>(e,Self::add){returnb.close(x);}break;}\
              ife.is::<Later>(){iflet::core::option::Option::Some(x)=b.deferred::<Later>(e,Self::later){returnb.close(x);}break;}\

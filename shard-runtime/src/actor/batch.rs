@@ -14,7 +14,7 @@ use crate::error::{ActorError, ActorResult, ExitReason};
 use crate::mailbox::{EnvelopePtr, Meta};
 use crate::process::Record;
 use crate::shard::Shard;
-use shard_wire::{Message, Payload, Vtable};
+use shard_wire::{Message, Payload, Vtable, vtable};
 use std::marker::PhantomData;
 use std::task::{Context as TaskContext, Poll, Waker};
 
@@ -76,7 +76,7 @@ impl Envelope<'_> {
     #[inline(always)]
     #[must_use]
     pub fn is<M: Message>(&self) -> bool {
-        std::ptr::eq(self.0.vtable(), M::VTABLE)
+        std::ptr::eq(self.0.vtable(), vtable::<M>())
     }
 }
 
@@ -118,7 +118,7 @@ impl<'s, A: Actor> Batch<'s, A> {
             return None;
         }
         let next = self.previous.next();
-        if std::ptr::eq(next.vtable(), M::VTABLE) { Some(self.step(next)) } else { None }
+        if std::ptr::eq(next.vtable(), vtable::<M>()) { Some(self.step(next)) } else { None }
     }
 
     #[inline(always)]
@@ -158,7 +158,7 @@ impl<'s, A: Actor> Batch<'s, A> {
         match result {
             Ok(value) => {
                 if waiter != 0 {
-                    self.shard.answer::<M::Reply>(waiter, M::VTABLE, value);
+                    self.shard.answer::<M::Reply>(waiter, vtable::<M>(), value);
                 }
                 None
             }
@@ -219,7 +219,7 @@ impl<'s, A: Actor> Batch<'s, A> {
     ) -> Option<Exit> {
         let (message, waiter) = self.take::<M>(envelope);
         let (actor, mut context) = (self.actor(), self.context());
-        let reply = ReplyTo::<M::Reply>::new(self.shard, waiter, M::VTABLE);
+        let reply = ReplyTo::<M::Reply>::new(self.shard, waiter, vtable::<M>());
         let shard = context.shard();
         self.begin(async move { reply.finish(shard, handler(actor, message, &mut context).await) })
     }
@@ -232,7 +232,7 @@ impl<'s, A: Actor> Batch<'s, A> {
         handler: impl FnOnce(&mut A, M, ReplyTo<M::Reply>, &mut Context<'_>) -> ActorResult,
     ) -> Option<Exit> {
         let (message, waiter) = self.take::<M>(envelope);
-        let reply = ReplyTo::new(self.shard, waiter, M::VTABLE);
+        let reply = ReplyTo::new(self.shard, waiter, vtable::<M>());
         match handler(self.actor(), message, reply, &mut self.context()) {
             Ok(()) => None,
             Err(error) => {
@@ -251,7 +251,7 @@ impl<'s, A: Actor> Batch<'s, A> {
     ) -> Option<Exit> {
         let (message, waiter) = self.take::<M>(envelope);
         let (actor, mut context) = (self.actor(), self.context());
-        let reply = ReplyTo::new(self.shard, waiter, M::VTABLE);
+        let reply = ReplyTo::new(self.shard, waiter, vtable::<M>());
         let shard = context.shard();
         self.begin(async move { shard.exit_of(handler(actor, message, reply, &mut context).await) })
     }

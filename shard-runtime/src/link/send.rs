@@ -12,7 +12,7 @@ use crate::process::bump;
 use crate::shard::{Parcel, RemoteWait, Shard};
 use shard_wire::frame::{BodyWriter, FrameHead};
 use shard_wire::header::{Deadline, FrameFlags, FrameKind, Priority};
-use shard_wire::{LocalId, Message, Pid, Vtable, WireError};
+use shard_wire::{LocalId, Message, Pid, Vtable, WireError, vtable, Table};
 
 /// Body of a `ReplyError` frame: the error's number.
 pub(super) const ERROR_BYTES: usize = 16;
@@ -61,7 +61,7 @@ impl Shard {
         flags: u64,
         reply: u64,
     ) -> Result<Sent, SendReason> {
-        let ops = M::VTABLE.wire_ops().ok_or(SendReason::LocalOnly)?;
+        let ops = vtable::<M>().wire_ops().ok_or(SendReason::LocalOnly)?;
         let link = match self.route(to)? {
             Route::Link(link) => link,
             Route::Owner(shard) => return Ok(Sent::Hop(shard)),
@@ -162,12 +162,12 @@ impl Shard {
         reply: u64,
     ) -> Result<(), SendError<M>> {
         if flags & Meta::CALL != 0
-            && let Some(ops) = M::VTABLE.wire_ops()
+            && let Some(ops) = vtable::<M>().wire_ops()
         {
             self.expect_remote(reply, RemoteWait { ops, peer: to.node.0 });
         }
         let hop = Hop { to, name: name.map(Into::into), from: self.current_id(), flags, reply, message };
-        let table = const { &Vtable::local::<Box<dyn FnOnce(&Self) + Send>>() };
+        let table = const { &Table::<Box<dyn FnOnce(&Self) + Send>>::local() }.erased();
         let task: Box<dyn FnOnce(&Self) + Send> = Box::new(move |shard| hop.go(shard));
         match self.push_parcel(shard, Parcel::new(0, table, 0, Meta::TASK, 0, task)) {
             None => {

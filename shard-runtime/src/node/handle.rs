@@ -11,7 +11,7 @@ use crate::oneshot::{self, RecvError};
 use crate::shard::{Inbound, LogLevel, Parcel, Shard, with_current};
 use crate::shared::NodeShared;
 use crate::stats::Reader;
-use shard_wire::{Erased, LocalId, Message, NodeName, Pid};
+use shard_wire::{Erased, LocalId, Message, NodeName, Pid, vtable};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -205,7 +205,7 @@ impl Node {
         let port = shared.port(pid.local.shard()).filter(|port| port.table.exists(pid.local.0));
         let Some(port) = port else { return Err(SendError::new(SendReason::NoProcess, message)) };
         let meta = shared.clock().ticks() << Meta::BITS;
-        let parcel = Parcel::new(pid.local.0, M::VTABLE, LocalId::CORE.0, meta, 0, message);
+        let parcel = Parcel::new(pid.local.0, vtable::<M>(), LocalId::CORE.0, meta, 0, message);
         port.post(Inbound::Parcel(parcel)).map_err(|full| match full.into_inner() {
             Inbound::Parcel(parcel) => SendError::new(SendReason::Overloaded, parcel.into_message()),
             Inbound::Task(_) | Inbound::Wake { .. } => unreachable!("an inbox gives back what it was given"),

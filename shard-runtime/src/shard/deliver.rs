@@ -10,7 +10,7 @@ use crate::process::{Extension, Flags, Record, bump};
 use crate::shard::waiter::{RemoteWait, Sink, State};
 use crate::shard::{Outcome, Parcel, Shard};
 use shard_wire::header::Deadline;
-use shard_wire::{Erased, LocalId, Message, Payload, Pid, Vtable};
+use shard_wire::{Erased, LocalId, Message, Payload, Pid, Vtable, vtable, Table};
 use std::mem::ManuallyDrop;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as TaskContext, Poll};
@@ -36,7 +36,7 @@ impl Shard {
             return self.elsewhere(to, message, flags, reply);
         }
         let envelope = self.pool.take();
-        envelope.fill(M::VTABLE, self.current_id.get(), self.stamp.get() | flags, message);
+        envelope.fill(vtable::<M>(), self.current_id.get(), self.stamp.get() | flags, message);
         if flags & Meta::CALL != 0 {
             envelope.set_reply(reply);
         }
@@ -126,7 +126,7 @@ impl Shard {
                 let meta = self.stamp.get() | flags;
                 let mut message = Some(message);
                 let make = |message: M| {
-                    Parcel::new(to.local.0, M::VTABLE, self.current_id.get(), meta, reply, message)
+                    Parcel::new(to.local.0, vtable::<M>(), self.current_id.get(), meta, reply, message)
                 };
                 let pushed = self.mesh.push_with(self, shard, || match message.take() {
                     Some(message) => make(message),
@@ -349,7 +349,7 @@ impl Shard {
 
     #[inline(never)]
     fn answer_slow<R: Send + 'static>(&self, reference: u64, request: &'static Vtable, value: R) {
-        let table = const { &Vtable::local::<R>() };
+        let table = const { &Table::<R>::local() }.erased();
         if reference & REMOTE_CALLER != 0 {
             return self.answer_remote(reference, request, Parcel::new(0, table, 0, 0, 0, value));
         }
@@ -400,7 +400,7 @@ impl Shard {
         }
         let shard = LocalId(reference).shard();
         if shard != self.index {
-            let table = const { &Vtable::local::<u64>() };
+            let table = const { &Table::<u64>::local() }.erased();
             let parcel = Parcel::new(reference, table, 0, Meta::REFUSE, 0, u64::from(error.code()));
             if self.mesh.push(self, shard, parcel).is_some() {
                 self.count(|cells| &cells.dead_letters, 1);

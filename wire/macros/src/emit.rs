@@ -32,15 +32,15 @@ pub(crate) fn message(options: &Options, item: Item) -> syn::Result<TokenStream>
         #body
         const _: () = {
             static OPS: #root::__private::WireOps = #root::__private::WireOps::of::<#name>(#wire_name);
-            static VTABLE: #root::__private::Vtable = #root::__private::Vtable::wire::<#name>(&OPS);
+            static TABLE: #root::__private::Table<#name> = #root::__private::Table::wire(&OPS);
             #[#root::__private::linkme::distributed_slice(#root::__private::MESSAGES)]
             #[linkme(crate = #root::__private::linkme)]
             static ENTRY: #root::__private::MessageEntry =
-                #root::__private::MessageEntry::new(&VTABLE, &OPS, ::core::file!(), ::core::line!());
+                #root::__private::MessageEntry::new(TABLE.erased(), &OPS, ::core::file!(), ::core::line!());
             #[automatically_derived]
             impl #root::__private::Message for #name {
                 type Reply = #reply;
-                const VTABLE: &'static #root::__private::Vtable = &VTABLE;
+                const TABLE: &'static #root::__private::Table<Self> = &TABLE;
             }
         };
     })
@@ -70,16 +70,16 @@ fn local(
             "a message owns what it holds: it cannot have a lifetime",
         ));
     }
-    let vtable = quote!(#root::__private::Vtable);
+    let table = quote!(#root::__private::Table);
     if generics.params.is_empty() {
         return Ok(quote! {
             #item
             const _: () = {
-                static VTABLE: #vtable = #vtable::local::<#name>();
+                static TABLE: #table<#name> = #table::local();
                 #[automatically_derived]
                 impl #root::__private::Message for #name {
                     type Reply = #reply;
-                    const VTABLE: &'static #vtable = &VTABLE;
+                    const TABLE: &'static #table<Self> = &TABLE;
                 }
             };
         });
@@ -97,7 +97,7 @@ fn local(
         #[automatically_derived]
         impl #implementation #root::__private::Message for #name #arguments #clause {
             type Reply = #reply;
-            const VTABLE: &'static #vtable = &const { #vtable::local::<Self>() };
+            const TABLE: &'static #table<Self> = &const { #table::local() };
         }
     })
 }

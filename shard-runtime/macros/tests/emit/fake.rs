@@ -60,6 +60,10 @@ pub(crate) mod __private {
         const VTABLE: &'static Vtable = &Vtable { id: TypeId::of::<Self>() };
     }
 
+    pub(crate) const fn vtable<M: Message>() -> &'static Vtable {
+        M::VTABLE
+    }
+
     #[derive(Debug)]
     pub(crate) struct Vtable {
         pub(crate) id: TypeId,
