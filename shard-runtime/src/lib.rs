@@ -54,13 +54,15 @@ mod wheel;
 
 pub mod prelude;
 
-pub use actor::{Actor, Address, Call, Context, Inspect, Named, Priority, ReplyTo, Route, Sleep, SpawnOptions, YieldNow};
-pub use link::LinkCounters;
+pub use actor::{
+    Actor, Address, Call, Context, Inspect, Named, Priority, ReplyTo, Route, Sleep, SpawnOptions, YieldNow,
+};
 pub use control::{DiagPort, DiagRequest, NodeEvent};
 pub use error::{
     ActorError, ActorResult, CallError, DiagCallError, ExitReason, NodeError, PreflightError, RegistrarError,
     SendError, SendReason, SpawnError,
 };
+pub use link::LinkCounters;
 pub use node::{Node, NodeBuilder, Pinning};
 pub use reactor::preflight::{Check, Report, doctor};
 pub use reactor::sim::Simulation;
@@ -71,7 +73,8 @@ pub use shard_runtime_macros::{actor, handle};
 pub use shard_wire as wire;
 pub use shard_wire::{Message, Pid, data, message};
 pub use stats::{
-    AcceptorStats, NetStats, NodeStats, PeerStats, ProcessState, ProcessStats, Reader, ShardStats, StalledShard,
+    AcceptorStats, NetStats, NodeStats, PeerStats, ProcessState, ProcessStats, Reader, ShardStats,
+    StalledShard,
 };
 pub use tap::{Log, LogRecord, LogSink, StderrSink};
 

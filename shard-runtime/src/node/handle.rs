@@ -1,15 +1,15 @@
 //! The handle of a node: what a program does with it from outside its shards.
 
+use crate::actor::SpawnOptions;
 use crate::actor::{Actor, Address, DEFAULT_CALL_TIMEOUT, Route};
 use crate::control::{ControlThread, DiagPort, NodeEvent};
 use crate::error::{CallError, ExitReason, NodeError, SendError, SendReason, SpawnError};
 use crate::link::Request;
 use crate::mailbox::Meta;
-use crate::actor::SpawnOptions;
 use crate::node::NodeBuilder;
-use crate::shared::NodeShared;
 use crate::oneshot::{self, RecvError};
 use crate::shard::{Inbound, LogLevel, Parcel, Shard, with_current};
+use crate::shared::NodeShared;
 use crate::stats::Reader;
 use shard_wire::{Erased, LocalId, Message, NodeName, Pid};
 use std::net::SocketAddr;
