@@ -20,7 +20,11 @@ pub(crate) struct FuturePool {
 
 impl FuturePool {
     pub(crate) fn new() -> Self {
-        Self { free: [const { Cell::new(std::ptr::null_mut()) }; CLASSES], owned: RefCell::default(), bytes: Cell::new(0) }
+        Self {
+            free: [const { Cell::new(std::ptr::null_mut()) }; CLASSES],
+            owned: RefCell::default(),
+            bytes: Cell::new(0),
+        }
     }
 
     /// Puts a future into a slot.
