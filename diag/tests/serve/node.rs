@@ -174,11 +174,12 @@ fn a_stuck_shard_hides_nothing_and_delays_nobody() {
 
 #[test]
 fn a_stop_turns_readiness_off_before_diagnostics_ends() {
-    let observed = Observed::new("stopping@localhost");
-    let radar = observed.diag.radar_addresses()[0];
+    let node = Node::builder("stopping@localhost").max_processes(64).start().expect("a node");
+    let diag = Diag::for_node(&node, options()).expect("starts");
+    let radar = diag.radar_addresses()[0];
     assert_eq!(get(radar, "/health/ready").status, 200);
-    observed.node.stop();
+    node.stop();
     let answer = get(radar, "/health/ready");
     assert_eq!(answer.status, 503, "{}", answer.body);
-    observed.diag.stop().expect("stops");
+    diag.stop().expect("stops");
 }

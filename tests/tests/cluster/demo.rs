@@ -110,8 +110,9 @@ fn killed_it_takes_its_nodes_with_it() {
 fn a_node_that_dies_is_named_and_the_others_go_on() {
     let mut demo = Demo::start(&[]);
     // Not our child, so the harness cannot signal it.
-    let killed = std::process::Command::new("kill").args(["-9", &demo.pids[1].to_string()]).status();
-    assert!(killed.expect("kill runs").success());
+    let kill = format!("kill -9 {}", demo.pids[1]);
+    let killed = std::process::Command::new("/bin/sh").args(["-c", &kill]).status();
+    assert!(killed.expect("a shell runs").success());
     let process = &demo.process;
     eventually(SOON, "it says who died", || {
         let out = process.stdout();

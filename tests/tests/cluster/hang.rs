@@ -7,8 +7,10 @@ use shard_tests::harness::eventually;
 use std::time::{Duration, Instant};
 
 const SECONDS: u32 = 20;
-/// The promise is 100 ms on a machine of its own; here it shares two cores with the busy loop and two more nodes.
+/// The promise for one answer. The machine is shared with the busy loop and with whatever else a test run does, so one
+/// answer in twenty may be later, and none by more than the limit.
 const PROMPT: Duration = Duration::from_millis(100);
+const LIMIT: Duration = Duration::from_secs(1);
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "measures what a client waits for")]
@@ -26,30 +28,31 @@ fn a_busy_shard_is_seen_through_and_no_node_goes_down() {
     let began = Instant::now();
     eventually(SOON, "the handler runs", || hog()["State"] == "running");
 
-    let mut slowest = Duration::ZERO;
+    let mut answers = Vec::new();
     let mut last = 0;
     let mut callback = 0.0;
-    let mut asked = 0;
     // Down to the last seconds: a node that is going to be called down would be by then.
     while began.elapsed() + Duration::from_secs(3) < Duration::from_secs(u64::from(SECONDS)) {
         let start = Instant::now();
         let row = hog();
-        slowest = slowest.max(start.elapsed());
+        answers.push(start.elapsed());
         assert_eq!(row["State"], "running", "{row}");
         assert!(elapsed(&row) > last, "the time in the handler grows: {row}");
         last = elapsed(&row);
         let start = Instant::now();
         let metrics = far.metrics();
-        slowest = slowest.max(start.elapsed());
+        answers.push(start.elapsed());
         // A page may be a second old, and is never older.
         callback = metrics.sum("shard_current_callback_seconds", &[]).expect("a sample");
         assert!(callback + 2.0 > last as f64 / 1e9, "{callback} s of {last} ns");
-        asked += 1;
-        // A pause that ends when the time in the handler has moved on by a tenth of a second.
+        // One round in a tenth of a second is enough; the busy loop needs the machine too.
         eventually(SOON, "a tenth of a second goes by", || start.elapsed() > PROMPT);
     }
-    assert!(asked > 20, "asked {asked} times");
-    assert!(slowest < 3 * PROMPT, "the slowest answer took {slowest:?}");
+    assert!(answers.len() > 40, "asked {} times", answers.len());
+    let late = answers.iter().filter(|took| **took > PROMPT).count();
+    assert!(late * 20 <= answers.len(), "{late} of {} answers took more than {PROMPT:?}", answers.len());
+    let slowest = answers.iter().max().expect("there were answers");
+    assert!(*slowest < LIMIT, "the slowest answer took {slowest:?}");
     assert!(last > u64::from(SECONDS - 4) * 1_000_000_000, "in its handler for {last} ns");
     assert!(callback > f64::from(SECONDS - 6), "in its handler for {callback} s");
     let error = near.tool("process_inspect", &json!({ "node": far.name, "pid": HOG })).expect_err("blocked");

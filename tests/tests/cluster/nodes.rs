@@ -31,6 +31,10 @@ impl Place {
         Some(Metrics::parse(&page.body).expect("metrics are well formed"))
     }
 
+    fn is_ready(&self) -> bool {
+        get(self.radar, "/health/ready", ANSWER).is_ok_and(|page| page.status == 200)
+    }
+
     pub(crate) fn metrics(&self) -> Metrics {
         self.try_metrics().unwrap_or_else(|| panic!("{} has no metrics", self.name))
     }
@@ -163,7 +167,7 @@ impl Cluster {
             let node = &mut self.nodes[index];
             eventually(SOON, &format!("{} sees all others: {}", place.name, node.stderr()), || {
                 assert!(node.is_running(), "{} ended:\n{}", place.name, node.stderr());
-                place.peers() == others
+                place.is_ready() && place.peers() == others
             });
         }
     }

@@ -4,10 +4,12 @@
 
 use crate::layout::Layout;
 use shard_scenarios::http::{get, samples};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+/// What the rate is the mean of: nodes measure once a second, and bursts come every few seconds.
+const WINDOW: Duration = Duration::from_secs(5);
 /// How long one node may take to answer.
 const LIMIT: Duration = Duration::from_secs(1);
 const PEERS: &str = "ergo_remote_node_uptime_seconds";
@@ -26,8 +28,8 @@ struct Seen {
 #[derive(Debug)]
 pub(crate) struct Watch {
     nodes: Vec<(String, SocketAddr, Seen)>,
-    /// Messages at an earlier time, to tell the rate.
-    before: Option<(Instant, f64)>,
+    /// Messages at earlier times, to tell the rate.
+    before: VecDeque<(Instant, f64)>,
 }
 
 /// One line's worth.
@@ -43,7 +45,7 @@ pub(crate) struct Status {
 impl Watch {
     pub(crate) fn new(layout: &Layout) -> Self {
         let nodes = layout.places.iter().map(|place| (place.name.clone(), place.radar, Seen::default()));
-        Self { nodes: nodes.collect(), before: None }
+        Self { nodes: nodes.collect(), before: VecDeque::new() }
     }
 
     /// Asks every node.
@@ -89,12 +91,16 @@ impl Watch {
     pub(crate) fn status(&mut self, now: Instant) -> Status {
         let counts = || self.nodes.iter().flat_map(|(_, _, seen)| seen.received.values());
         let (links, messages) = (counts().filter(|count| **count > 0.0).count(), counts().sum::<f64>());
-        let per_second = self.before.map_or(0.0, |(at, before)| {
-            let seconds = now.saturating_duration_since(at).as_secs_f64();
+        let per_second = self.before.front().map_or(0.0, |(at, before)| {
+            let seconds = now.saturating_duration_since(*at).as_secs_f64();
             // A node that restarted counts from zero.
             if seconds > 0.0 { ((messages - before) / seconds).max(0.0) } else { 0.0 }
         });
-        self.before = Some((now, messages));
+        self.before.push_back((now, messages));
+        // The oldest that is kept is the youngest beyond the window, so that the rate spans at least the window.
+        while self.before.get(1).is_some_and(|(at, _)| now.saturating_duration_since(*at) >= WINDOW) {
+            self.before.pop_front();
+        }
         let up = self.nodes.iter().filter(|(_, _, seen)| seen.is_ready).count();
         Status { up, links, messages, per_second }
     }
