@@ -1,13 +1,16 @@
 //! What must hold whatever a user's code does: stale reply handles, errors that panic, clocks that disagree, late stops.
 
-use shard_runtime::prelude::*;
 use shard_runtime::Simulation;
+use shard_runtime::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
-#[expect(clippy::disallowed_methods, reason = "tests outside any shard, and one handler that measures itself")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests outside any shard, and one handler that measures itself"
+)]
 fn now() -> Instant {
     Instant::now()
 }

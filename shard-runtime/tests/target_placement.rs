@@ -100,7 +100,11 @@ impl Named {
 
 fn pair(shards: (u16, u16)) -> (Node, Node, Receiver<NodeEvent>) {
     let builder = |name: &str, shards| {
-        Node::builder(name).shards(shards).listen("127.0.0.1:0").cookie("unit test cookie").log_level(LogLevel::Error)
+        Node::builder(name)
+            .shards(shards)
+            .listen("127.0.0.1:0")
+            .cookie("unit test cookie")
+            .log_level(LogLevel::Error)
     };
     let two = builder("two@localhost", shards.1).start().unwrap();
     let address = two.listen_address().unwrap().to_string();

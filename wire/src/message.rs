@@ -13,6 +13,10 @@ use std::any::TypeId;
 use std::marker::PhantomData;
 
 /// A value that can be sent to a process. Written by `#[message]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a message",
+    note = "declare it with `#[message]`, or with `#[message(local)]` if it never leaves its node"
+)]
 pub trait Message: Send + Sized + 'static {
     /// What a `call` with this message answers; `()` for one-way messages.
     type Reply: Send + 'static;

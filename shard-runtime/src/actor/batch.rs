@@ -258,7 +258,10 @@ impl<'s, A: Actor> Batch<'s, A> {
 
     /// Runs an `async` `init`.
     #[inline(always)]
-    pub fn hook(mut self, init: impl AsyncFnOnce(&mut A, &mut Context<'_>) -> ActorResult + 'static) -> Closed<'s> {
+    pub fn hook(
+        mut self,
+        init: impl AsyncFnOnce(&mut A, &mut Context<'_>) -> ActorResult + 'static,
+    ) -> Closed<'s> {
         let (actor, mut context) = (self.actor(), self.context());
         let shard = context.shard();
         let exit = self.begin(async move { shard.exit_of(init(actor, &mut context).await) });

@@ -12,7 +12,7 @@ use crate::process::bump;
 use crate::shard::{Parcel, RemoteWait, Shard};
 use shard_wire::frame::{BodyWriter, FrameHead};
 use shard_wire::header::{Deadline, FrameFlags, FrameKind, Priority};
-use shard_wire::{LocalId, Message, Pid, Vtable, WireError, vtable, Table};
+use shard_wire::{LocalId, Message, Pid, Table, Vtable, WireError, vtable};
 
 /// Body of a `ReplyError` frame: the error's number.
 pub(super) const ERROR_BYTES: usize = 16;
@@ -287,8 +287,9 @@ struct Hop<M> {
 impl<M: Message> Hop<M> {
     fn go(self, shard: &Shard) {
         let Self { to, name, from, flags, reply, message } = self;
-        let sent =
-            shard.speaking_as(from, || shard.deliver_remote_named(to, name.as_deref(), message, flags, reply).map_err(|e| e.reason));
+        let sent = shard.speaking_as(from, || {
+            shard.deliver_remote_named(to, name.as_deref(), message, flags, reply).map_err(|e| e.reason)
+        });
         if let Err(reason) = sent {
             if flags & Meta::CALL == 0 {
                 shard.count(|cells| &cells.dead_letters, 1);

@@ -10,7 +10,7 @@ use crate::process::{Extension, Flags, Record, bump};
 use crate::shard::waiter::{RemoteWait, Sink, State};
 use crate::shard::{Outcome, Parcel, Shard};
 use shard_wire::header::Deadline;
-use shard_wire::{Erased, LocalId, Message, Payload, Pid, Vtable, vtable, Table};
+use shard_wire::{Erased, LocalId, Message, Payload, Pid, Table, Vtable, vtable};
 use std::mem::ManuallyDrop;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as TaskContext, Poll};
@@ -96,8 +96,8 @@ impl Shard {
             Meta::LOG => Extension::LOG,
             _ => Extension::SYSTEM,
         };
-        let is_first = record.depth() == 0
-            && self.with_extension(record, |extension| !extension.is_queue_left());
+        let is_first =
+            record.depth() == 0 && self.with_extension(record, |extension| !extension.is_queue_left());
         if is_first {
             record.oldest.store(envelope.meta() >> Meta::BITS, Relaxed);
         }
