@@ -12,8 +12,9 @@ pub enum PreflightError {
     },
     /// `io_uring_setup` answered EPERM while the sysctl allows it: a seccomp profile.
     #[error(
-        "io_uring is denied (EPERM) by a seccomp profile; run the container with \
-         `--security-opt seccomp=deploy/seccomp/io-uring.json`, or allow io_uring_setup, io_uring_enter and io_uring_register"
+        "io_uring is denied (EPERM) by a seccomp profile; allow io_uring_setup, io_uring_enter and io_uring_register: with \
+         docker, add the three names to an SCMP_ACT_ALLOW rule in a copy of the default profile and run the container with \
+         `--security-opt seccomp=<that file>`"
     )]
     Seccomp,
     /// `kernel.io_uring_disabled` forbids it.
