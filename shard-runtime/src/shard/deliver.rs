@@ -481,10 +481,18 @@ impl Shard {
     }
 
     /// Puts a message of another node into a mailbox of this shard.
+    #[inline]
     pub(crate) fn put_message(&self, to: u64, from: u64, meta: u64, reply: u64, message: Erased) {
         let (vtable, payload) = message.into_parts();
-        let envelope_meta = self.stamp.get() | meta;
-        self.accept(Parcel { target: to, vtable, from, meta: envelope_meta, payload, reply });
+        let stamped = self.stamp.get() | meta;
+        let record = self.table.record(to as u32);
+        if record.id.load(Relaxed) != to {
+            return self.dead_letter(Parcel { target: to, vtable, from, meta: stamped, payload, reply });
+        }
+        let envelope = self.pool.take();
+        envelope.fill_erased(vtable, from, stamped, payload);
+        envelope.set_reply(reply);
+        self.enqueue(record, envelope, meta & Meta::FLAGS);
     }
 
     /// Whether a process lives on this shard now.
