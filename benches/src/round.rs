@@ -79,7 +79,10 @@ fn child(workload: &Workload, side: &Side, scale: Scale) -> Result<Sample, RunEr
 
 fn failed(workload: &str, side: &str, status: ExitStatus) -> RunError {
     let status = if status.code() == Some(WATCHDOG_STATUS) {
-        format!("its work not done after {} s (stuck, or starved by other load on the machine)", CHILD_LIMIT.as_secs())
+        format!(
+            "its work not done after {} s (stuck, or starved by other load on the machine)",
+            CHILD_LIMIT.as_secs()
+        )
     } else {
         status.to_string()
     };
