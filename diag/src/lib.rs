@@ -29,6 +29,7 @@ mod health;
 mod http;
 mod mcp;
 pub mod metrics;
+mod node_source;
 mod options;
 mod pid;
 mod snapshot;
@@ -39,6 +40,7 @@ mod top;
 mod usage;
 
 pub use error::DiagError;
+pub use node_source::NodeSource;
 pub use options::{DiagOptions, Endpoint};
 pub use source::Source;
 pub use thread::Diag;

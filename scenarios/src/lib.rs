@@ -1,1 +1,19 @@
-//! shard-scenarios
+//! Applications that show and load the product.
+//!
+//! | Scenario | What it shows | What you should see |
+//! |---|---|---|
+//! | [`messaging`] | bursts of 256 B to 10 KB messages to pools of workers on other nodes | traffic on every link, workers that share it evenly |
+//! | [`hog`] | a handler that does not come back for a while | tools and heartbeats that answer all the same |
+//!
+//! The programs `node` (one node) and `demo` (five of them on this machine) run them.
+
+mod catalogue;
+pub mod hog;
+pub mod http;
+pub mod messaging;
+mod random;
+mod settings;
+
+pub use catalogue::{Scenario, UnknownScenario, start};
+pub use random::Random;
+pub use settings::Settings;

@@ -33,6 +33,7 @@ extern crate self as shard_runtime;
 
 mod actor;
 mod clock;
+mod control;
 mod error;
 mod link;
 mod mailbox;
@@ -41,6 +42,7 @@ mod node;
 mod oneshot;
 mod process;
 mod reactor;
+mod registrar;
 mod ring;
 mod shard;
 mod stats;
@@ -52,26 +54,30 @@ mod wheel;
 pub mod prelude;
 
 pub use actor::{Actor, Address, Call, Context, Inspect, Named, Priority, ReplyTo, Route, Sleep, YieldNow};
+pub use link::LinkCounters;
+pub use control::{DiagPort, DiagRequest, NodeEvent};
 pub use error::{
-    ActorError, ActorResult, CallError, ExitReason, NodeError, PreflightError, SendError, SendReason, SpawnError,
+    ActorError, ActorResult, CallError, DiagCallError, ExitReason, NodeError, PreflightError, RegistrarError,
+    SendError, SendReason, SpawnError,
 };
 pub use node::{Node, NodeBuilder, Pinning, SpawnOptions};
 pub use reactor::preflight::{Check, Report, doctor};
 pub use reactor::sim::Simulation;
+pub use registrar::{NodeRecord, Registrar, RegistrarEvent, RegistrarRole, RegistrarSpec, RegistrarState};
 pub use shard::{LogLevel, ShardCounters};
 pub use shard_runtime_macros::{actor, handle};
 /// Identities, frames and the message registry.
 pub use shard_wire as wire;
 pub use shard_wire::{Message, Pid, data, message};
-pub use stats::{NodeStats, ProcessState, ProcessStats, Reader, ShardStats};
+pub use stats::{
+    AcceptorStats, NetStats, NodeStats, PeerStats, ProcessState, ProcessStats, Reader, ShardStats, StalledShard,
+};
 pub use tap::{Log, LogRecord, LogSink, StderrSink};
 
 /// What the macros emit refers to. Not an API.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::actor::{
-        Actor, Batch, Closed, Context, Envelope, Exit, Inspect, ReplyTo,
-    };
+    pub use crate::actor::{Actor, Batch, Closed, Context, Envelope, Exit, Inspect, ReplyTo};
     pub use crate::error::{ActorError, ActorResult, ExitReason};
     pub use crate::shard::Shard;
     pub use shard_wire::{Message, Vtable};

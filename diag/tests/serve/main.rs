@@ -5,5 +5,6 @@
 mod client;
 mod fake;
 mod limits;
+mod node;
 mod radar;
 mod tools;

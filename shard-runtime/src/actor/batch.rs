@@ -132,6 +132,7 @@ impl<'s, A: Actor> Batch<'s, A> {
         Context::new(unsafe { &*shard })
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "an envelope is consumed by the arm that takes its message (B2)")]
     #[inline(always)]
     fn take<M: Message>(&mut self, envelope: Envelope<'s>) -> (M, u64) {
         assert!(envelope.is::<M>(), "an arm takes only its own message type");
@@ -178,6 +179,7 @@ impl<'s, A: Actor> Batch<'s, A> {
     }
 
     /// Arm of an `async fn` handler without an `await`: polled once on the stack, where nothing of it is left.
+    #[expect(clippy::needless_pass_by_value, reason = "handlers are paths: zero-sized, and named only here")]
     #[inline(always)]
     pub fn ready<M: Message>(
         &mut self,

@@ -162,6 +162,7 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// The name is taken, or the process table is full.
+    #[expect(clippy::needless_pass_by_value, reason = "options are made for one spawn")]
     #[inline(always)]
     pub fn spawn<A: Actor>(
         &self,

@@ -14,8 +14,8 @@ use std::task::{Context as TaskContext, Poll};
 /// Head of a kept future.
 #[repr(C)]
 pub(crate) struct Live {
-    poll: unsafe fn(*mut Live, &mut TaskContext<'_>) -> Poll<Exit>,
-    drop: unsafe fn(*mut Live),
+    poll: unsafe fn(*mut Self, &mut TaskContext<'_>) -> Poll<Exit>,
+    drop: unsafe fn(*mut Self),
     layout: Layout,
     /// Sender of the message that the suspended handler handles.
     pub(crate) sender: Pid,

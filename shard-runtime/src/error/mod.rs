@@ -2,14 +2,18 @@
 
 mod actor;
 mod call;
+mod diag;
 mod node;
 mod preflight;
+mod registrar;
 mod send;
 mod spawn;
 
 pub use actor::{ActorError, ActorResult, ExitReason};
 pub use call::CallError;
+pub use diag::DiagCallError;
 pub use node::NodeError;
 pub use preflight::PreflightError;
+pub use registrar::RegistrarError;
 pub use send::{SendError, SendReason};
 pub use spawn::SpawnError;

@@ -1,7 +1,8 @@
 //! Why a node did not start, or what ended it.
 
-use crate::error::{CallError, PreflightError, SendError, SendReason, SpawnError};
+use crate::error::{CallError, PreflightError, RegistrarError, SendError, SendReason, SpawnError};
 use shard_wire::Message;
+use shard_wire::handshake::CookiePolicyError;
 
 /// Why a node did not start, or what ended it.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +25,9 @@ pub enum NodeError {
     #[error(transparent)]
     Preflight(#[from] PreflightError),
     /// The program is built with `panic = "abort"`.
-    #[error("the program is built with panic = \"abort\", so a panic in one actor would end the node; use panic = \"unwind\"")]
+    #[error(
+        "the program is built with panic = \"abort\", so a panic in one actor would end the node; use panic = \"unwind\""
+    )]
     PanicAbort,
     /// Memory could not be reserved.
     #[error("could not reserve memory for {what}: {source}; check ulimit -v and vm.overcommit_memory")]
@@ -57,11 +60,17 @@ pub enum NodeError {
         source: std::io::Error,
     },
     /// The registrar refused or could not be reached.
-    #[error("the registrar did not accept the node: {0}")]
-    Registrar(String),
+    #[error(transparent)]
+    Registrar(#[from] RegistrarError),
+    /// The node was started without a network.
+    #[error("the node has no network: start it with `listen`, `registrar` or `route`")]
+    NoNetwork,
     /// The cookie does not suffice for where the node listens.
-    #[error("{0}")]
-    Cookie(String),
+    #[error(transparent)]
+    Cookie(#[from] CookiePolicyError),
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes: {0}; check that getrandom is allowed")]
+    Randomness(getrandom::Error),
     /// A shard did not come up, or stopped on its own.
     #[error("shard {shard} failed: {reason}")]
     Shard {

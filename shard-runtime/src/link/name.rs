@@ -12,10 +12,13 @@ use shard_wire::{Message, NodeName, Pid};
 /// Messages that may wait for one name.
 const MAX_WAITING: usize = 4096;
 
+/// Sends a waiting message to the holder of its name, or fails it.
+type Go = Box<dyn FnOnce(&Shard, Result<Pid, SendReason>)>;
+
 /// A message that waits for its name.
 pub(crate) struct Waiting {
     /// Sends it, or fails it.
-    pub(crate) go: Box<dyn FnOnce(&Shard, Result<Pid, SendReason>)>,
+    pub(crate) go: Go,
 }
 
 /// What is known of a name.

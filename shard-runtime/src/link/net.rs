@@ -102,6 +102,11 @@ impl Net {
         self.last.set((0, 0));
     }
 
+    /// Links of this shard.
+    pub(crate) fn link_count(&self) -> u64 {
+        self.links.borrow().iter().flatten().count() as u64
+    }
+
     /// Key of the node of an open call's caller; 0 if the call is no longer open.
     pub(crate) fn caller_key(&self, reference: u64) -> u64 {
         self.callers.borrow().find(reference).map_or(0, |caller| caller.key)

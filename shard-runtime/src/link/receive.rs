@@ -104,7 +104,7 @@ impl Shard {
             if !owned.data.frames_left {
                 return false;
             }
-            let since = owned.data.socket.as_ref().map_or(self.now_ticks(), |socket| socket.since);
+            let since = owned.data.socket.as_ref().map_or_else(|| self.now_ticks(), |socket| socket.since);
             let sessions = self.net.sessions.borrow();
             let key = sessions.get(owned.session as usize).map_or(0, |peer| peer.session.key);
             let now_ms = self.clock().span_ns(self.now_ticks().saturating_sub(since)) / 1_000_000;
@@ -170,12 +170,9 @@ impl Shard {
         if is_call && header.deadline.is_past(origin.now_ms) {
             return self.undeliverable(frame, origin, CallError::Timeout.code());
         }
-        let message = match entry.ops().decode(frame.body) {
-            Ok(message) => message,
-            Err(_) => {
-                self.with_link_cells(origin.link, |cells| bump(&cells.decode_errors, 1));
-                return self.answer_error(frame, origin, CallError::Decode.code());
-            }
+        let Ok(message) = entry.ops().decode(frame.body) else {
+            self.with_link_cells(origin.link, |cells| bump(&cells.decode_errors, 1));
+            return self.answer_error(frame, origin, CallError::Decode.code());
         };
         let mut meta = Meta::REMOTE | queue_of(header.flags.priority());
         let mut reply = origin.key;

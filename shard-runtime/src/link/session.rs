@@ -79,12 +79,9 @@ impl Shard {
             self.node().request(Request::LinkLost { link: grant.link, why: "its session is not up here" });
             return;
         };
-        let tcp = match Tcp::adopt(grant.stream) {
-            Ok(tcp) => tcp,
-            Err(_) => {
-                self.node().request(Request::LinkLost { link: grant.link, why: "its socket could not be taken over" });
-                return;
-            }
+        let Ok(tcp) = Tcp::adopt(grant.stream) else {
+            self.node().request(Request::LinkLost { link: grant.link, why: "its socket could not be taken over" });
+            return;
         };
         self.close_link(link, false);
         let now = self.now_ticks();

@@ -4,6 +4,6 @@ mod envelope;
 mod pool;
 mod queue;
 
-pub(crate) use envelope::{Envelope, EnvelopePtr, Meta};
+pub(crate) use envelope::{EnvelopePtr, Meta};
 pub(crate) use pool::Pool;
 pub(crate) use queue::Queue;

@@ -1,11 +1,13 @@
 //! How a node is configured and started.
 
 use crate::clock::Clock;
+use crate::control::{ControlThread, NetworkSettings};
 use crate::error::NodeError;
 use crate::node::{Node, NodeShared};
 use crate::process::Table;
 use crate::reactor::glommio::{DriveSettings, ShardThread};
 use crate::reactor::preflight::doctor;
+use crate::registrar::RegistrarSpec;
 use crate::shard::{LogLevel, MAX_NODES, NodeTable, Port, ShardSettings};
 use crate::tap::{LogSink, LogTap, StderrSink};
 use shard_wire::{Incarnation, NodeName, Registry, ShardId};
@@ -37,11 +39,15 @@ pub struct NodeBuilder {
     inbox_limit: usize,
     log_level: LogLevel,
     log_sink: Box<dyn LogSink>,
+    network: NetworkSettings,
 }
 
 impl std::fmt::Debug for NodeBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NodeBuilder").field("name", &self.name).field("shards", &self.shards).finish_non_exhaustive()
+        f.debug_struct("NodeBuilder")
+            .field("name", &self.name)
+            .field("shards", &self.shards)
+            .finish_non_exhaustive()
     }
 }
 
@@ -58,6 +64,7 @@ impl NodeBuilder {
             inbox_limit: 1 << 20,
             log_level: LogLevel::Info,
             log_sink: Box::<StderrSink>::default(),
+            network: NetworkSettings::default(),
         }
     }
 
@@ -98,7 +105,7 @@ impl NodeBuilder {
         self
     }
 
-    /// Sets the slots of a ring between two shards. Default 1024. A full ring spills, it does not drop.
+    /// Sets the slots of a ring between two shards. Default 8192. A full ring spills, it does not drop.
     #[must_use]
     pub fn ring_slots(mut self, slots: usize) -> Self {
         self.ring_slots = slots;
@@ -123,6 +130,72 @@ impl NodeBuilder {
     #[must_use]
     pub fn log_sink(mut self, sink: impl LogSink + 'static) -> Self {
         self.log_sink = Box::new(sink);
+        self
+    }
+
+    /// Sets the address on which the node takes links of other nodes, such as `127.0.0.1:0`; port 0 is any free one, see
+    /// [`Node::listen_address`]. A node without an address, a registrar or a route has no network; with one of those, the
+    /// default is `127.0.0.1:0`.
+    #[must_use]
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.network.listen = Some(address.into());
+        self
+    }
+
+    /// Sets the `host:port` that other nodes dial, where it is not the address the node listens on.
+    #[must_use]
+    pub fn advertise(mut self, address: impl Into<String>) -> Self {
+        self.network.advertise = Some(address.into());
+        self
+    }
+
+    /// Sets the secret that all nodes of the cluster share. Required with a network; off loopback it needs at least 32
+    /// random bytes.
+    #[must_use]
+    pub fn cookie(mut self, secret: impl AsRef<[u8]>) -> Self {
+        self.network.cookie = secret.as_ref().to_vec();
+        self
+    }
+
+    /// Also accepts the cookie used until now, while a cluster changes from one to the next.
+    #[must_use]
+    pub fn previous_cookie(mut self, secret: impl AsRef<[u8]>) -> Self {
+        self.network.previous_cookie = Some(secret.as_ref().to_vec());
+        self
+    }
+
+    /// Sets the name of the cluster, at most 64 bytes. Nodes of different clusters refuse each other. Default: empty.
+    #[must_use]
+    pub fn cluster(mut self, name: impl Into<String>) -> Self {
+        self.network.cluster = name.into();
+        self
+    }
+
+    /// Sets the registrar through which nodes find each other. Default: none.
+    #[must_use]
+    pub fn registrar(mut self, spec: RegistrarSpec) -> Self {
+        self.network.registrar = Some(spec);
+        self
+    }
+
+    /// Adds a node and an address of it, `host:port`, and keeps in session with it. May be repeated, also for one node.
+    #[must_use]
+    pub fn route(mut self, node: impl Into<String>, address: impl Into<String>) -> Self {
+        self.network.routes.push((node.into(), address.into()));
+        self
+    }
+
+    /// Accepts links in plain text off loopback. Default: no. Only for networks that are trusted.
+    #[must_use]
+    pub fn allow_plaintext(mut self, allow: bool) -> Self {
+        self.network.allow_plaintext = allow;
+        self
+    }
+
+    /// Sets the time for a whole handshake. Default 5 s.
+    #[must_use]
+    pub fn handshake_deadline(mut self, deadline: Duration) -> Self {
+        self.network.handshake_deadline = deadline;
         self
     }
 
@@ -156,6 +229,8 @@ impl NodeBuilder {
     /// started.
     pub fn start(self) -> Result<Node, NodeError> {
         let name = self.check()?;
+        let incarnation = incarnation();
+        let network = self.network.bind(&name, incarnation, self.shards)?;
         let registry = Registry::collect().map_err(|error| NodeError::Messages(error.to_string()))?;
         let clock = Clock::system();
         let log = LogTap::start(name.clone(), self.log_level, self.log_sink)
@@ -168,11 +243,13 @@ impl NodeBuilder {
         }
         let node = NodeTable::enter(
             |index| {
-                let shared = NodeShared::new(index, name, incarnation(), ports.into(), log, clock.clone(), registry);
+                let shared =
+                    NodeShared::new(index, name, incarnation, ports.into(), log, clock.clone(), registry);
                 Ok(Arc::new(shared))
             },
             || NodeError::TooManyNodes(MAX_NODES),
         )?;
+        let control = ControlThread::start(&node, network)?;
         let cpus = cpus_of(&self.pinning, self.shards);
         let shard = ShardSettings { prefault_messages: self.prefault_messages, ring_slots: self.ring_slots };
         let mut threads = Vec::new();
@@ -181,24 +258,36 @@ impl NodeBuilder {
             let settings = DriveSettings { cpu, idle_spin: self.idle_spin, shard: shard.clone() };
             match crate::reactor::glommio::start(&node, index, clock.clone(), settings) {
                 Ok(thread) => threads.push(thread),
-                Err(error) => return Err(abandon(node, threads, error)),
+                Err(error) => return Err(abandon(&node, threads, &control, error)),
             }
         }
         let failed = threads.iter().enumerate().find_map(|(index, thread)| match thread.ready.recv() {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error),
-            Err(_) => Some(NodeError::Shard { shard: index as u16, reason: "its thread ended at start".into() }),
+            Err(_) => {
+                Some(NodeError::Shard { shard: index as u16, reason: "its thread ended at start".into() })
+            }
         });
         if let Some(error) = failed {
-            return Err(abandon(node, threads, error));
+            return Err(abandon(&node, threads, &control, error));
         }
-        Node::from_parts(node, threads.into_iter().map(|thread| thread.thread).collect())
+        if let Err(error) = control.open() {
+            control.goodbye();
+            return Err(abandon(&node, threads, &control, error));
+        }
+        Node::from_parts(node, threads.into_iter().map(|thread| thread.thread).collect(), control)
     }
 }
 
 /// Stops what has started of a node that will not.
-fn abandon(node: Arc<NodeShared>, threads: Vec<ShardThread>, error: NodeError) -> NodeError {
-    crate::node::handle::stop_shards(&node, threads.into_iter().map(|thread| thread.thread).collect());
+fn abandon(
+    node: &Arc<NodeShared>,
+    threads: Vec<ShardThread>,
+    control: &ControlThread,
+    error: NodeError,
+) -> NodeError {
+    crate::node::handle::stop_shards(node, threads.into_iter().map(|thread| thread.thread).collect());
+    control.end();
     error
 }
 

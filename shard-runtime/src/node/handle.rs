@@ -1,18 +1,22 @@
 //! The handle of a node: what a program does with it from outside its shards.
 
 use crate::actor::{Actor, Address, DEFAULT_CALL_TIMEOUT, Route};
+use crate::control::{ControlThread, DiagPort, NodeEvent};
 use crate::error::{CallError, ExitReason, NodeError, SendError, SendReason, SpawnError};
+use crate::link::Request;
 use crate::mailbox::Meta;
 use crate::node::{NodeBuilder, NodeShared, SpawnOptions};
 use crate::oneshot::{self, RecvError};
 use crate::shard::{Inbound, LogLevel, Parcel, Shard, with_current};
 use crate::stats::Reader;
-use shard_wire::{Erased, LocalId, Message, Pid};
+use shard_wire::{Erased, LocalId, Message, NodeName, Pid};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::PoisonError;
+use std::sync::RwLock;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::RwLock;
+use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -33,6 +37,7 @@ pub struct Node {
 struct Inner {
     shared: Arc<NodeShared>,
     threads: RwLock<Vec<JoinHandle<()>>>,
+    control: ControlThread,
     next_shard: AtomicU32,
 }
 
@@ -43,8 +48,12 @@ impl Node {
         NodeBuilder::new(name)
     }
 
-    pub(crate) fn from_parts(shared: Arc<NodeShared>, threads: Vec<JoinHandle<()>>) -> Result<Self, NodeError> {
-        let inner = Inner { shared, threads: RwLock::new(threads), next_shard: AtomicU32::new(0) };
+    pub(crate) fn from_parts(
+        shared: Arc<NodeShared>,
+        threads: Vec<JoinHandle<()>>,
+        control: ControlThread,
+    ) -> Result<Self, NodeError> {
+        let inner = Inner { shared, threads: RwLock::new(threads), control, next_shard: AtomicU32::new(0) };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -62,6 +71,43 @@ impl Node {
     #[must_use]
     pub fn shards(&self) -> u16 {
         self.shared().shards()
+    }
+
+    /// The address on which the node takes links; `None` for a node without a network.
+    #[must_use]
+    pub fn listen_address(&self) -> Option<SocketAddr> {
+        self.shared().net().address()
+    }
+
+    /// Keeps in session with a node that a route or the registrar knows. Nodes of the own cluster that the registrar knows
+    /// are connected without it.
+    ///
+    /// # Errors
+    /// The name is none, or this node has no network.
+    pub fn connect(&self, node: &str) -> Result<(), NodeError> {
+        let peer = NodeName::new(node).map_err(|_| NodeError::BadName(node.to_owned()))?;
+        if self.shared().request(Request::Connect { peer }) { Ok(()) } else { Err(NodeError::NoNetwork) }
+    }
+
+    /// Names of the nodes this one is in session with.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<String> {
+        self.shared().connected_nodes()
+    }
+
+    /// Sessions with other nodes as they begin and end; those that stand come first. A receiver that does not listen
+    /// loses what exceeds 4096 events.
+    ///
+    /// # Errors
+    /// This node has no network.
+    pub fn subscribe_nodes(&self) -> Result<Receiver<NodeEvent>, NodeError> {
+        self.inner.control.subscribe().ok_or(NodeError::NoNetwork)
+    }
+
+    /// The way to the diagnostics of other nodes; `None` for a node without a network.
+    #[must_use]
+    pub fn diag_port(&self) -> Option<DiagPort> {
+        self.inner.control.diag_port()
     }
 
     /// Reads the node's counters and processes without asking a shard.
@@ -90,9 +136,9 @@ impl Node {
             return Err(SpawnError::OnShard);
         }
         let shards = self.shards();
-        let shard = options.shard().unwrap_or_else(|| {
-            (self.inner.next_shard.fetch_add(1, Relaxed) % u32::from(shards)) as u16
-        });
+        let shard = options
+            .shard()
+            .unwrap_or_else(|| (self.inner.next_shard.fetch_add(1, Relaxed) % u32::from(shards)) as u16);
         let (answer, mut outcome) = oneshot::channel();
         let task = move |shard: &Shard| {
             let panicked = std::cell::Cell::new(true);
@@ -104,7 +150,8 @@ impl Node {
             if panicked.get()
                 && let Some(answer) = answer.take()
             {
-                let _unheard = answer.send(Err(SpawnError::FactoryPanicked { message: "see the log".into() }));
+                let _unheard =
+                    answer.send(Err(SpawnError::FactoryPanicked { message: "see the log".into() }));
             }
         };
         let port = self.shared().port(shard).ok_or(SpawnError::NoShard { shard, shards })?;
@@ -160,7 +207,12 @@ impl Node {
     }
 
     /// Messages for other nodes leave by a shard; which one does not matter.
-    fn send_by_way_of_shard<M: Message>(&self, name: String, node: String, message: M) -> Result<(), SendError<M>> {
+    fn send_by_way_of_shard<M: Message>(
+        &self,
+        name: String,
+        node: String,
+        message: M,
+    ) -> Result<(), SendError<M>> {
         self.on_shard(0, message, move |shard, message| {
             shard.deliver_route(Route::Remote { name: &name, node: &node }, message, Meta::MAIN, 0)
         })
@@ -188,9 +240,11 @@ impl Node {
             }
         };
         // LIMIT: a full inbox. The message is inside the refused task, so it is counted here and dropped with it.
-        port.post(Inbound::Task(Box::new(task))).map_err(|_| {
-            self.shared().count_inbox_refused();
-        }).ok();
+        port.post(Inbound::Task(Box::new(task)))
+            .map_err(|_| {
+                self.shared().count_inbox_refused();
+            })
+            .ok();
         Ok(())
     }
 
@@ -270,14 +324,28 @@ impl Node {
         items: Vec<String>,
         timeout: Duration,
     ) -> Result<Vec<(String, String)>, CallError> {
-        let mut outcome = self.inspect(pid, items)?;
+        let mut outcome = self.request_inspect(pid, items)?;
         outcome.recv_timeout(timeout).map_err(|error| match error {
             RecvError::Closed => CallError::Terminated,
             RecvError::Timeout => CallError::Timeout,
         })
     }
 
-    fn inspect(
+    /// What a process reports about itself, for callers that await. It ends when the process answers or is gone: the
+    /// caller sets the limit, and dropping the future gives up.
+    ///
+    /// # Errors
+    /// There is no such process, it ended before it answered, or its shard's inbox is full.
+    pub fn inspect(
+        &self,
+        pid: Pid,
+        items: Vec<String>,
+    ) -> impl Future<Output = Result<Vec<(String, String)>, CallError>> + Send + use<> {
+        let outcome = self.request_inspect(pid, items);
+        async move { outcome?.await.map_err(|_| CallError::Terminated) }
+    }
+
+    fn request_inspect(
         &self,
         pid: Pid,
         items: Vec<String>,
@@ -288,9 +356,13 @@ impl Node {
         let (answer, outcome) = oneshot::channel();
         let task = move |shard: &Shard| {
             // A refused request drops the answer, which closes the channel.
-            let _gone = shard.inspect(pid.local.0, items, Box::new(move |entries| {
-                let _unheard = answer.send(entries);
-            }));
+            let _gone = shard.inspect(
+                pid.local.0,
+                items,
+                Box::new(move |entries| {
+                    let _unheard = answer.send(entries);
+                }),
+            );
         };
         port.post(Inbound::Task(Box::new(task))).map_err(|_| CallError::Send(SendReason::Overloaded))?;
         Ok(outcome)
@@ -307,7 +379,8 @@ impl Node {
     /// Signals cannot be waited for, or the stop failed.
     pub fn run_until_signal(&self) -> Result<(), NodeError> {
         use signal_hook::consts::{SIGINT, SIGTERM};
-        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).map_err(NodeError::Signals)?;
+        let mut signals =
+            signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).map_err(NodeError::Signals)?;
         if let Some(signal) = signals.forever().next() {
             self.log(LogLevel::Info, format_args!("stopping on signal {signal}"));
         }
@@ -345,7 +418,9 @@ impl Inner {
     fn stop(&self) {
         self.shared.begin_stop();
         let threads = std::mem::take(&mut *self.threads.write().unwrap_or_else(PoisonError::into_inner));
+        self.control.goodbye();
         stop_shards(&self.shared, threads);
+        self.control.end();
     }
 }
 

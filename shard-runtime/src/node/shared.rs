@@ -3,15 +3,16 @@
 //! Invariant: N1 everything in here is either immutable after the start, atomic, or lock-free to read.
 
 use crate::clock::Clock;
+use crate::control::NetCounters;
 use crate::link::{ControlSink, Peer, PeerTable, Request};
 use crate::names::Names;
 use crate::shard::Port;
 use crate::symbol::{MAX_SYMBOLS, Symbols};
 use crate::tap::LogTap;
 use shard_wire::{Incarnation, IncarnationKey, LocalId, NodeCrc, NodeName, Pid, Registry};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
 
 /// The shared part of a node.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub(crate) struct NodeShared {
     registry: Registry,
     peers: PeerTable,
     control: OnceLock<Box<dyn ControlSink>>,
+    net: NetCounters,
 }
 
 impl NodeShared {
@@ -61,6 +63,7 @@ impl NodeShared {
             registry,
             peers: PeerTable::default(),
             control: OnceLock::new(),
+            net: NetCounters::default(),
         }
     }
 
@@ -130,7 +133,12 @@ impl NodeShared {
 
     pub(crate) fn connected_nodes(&self) -> Vec<String> {
         let connected = |peer: &Arc<Peer>| peer.connected.load(Relaxed);
-        self.peers.all().iter().filter(|peer| connected(peer)).map(|peer| peer.name.as_str().to_owned()).collect()
+        self.peers
+            .all()
+            .iter()
+            .filter(|peer| connected(peer))
+            .map(|peer| peer.name.as_str().to_owned())
+            .collect()
     }
 
     /// The name, cheap to clone.
@@ -156,6 +164,11 @@ impl NodeShared {
     /// Asks something of the control thread; `false` if there is none.
     pub(crate) fn request(&self, request: Request) -> bool {
         self.control.get().is_some_and(|control| control.request(request))
+    }
+
+    /// What happened on the network.
+    pub(crate) fn net(&self) -> &NetCounters {
+        &self.net
     }
 
     /// Whether the node has a network.

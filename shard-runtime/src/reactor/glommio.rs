@@ -143,7 +143,9 @@ async fn yield_if_needed(port: &Port) {
 
 /// Sleeps until somebody wakes the shard or its next deadline comes (G2).
 async fn park(shard: &Shard, port: &Port) {
-    let mut timer = shard.next_deadline().map(|deadline| {
+    let deadline = shard.next_deadline();
+    port.cells.park_until.store(deadline.unwrap_or(0), Relaxed);
+    let mut timer = deadline.map(|deadline| {
         let left = deadline.saturating_sub(shard.clock().ticks());
         Timer::new(Duration::from_nanos(shard.clock().span_ns(left)))
     });

@@ -77,6 +77,13 @@ impl<T: Send> Outbox<T> {
         }
     }
 
+    /// Queues one message made in its slot. `false`: the ring is full or messages wait behind it, and `make` was not
+    /// called; then [`push`](Self::push) is to be used.
+    #[inline]
+    pub fn push_with(&mut self, make: impl FnOnce() -> T) -> bool {
+        self.spill.is_empty() && self.sender.push_with(make)
+    }
+
     #[cold]
     fn spill_behind(&mut self, message: T) -> Result<(), SpillFull<T>> {
         // LIMIT: messages waiting behind one ring.

@@ -17,15 +17,16 @@
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering, UnsafeCell};
 
 /// Size and alignment of one slot, in bytes: one cache line.
 pub const SLOT_BYTES: usize = 64;
 
-/// Slots of a ring between two shards, unless configured otherwise.
-pub const DEFAULT_CAPACITY: usize = 1024;
+/// Slots of a ring between two shards, unless configured otherwise: 512 KiB, committed as used. A sleeping receiver takes
+/// tens of microseconds to wake, in which a sender fills a few thousand slots.
+pub const DEFAULT_CAPACITY: usize = 8192;
 
 #[repr(C, align(64))]
 struct Slot<T>(UnsafeCell<MaybeUninit<T>>);
@@ -117,6 +118,18 @@ impl<T> Slot<T> {
         });
     }
 
+    /// Shows the item; the slot counts as uninitialised afterwards.
+    ///
+    /// # Safety
+    /// As for [`take`](Self::take); `each` takes the item over.
+    #[inline]
+    unsafe fn show(&self, each: impl FnOnce(&ManuallyDrop<T>)) {
+        self.0.with_mut(|slot| {
+            // SAFETY: the caller has the slot to itself and it holds an item; `ManuallyDrop` has the item's layout.
+            each(unsafe { &*slot.cast::<ManuallyDrop<T>>() });
+        });
+    }
+
     /// Moves the item out; the slot is uninitialised afterwards.
     ///
     /// # Safety
@@ -145,6 +158,20 @@ impl<T: Send> Sender<T> {
         unsafe { slot.fill(item) };
         self.tail = self.tail.wrapping_add(1);
         Ok(())
+    }
+
+    /// Makes an item in its slot, unseen by the receiver until [`publish`](Self::publish). `false`: the ring is full, and
+    /// `make` was not called.
+    #[inline]
+    pub fn push_with(&mut self, make: impl FnOnce() -> T) -> bool {
+        if self.tail.wrapping_sub(self.head_seen) > self.shared.mask && !self.refresh() {
+            return false;
+        }
+        let slot = self.shared.slot(self.tail);
+        // SAFETY: as in `push`; if `make` panics, the slot stays empty and the cursor where it is.
+        unsafe { slot.fill(make()) };
+        self.tail = self.tail.wrapping_add(1);
+        true
     }
 
     /// Makes all pushed items visible to the receiver and returns how many are new to it.
@@ -247,6 +274,31 @@ impl<T: Send> Receiver<T> {
             // The cursor moves first: a panic below must not leave an emptied slot inside `[head, tail)`.
             *cursor.head = cursor.head.wrapping_add(1);
             each(item);
+        }
+        count
+    }
+
+    /// Shows up to `max` published items where they lie, in order, and returns how many. Whoever sees an item owns it: it
+    /// is not dropped by the ring.
+    ///
+    /// The slots go back to the sender in one step at the end. If `each` panics, the item it had counts as taken and those
+    /// behind it stay in the ring.
+    #[inline]
+    pub fn drain_in_place(&mut self, max: usize, mut each: impl FnMut(&ManuallyDrop<T>)) -> usize {
+        if self.tail_seen.wrapping_sub(self.head) < max {
+            self.refresh();
+        }
+        let count = self.tail_seen.wrapping_sub(self.head).min(max);
+        if count == 0 {
+            return 0;
+        }
+        let end = self.head.wrapping_add(count);
+        let cursor = Restore { shared: &self.shared, head: &mut self.head };
+        while *cursor.head != end {
+            let slot = cursor.shared.slot(*cursor.head);
+            *cursor.head = cursor.head.wrapping_add(1);
+            // SAFETY: R2: the slot holds an item, and it is ours until `head` is given back by `Restore`.
+            unsafe { slot.show(&mut each) };
         }
         count
     }

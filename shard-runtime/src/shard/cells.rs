@@ -154,6 +154,10 @@ cells! {
     envelope_bytes,
     /// Bytes held for handler futures.
     future_bytes,
+    /// Ticks until which the shard is parked at most; 0 without a deadline.
+    park_until,
+    /// Data links of this shard.
+    links,
     /// Times the control thread had to wake a shard that had work and did not run. Written by the control thread.
     rescued,
 }

@@ -18,6 +18,7 @@ use crate::shard::{FuturePool, Port, ShardCells};
 use crate::wheel::{DEFAULT_TIMER_LIMIT, Wheel};
 use shard_wire::{IncarnationKey, LocalId, Pid};
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -57,7 +58,7 @@ pub struct Shard {
     pub(super) again: Cell<bool>,
     pub(super) live_sender: Cell<Pid>,
     pub(super) reason: Cell<Option<Box<ExitReason>>>,
-    pub(super) ending: RefCell<Option<Arc<ExitReason>>>,
+    pub(super) ending: RefCell<Option<Rc<ExitReason>>>,
     pub(super) refusal: Cell<CallError>,
     // The rest.
     pub(super) index: u16,
@@ -90,7 +91,7 @@ impl Shard {
         settings: &ShardSettings,
     ) -> Result<Self, NodeError> {
         let memory = |what| move |source| NodeError::Memory { what, source };
-        let port = node.port_arc(index).ok_or(NodeError::Shard { shard: index, reason: "no such shard".into() })?;
+        let port = node.port_arc(index).ok_or_else(|| NodeError::Shard { shard: index, reason: "no such shard".into() })?;
         let now = clock.ticks();
         let core = Pid { node: node.key(), local: LocalId::CORE };
         let default_timeout = ticks_of(&clock, crate::actor::DEFAULT_CALL_TIMEOUT);
@@ -261,8 +262,8 @@ impl Shard {
     }
 
     /// Why the process whose `terminate` runs has ended.
-    pub(crate) fn ending_reason(&self) -> Arc<ExitReason> {
-        self.ending.borrow().clone().unwrap_or_else(|| Arc::new(ExitReason::Normal))
+    pub(crate) fn ending_reason(&self) -> Rc<ExitReason> {
+        self.ending.borrow().clone().unwrap_or_else(|| Rc::new(ExitReason::Normal))
     }
 
     /// What a dropped `ReplyTo` tells its caller now: the cause, if a process is being ended.

@@ -55,6 +55,12 @@ impl Parcel {
         ManuallyDrop::new(self)
     }
 
+    /// Moves a parcel out of a slot whose owner gives it up.
+    pub(crate) fn take_over(parcel: &ManuallyDrop<Self>) -> Self {
+        // SAFETY: the ring shows each parcel once and does not drop it: whoever sees it owns it (`drain_in_place`).
+        ManuallyDrop::into_inner(unsafe { std::ptr::read(parcel) })
+    }
+
     /// The message, which must be an `M`: a parcel that was just packed and did not get away.
     pub(crate) fn into_message<M: Message>(self) -> M {
         assert!(self.vtable.is::<M>(), "a parcel comes back as what it was packed as");
@@ -141,6 +147,7 @@ impl Port {
     }
 
     /// Hands something to the shard from outside and wakes it.
+    #[expect(clippy::result_large_err, reason = "a refused item comes back, a message with it")]
     pub(crate) fn post(&self, item: Inbound) -> Result<(), InboxError<Inbound>> {
         self.inbox.push(item, || self.waker.wake())
     }

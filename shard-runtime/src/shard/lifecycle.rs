@@ -17,7 +17,7 @@ use crate::symbol::Symbol;
 use crate::shard::{Inbound, LogLevel, Shard};
 use shard_wire::{LocalId, Pid, ShardId};
 use std::cell::Cell;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 impl Shard {
@@ -261,7 +261,7 @@ impl Shard {
         record.set_flags(Flags::QUEUED | Flags::RUNNING | Flags::TERMINATED);
         self.log_end(table.behavior, identity.name.load(Relaxed), id, &reason);
         self.contain(|| self.cancel_live(record));
-        let reason = Arc::new(reason);
+        let reason = Rc::new(reason);
         if table.has_terminate {
             self.run_terminate(record, table, id, &reason);
         }
@@ -277,16 +277,16 @@ impl Shard {
         self.refusal.set(CallError::NoReply);
     }
 
-    fn run_terminate(&self, record: &Record, table: &'static ActorTable, id: u64, reason: &Arc<ExitReason>) {
-        self.ending.replace(Some(Arc::clone(reason)));
+    fn run_terminate(&self, record: &Record, table: &'static ActorTable, id: u64, reason: &Rc<ExitReason>) {
+        self.ending.replace(Some(Rc::clone(reason)));
         self.current.set(record);
         self.current_id.set(id);
         self.sent.set(0);
         self.in_hand.set(EnvelopePtr::NULL);
         self.intake.set(EnvelopePtr::NULL);
         self.limit.set(0);
-        // SAFETY: A1; the suspended handler is gone, so nobody borrows the body.
         self.contain(|| {
+            // SAFETY: A1; the suspended handler is gone, so nobody borrows the body.
             unsafe { table.terminate(self, record) };
         });
         if !record.live.get().is_null() {

@@ -43,14 +43,15 @@ impl Shard {
         self.set_now(start);
         self.count(|cells| &cells.turns, 1);
         self.cells().last_turn.store(start, Relaxed);
-        let rings = self.mesh.drain(|parcel| self.accept(parcel));
+        let rings = self.mesh.drain(|parcel| self.accept_in_place(parcel));
         let inbox = self.port.inbox.drain(INBOX_DRAIN, |item| self.take_in(item));
         let timers = self.fire_timers();
         let links = self.poll_links();
-        let ran = match catch_unwind(AssertUnwindSafe(|| self.run_ready(ACTIVATIONS))) {
+        let most = if self.mesh.is_congested() { 1 } else { ACTIVATIONS };
+        let ran = match catch_unwind(AssertUnwindSafe(|| self.run_ready(most))) {
             Ok(ran) => ran,
             Err(panic) => {
-                self.blame(panic);
+                self.blame(panic.as_ref());
                 true
             }
         };
@@ -84,6 +85,7 @@ impl Shard {
             (&cells.backlog, backlog),
             (&cells.spilled, spilled),
             (&cells.refused, refused),
+            (&cells.links, self.net.link_count()),
             (&cells.envelope_bytes, self.pool.mapped_bytes()),
             (&cells.future_bytes, self.futures.bytes()),
         ] {
@@ -394,7 +396,7 @@ impl Shard {
     /// A handler panicked: settles its batch up to the envelope in hand and ends the process.
     #[cold]
     #[inline(never)]
-    fn blame(&self, panic: Box<dyn Any + Send>) {
+    fn blame(&self, panic: &(dyn Any + Send)) {
         let current = self.current.get();
         // SAFETY: S2: set by `activate` on this thread; records are never unmapped while the shard lives.
         let record = unsafe { &*current };
@@ -422,7 +424,7 @@ impl Shard {
         self.again.set(false);
         self.refuse(waiter, CallError::Panicked);
         self.count(|cells| &cells.panics, 1);
-        self.bury(record, ExitReason::Panic(panic_message(panic.as_ref()).into()));
+        self.bury(record, ExitReason::Panic(panic_message(panic).into()));
         self.idle_current();
     }
 

@@ -32,10 +32,13 @@ pub(crate) enum Outcome {
     Due,
 }
 
+/// A function that gets the outcome, on the shard.
+pub(crate) type Callback = Box<dyn FnOnce(&Shard, Outcome)>;
+
 /// Who is told, apart from a process of this shard.
 pub(crate) enum Sink {
     /// A function that runs on the shard.
-    Callback(Box<dyn FnOnce(&Shard, Outcome)>),
+    Callback(Callback),
     /// The waker of a combinator inside a handler.
     Waker(Waker),
 }
@@ -186,7 +189,7 @@ impl Waiters {
         waiter.is_timer.set(false);
         waiter.is_remote.set(false);
         // Generation 0 is skipped: with index 0 on shard 0 the reference would be 0, which means "nobody waits".
-        waiter.generation.set((waiter.generation.get() + 1 & GENERATION_MASK).max(1));
+        waiter.generation.set(((waiter.generation.get() + 1) & GENERATION_MASK).max(1));
         waiter.code.set(self.free.get());
         self.free.set(index);
         self.used.set(self.used.get() - 1);

@@ -9,7 +9,7 @@ use crate::node::NodeShared;
 use crate::process::Flags;
 use crate::symbol::Symbol;
 use crate::shard::{LogLevel, ShardCounters};
-use shard_wire::{LocalId, Pid};
+use shard_wire::{IncarnationKey, LocalId, NodeCrc, Pid};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::fence;
@@ -150,6 +150,10 @@ impl Reader {
         Self { node }
     }
 
+    pub(super) fn shared(&self) -> &NodeShared {
+        &self.node
+    }
+
     /// One process.
     #[must_use]
     pub fn process(&self, id: LocalId) -> Option<ProcessStats> {
@@ -278,6 +282,36 @@ impl Reader {
         sum.names = self.node.names().len() as u64;
         sum.inbox_refused = self.node.inbox_refused();
         sum
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.node.name()
+    }
+
+    /// The hash of the node's name that short pids begin with.
+    #[must_use]
+    pub fn crc(&self) -> NodeCrc {
+        self.node.crc()
+    }
+
+    /// The key of this incarnation of the node.
+    #[must_use]
+    pub fn key(&self) -> IncarnationKey {
+        self.node.key()
+    }
+
+    /// The lowest level that the node logs.
+    #[must_use]
+    pub fn log_level(&self) -> LogLevel {
+        self.node.log().level()
+    }
+
+    /// Whether the node's stop has begun.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.node.is_stopping()
     }
 
     /// Ticks as nanoseconds.

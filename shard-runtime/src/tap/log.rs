@@ -82,6 +82,11 @@ impl LogTap {
         level as u8 >= self.level.load(Relaxed)
     }
 
+    pub(crate) fn level(&self) -> LogLevel {
+        let level = usize::from(self.level.load(Relaxed));
+        LogLevel::ALL.get(level).copied().unwrap_or(LogLevel::Panic)
+    }
+
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Relaxed)
     }

@@ -1,0 +1,183 @@
+//! Diagnostics of a real node: counters that agree with what its actors did, and answers while a shard is stuck.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use shard_diag::source::Version;
+use shard_diag::{Diag, NodeSource};
+use shard_runtime::prelude::*;
+
+use crate::client::{call, fail, get, options};
+
+/// How long the spinner spins in these tests.
+const SPIN: Duration = Duration::from_secs(3);
+/// Generous: the point is that nobody waits for the shard, which is stuck for thirty times as long.
+const PROMPT: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[message(reply = u64)]
+struct Count;
+
+#[message]
+struct Spin;
+
+#[derive(Default)]
+struct Counter {
+    counted: u64,
+}
+
+#[actor]
+impl Counter {
+    #[handle]
+    fn count(&mut self, _: Count, _cx: &mut Context<'_>) -> Result<u64, ActorError> {
+        self.counted += 1;
+        Ok(self.counted)
+    }
+
+    fn inspect(&self, out: &mut Inspect) {
+        out.set("counted", self.counted);
+    }
+}
+
+#[derive(Default)]
+struct Spinner {}
+
+#[actor]
+impl Spinner {
+    #[handle]
+    fn spin(&mut self, _: Spin, _cx: &mut Context<'_>) -> ActorResult {
+        let end = Instant::now() + SPIN;
+        while Instant::now() < end {
+            std::hint::spin_loop();
+        }
+        Ok(())
+    }
+}
+
+/// A node of two shards, the counter on the first and the spinner on the second, observed.
+struct Observed {
+    node: Node,
+    diag: Diag,
+}
+
+impl Observed {
+    fn new(name: &str) -> Self {
+        let node = Node::builder(name).shards(2).max_processes(4096).start().expect("a node");
+        let spawn = |shard| SpawnOptions::new().on_shard(shard);
+        node.spawn(Counter::default, spawn(0).with_name("counter")).expect("a counter");
+        node.spawn(Spinner::default, spawn(1).with_name("spinner")).expect("a spinner");
+        let version = Version { name: String::from("test"), release: String::from("9"), ..Version::default() };
+        let source = NodeSource::new(&node).with_version(version);
+        let diag = Diag::start(Arc::new(source), options()).expect("starts");
+        Self { node, diag }
+    }
+
+    fn ask(&self, tool: &str, arguments: Value) -> Value {
+        call(self.diag.mcp_addresses()[0], tool, &arguments)
+    }
+
+    fn row(&self, name: &str) -> Value {
+        let rows = self.ask("process_list", json!({ "name": name }));
+        rows["items"][0].clone()
+    }
+
+    fn metrics(&self) -> String {
+        let answer = get(self.diag.radar_addresses()[0], "/metrics");
+        assert_eq!(answer.status, 200);
+        answer.body
+    }
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn counters_agree_with_what_the_actors_did() {
+    let observed = Observed::new("observed@localhost");
+    for count in 1..=10 {
+        assert_eq!(observed.node.call_blocking("counter", Count).expect("an answer"), count);
+    }
+    let info = observed.ask("node_info", json!({}));
+    assert_eq!(info["Name"], "observed@localhost");
+    assert_eq!(info["ProcessesTotal"], 2);
+    let row = observed.row("counter");
+    assert_eq!((&row["MessagesIn"], &row["Behavior"]), (&json!(10), &json!("node.Counter")), "{row}");
+    let inspected = observed.ask("process_inspect", json!({ "pid": "counter" }));
+    assert_eq!(inspected, json!({ "counted": "10" }));
+    let some = observed.ask("process_inspect", json!({ "pid": "counter", "items": ["nothing"] }));
+    assert_eq!(some, json!({ "nothing": "<unknown item>" }));
+    let pid = observed.ask("process_lookup", json!({ "name": "counter" }));
+    assert_eq!(pid["PID"], row["PID"], "{pid}");
+    let page = observed.metrics();
+    for line in [
+        "ergo_processes_total{node=\"observed@localhost\"} 2",
+        "ergo_registered_names_total{node=\"observed@localhost\"} 2",
+        "ergo_processes_spawned_total{node=\"observed@localhost\"} 2",
+    ] {
+        assert!(page.contains(line), "no {line:?} in\n{page}");
+    }
+}
+
+#[test]
+fn totals_keep_what_ended_processes_did() {
+    let observed = Observed::new("totals@localhost");
+    let total = || {
+        let page = observed.metrics();
+        let line = page.lines().find(|line| line.starts_with("ergo_process_messages_in{")).expect("a total");
+        line.rsplit(' ').next().and_then(|value| value.parse::<u64>().ok()).expect("a number")
+    };
+    observed.node.call_blocking("counter", Count).expect("an answer");
+    let before = total();
+    assert!(before >= 1, "{before}");
+    observed.node.kill(observed.node.whereis("counter").expect("a counter"));
+    eventually("the counter is gone", || observed.node.whereis("counter").is_none());
+    eventually("its record is gone", || observed.ask("node_info", json!({}))["ProcessesTotal"] == 1);
+    assert!(total() >= before);
+}
+
+#[test]
+fn a_stuck_shard_hides_nothing_and_delays_nobody() {
+    let observed = Observed::new("stuck@localhost");
+    observed.node.send("spinner", Spin).expect("sent");
+    eventually("the handler runs", || observed.row("spinner")["State"] == "running");
+
+    let asked = Instant::now();
+    let row = observed.row("spinner");
+    let took = asked.elapsed();
+    assert!(took < PROMPT, "process_list took {took:?}");
+    assert_eq!(row["State"], "running", "{row}");
+    let asked = Instant::now();
+    let page = observed.metrics();
+    let took = asked.elapsed();
+    assert!(took < PROMPT, "/metrics took {took:?}");
+    assert!(page.contains("shard_current_callback_seconds{node=\"stuck@localhost\",shard=\"1\"}"), "{page}");
+
+    let elapsed = |row: &Value| row["CallbackElapsed"].as_u64().unwrap_or_else(|| panic!("no time: {row}"));
+    let first = elapsed(&observed.row("spinner"));
+    eventually("the time in the handler grows", || elapsed(&observed.row("spinner")) > first);
+
+    // The other shard answers; the stuck one says who holds it, and does so before the handler is back.
+    assert_eq!(observed.ask("process_inspect", json!({ "pid": "counter" })), json!({ "counted": "0" }));
+    let error = fail(observed.diag.mcp_addresses()[0], "process_inspect", &json!({ "pid": "spinner" }));
+    let text = error.to_string();
+    assert!(text.contains("shard 1 is blocked by <") && text.contains("(spinner) for "), "{text}");
+    eventually("the handler is back", || observed.row("spinner")["State"] == "sleep");
+    assert_eq!(observed.ask("process_inspect", json!({ "pid": "spinner" })), json!({}));
+}
+
+#[test]
+fn a_stop_turns_readiness_off_before_diagnostics_ends() {
+    let observed = Observed::new("stopping@localhost");
+    let radar = observed.diag.radar_addresses()[0];
+    assert_eq!(get(radar, "/health/ready").status, 200);
+    observed.node.stop();
+    let answer = get(radar, "/health/ready");
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    observed.diag.stop().expect("stops");
+}

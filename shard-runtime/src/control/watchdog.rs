@@ -1,0 +1,119 @@
+//! Looks at the shards from outside: ends wrong parks, and says which shards are stuck in a callback.
+//!
+//! glommio 0.9 can park although a task is runnable: when its preempt timer fires between arming and the first task, as it
+//! does on a machine whose CPUs are oversubscribed. Nothing but a foreign wake ends such a park.
+//! Invariants: W1 a shard is woken if in two looks it was due to run, did not turn, and had no handler on its stack: a busy
+//! shard is left alone. Due is a shard that has not announced that it sleeps, or whose deadline has passed. W2 with no shard
+//! due it looks four times a second, else every few milliseconds. W3 a parked shard with data links is woken once a second:
+//! whether its sockets are readable cannot be seen from outside. Cost: a few loads per shard and look.
+
+use crate::node::NodeShared;
+use crate::shard::Port;
+use shard_wire::session::Stall;
+use shard_wire::{LocalId, Pid};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// Between two looks while no shard waits to run.
+const IDLE: Duration = Duration::from_millis(250);
+/// Between two looks while one does.
+const ALERT: Duration = Duration::from_millis(8);
+/// How late a parked shard's deadline may be served before that is a fault.
+const LATE: Duration = Duration::from_millis(50);
+/// A callback of this length is a stall.
+const STALL: Duration = Duration::from_millis(500);
+/// Between two corrections of the clock.
+const RESYNC: Duration = Duration::from_secs(1);
+
+/// The watchdog of one node.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    node: Arc<NodeShared>,
+    /// Turns at the last look of a shard that was due to run.
+    seen: Vec<Option<u64>>,
+    stalls: Vec<Stall>,
+    next_ns: u64,
+    resync_ns: u64,
+}
+
+/// The number of turns of a shard that ought to be running now (W1).
+fn due_to_run(port: &Port, now: u64, late: u64) -> Option<u64> {
+    let cells = &port.cells;
+    let until = cells.park_until.load(Relaxed);
+    let is_overdue = until != 0 && now.saturating_sub(until) > late && now > until;
+    let is_due = !port.sleep().is_sleeping() || is_overdue;
+    (is_due && cells.current.load(Relaxed) == 0).then(|| cells.turns.load(Relaxed))
+}
+
+impl Watchdog {
+    pub(super) fn new(node: Arc<NodeShared>) -> Self {
+        let seen = vec![None; usize::from(node.shards())];
+        Self { node, seen, stalls: Vec::new(), next_ns: 0, resync_ns: 0 }
+    }
+
+    /// When the next look is due.
+    pub(super) fn next_ns(&self) -> u64 {
+        self.next_ns
+    }
+
+    /// Looks, if it is time to; whether it was.
+    pub(super) fn look(&mut self, now_ns: u64) -> bool {
+        if now_ns < self.next_ns {
+            return false;
+        }
+        let mut alert = false;
+        let clock = self.node.clock();
+        let (now_ticks, late) = (clock.ticks(), clock.ticks_in(LATE.as_nanos() as u64));
+        for (port, seen) in self.node.ports().iter().zip(&mut self.seen) {
+            let Some(turns) = due_to_run(port, now_ticks, late) else {
+                *seen = None;
+                continue;
+            };
+            alert = true;
+            if *seen == Some(turns) {
+                port.rescue();
+            }
+            *seen = Some(turns);
+        }
+        self.next_ns = now_ns + if alert { ALERT } else { IDLE }.as_nanos() as u64;
+        self.find_stalls();
+        if now_ns >= self.resync_ns {
+            self.node.clock().resync();
+            self.wake_readers();
+            self.resync_ns = now_ns + RESYNC.as_nanos() as u64;
+        }
+        true
+    }
+
+    /// The shards that were stuck at the last look.
+    pub(super) fn stalls(&self) -> &[Stall] {
+        &self.stalls
+    }
+
+    /// Has shards that are parked look at their sockets (W3).
+    fn wake_readers(&self) {
+        for port in self.node.ports() {
+            if port.cells.links.load(Relaxed) > 0 && port.sleep().is_sleeping() {
+                port.rescue();
+            }
+        }
+    }
+
+    fn find_stalls(&mut self) {
+        let clock = self.node.clock();
+        let now = clock.ticks();
+        self.stalls.clear();
+        for (shard, port) in (0_u16..).zip(self.node.ports()) {
+            let local = port.cells.current.load(Relaxed);
+            let since = port.cells.current_since.load(Relaxed);
+            // Another process may have begun between the two loads; the next look will tell.
+            let stuck = Duration::from_nanos(clock.span_ns(now.saturating_sub(since)));
+            if local != 0 && stuck > STALL && port.cells.current.load(Relaxed) == local {
+                let pid = Pid { node: self.node.key(), local: LocalId(local) };
+                let stalled_ms = u32::try_from(stuck.as_millis()).unwrap_or(u32::MAX);
+                self.stalls.push(Stall { shard, stalled_ms, pid });
+            }
+        }
+    }
+}
