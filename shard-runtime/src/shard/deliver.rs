@@ -126,7 +126,7 @@ impl Shard {
             Some(port) if port.table.exists(to.local.0) => {
                 let meta = self.stamp.get() | flags;
                 let mut message = Some(message);
-                let mut make = |message: M| {
+                let make = |message: M| {
                     Parcel::new(to.local.0, M::VTABLE, self.current_id.get(), meta, reply, message)
                 };
                 let pushed = self.mesh.push_with(self, shard, || match message.take() {
