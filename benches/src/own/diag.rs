@@ -27,11 +27,12 @@ fn count(run: Run) -> u64 {
 
 fn stream(run: Run, is_watched: bool) -> Result<f64, RunError> {
     let world = World::start(Spread::OneShard)?;
-    let watched = if is_watched { Some(Watched::start(&world)?) } else { None };
     let (sink, seen) = Sink::expecting(count(run));
     let to = world.spawn(0, move || sink)?;
     let (source, _calls) = Source::new(to, count(run));
     let from = world.spawn(0, move || source)?;
+    // After the processes: the first list is to show them.
+    let watched = if is_watched { Some(Watched::start(&world)?) } else { None };
     let watch = Stopwatch::start();
     world.send(from, Tick)?;
     let seconds = World::wait(&seen)?.seconds_since(watch);
