@@ -77,7 +77,8 @@ nextest:
 ## Everything else.
 
 demo: ## five nodes on this machine; Ctrl-C stops all (ARGS="--nodes 3 --duration 60s")
-	$(CARGO) run $(LOCKED) --profile demo -p shard-scenarios --bin demo -- $(ARGS)
+	$(CARGO) build $(LOCKED) --profile demo -p shard-scenarios --bins
+	@exec $(TARGET)/demo/demo $(ARGS)
 
 bench: ## criterion benches per hot path, then the workloads beside their peers (ARGS="--only NAME --json FILE")
 	$(CARGO) bench $(LOCKED) -p shard-benches --benches

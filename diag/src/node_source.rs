@@ -13,22 +13,29 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use shard_runtime::wire::LocalId;
-use shard_runtime::{CallError, Node, Pid, ProcessStats, Reader, SendReason, ShardStats};
+use shard_runtime::wire::handshake::PROTOCOL;
+use shard_runtime::wire::header::FRAME_VERSION;
+use shard_runtime::{
+    AcceptorStats, CallError, DiagCallError, DiagPort, DiagRequest, Node, NodeRecord, PeerStats, Pid,
+    ProcessStats, Reader, SendReason, ShardStats,
+};
 use tokio::sync::mpsc;
-use tokio::time::sleep_until;
+use tokio::time::sleep;
 
 use crate::error::DiagError;
 use crate::options::DiagOptions;
 use crate::pid;
 use crate::source::{
-    AcceptorRow, Current, Identity, InspectError, LogLevel, LoggerRow, NodeCounters, PeerRow, Phase,
-    ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView, RemoteRequest, Reply, ShardRow,
-    Source, Version,
+    AcceptorRow, Current, Identity, InspectError, KnownNode, LogLevel, LoggerRow, NodeCounters, PeerFlags,
+    PeerRow, Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView, RemoteRequest,
+    Reply, ShardRow, Source, Version,
 };
 use crate::thread::Diag;
 
 /// A handler that has held its shard this long blocks it, for whoever inspects a process there.
 const BLOCKED_AFTER: Duration = Duration::from_secs(1);
+/// The handshake reason that is none: both nodes dialled at once and one link was enough.
+const NO_FAULT: &str = "duplicate";
 /// Time between two looks at the shard of a process that does not answer.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -37,6 +44,7 @@ const LOOK: Duration = Duration::from_millis(100);
 pub struct NodeSource {
     node: Node,
     reader: Reader,
+    port: Option<DiagPort>,
     version: Version,
     floors: Floors,
 }
@@ -67,7 +75,13 @@ impl NodeSource {
             wakeups: AtomicU64::new(0),
             busy_ns,
         };
-        Self { node: node.clone(), reader: node.stats(), version: Version::default(), floors }
+        Self {
+            node: node.clone(),
+            reader: node.stats(),
+            port: node.diag_port(),
+            version: Version::default(),
+            floors,
+        }
     }
 
     /// Sets the version of the program, for `node_info`.
@@ -118,11 +132,8 @@ impl NodeSource {
 
     fn shard_row(&self, stats: &ShardStats) -> ShardRow {
         let counters = &stats.counters;
-        let current = stats.current.map(|id| Current {
-            id: id.0,
-            name: self.name_of(id),
-            since_ns: stats.current_ns,
-        });
+        let current =
+            stats.current.map(|id| Current { id: id.0, name: self.name_of(id), since_ns: stats.current_ns });
         let busy_ns = stats.busy_ns.saturating_add(stats.current_ns);
         let floor = self.floors.busy_ns.get(usize::from(stats.index));
         ShardRow {
@@ -190,6 +201,7 @@ impl Source for NodeSource {
         // Totals of ended processes before the sweep: one that ends in between is missed for once, not counted twice.
         let node = self.reader.node();
         let counters = &node.counters;
+        let net = self.reader.net();
         let mut sums = NodeCounters {
             messages_in: counters.retired_in,
             messages_out: counters.retired_out,
@@ -225,6 +237,8 @@ impl Source for NodeSource {
             call_errors_local: counters.call_errors_local,
             call_errors_remote: counters.call_errors_remote,
             log_messages: node.log,
+            connections_established: net.connections_established,
+            connections_lost: net.connections_lost,
             ..sums
         }
     }
@@ -245,15 +259,24 @@ impl Source for NodeSource {
     }
 
     fn peers(&self) -> Vec<PeerRow> {
-        Vec::new()
+        self.reader.peers().into_iter().filter(|peer| peer.connected).map(peer_row).collect()
     }
 
     fn acceptors(&self) -> Vec<AcceptorRow> {
-        Vec::new()
+        let row = |acceptor: AcceptorStats| AcceptorRow {
+            interface: acceptor.address,
+            handshake_errors: acceptor.errors.into_iter().filter(|(reason, _)| *reason != NO_FAULT).collect(),
+        };
+        self.reader.acceptors().into_iter().map(row).collect()
     }
 
     fn registrar(&self) -> RegistrarView {
-        RegistrarView::default()
+        let state = self.reader.registrar();
+        let known = |record: &NodeRecord| KnownNode {
+            name: String::from(record.name.as_str()),
+            creation: record.incarnation.key().0,
+        };
+        RegistrarView { down: state.down, nodes: state.nodes.iter().map(known).collect() }
     }
 
     fn lookup(&self, name: &str) -> Option<u64> {
@@ -271,15 +294,15 @@ impl Source for NodeSource {
         Box::pin(async move {
             let mut answer = pin!(answer);
             loop {
-                let now = Instant::now();
+                let next = left_until(deadline).min(LOOK);
                 tokio::select! {
                     biased;
                     answer = &mut answer => {
                         return answer.map_err(|error| self.inspect_failed(id, &error));
                     }
-                    () = sleep_until((now + LOOK).min(deadline).into()) => {}
+                    () = sleep(next) => {}
                 }
-                let is_over = Instant::now() >= deadline;
+                let is_over = left_until(deadline).is_zero();
                 match self.blocker(id.shard()) {
                     Some((blocked, held)) if is_over || held >= BLOCKED_AFTER => return Err(blocked),
                     _ if is_over => return Err(InspectError::Timeout),
@@ -289,16 +312,78 @@ impl Source for NodeSource {
         })
     }
 
-    fn diag_call(&self, _node: &str, _request: Vec<u8>, _deadline: Instant) -> Reply<'_, Vec<u8>, ProxyError> {
-        Box::pin(std::future::ready(Err(ProxyError::NotConnected)))
+    fn diag_call(&self, node: &str, request: Vec<u8>, deadline: Instant) -> Reply<'_, Vec<u8>, ProxyError> {
+        let node = String::from(node);
+        Box::pin(async move {
+            let port = self.port.as_ref().ok_or(ProxyError::NotConnected)?;
+            let answer = port.call(&node, request, left_until(deadline));
+            answer.await.map_err(proxy_error)
+        })
     }
 
-    fn ping(&self, _node: &str, _count: u32, _deadline: Instant) -> Reply<'_, Vec<u64>, ProxyError> {
-        Box::pin(std::future::ready(Err(ProxyError::NotConnected)))
+    fn ping(&self, node: &str, count: u32, deadline: Instant) -> Reply<'_, Vec<u64>, ProxyError> {
+        let node = String::from(node);
+        Box::pin(async move {
+            let port = self.port.as_ref().ok_or(ProxyError::NotConnected)?;
+            let trips = port.ping(&node, count, left_until(deadline));
+            trips.await.map_err(proxy_error)
+        })
     }
 
     fn take_requests(&self) -> Option<mpsc::Receiver<RemoteRequest>> {
-        None
+        let mut theirs = self.port.as_ref()?.take_requests()?;
+        let (forward, ours) = mpsc::channel(1);
+        tokio::task::spawn_local(async move {
+            while let Some(DiagRequest { from, bytes, deadline, reply, .. }) = theirs.recv().await {
+                // Refused once nobody takes them: dropping the reply tells the asker.
+                if forward.send(RemoteRequest { from, request: bytes, deadline, reply }).await.is_err() {
+                    break;
+                }
+            }
+        });
+        Some(ours)
+    }
+}
+
+fn left_until(deadline: Instant) -> Duration {
+    tokio::time::Instant::from_std(deadline).saturating_duration_since(tokio::time::Instant::now())
+}
+
+fn proxy_error(error: DiagCallError) -> ProxyError {
+    match error {
+        DiagCallError::NotConnected => ProxyError::NotConnected,
+        DiagCallError::Unreachable => ProxyError::Unreachable,
+        DiagCallError::AgentUnavailable => ProxyError::AgentUnavailable,
+        DiagCallError::Timeout => ProxyError::Timeout,
+        DiagCallError::Overloaded => ProxyError::Overloaded,
+        DiagCallError::Refused => ProxyError::Refused,
+        DiagCallError::TooLarge => ProxyError::TooLarge,
+        _ => ProxyError::Version,
+    }
+}
+
+fn peer_row(peer: PeerStats) -> PeerRow {
+    let counters = &peer.counters;
+    PeerRow {
+        node: peer.name,
+        creation: peer.key,
+        uptime_ns: peer.uptime_ns,
+        connection_uptime_ns: peer.connection_uptime_ns,
+        handshake_version: format!("shs:{}", PROTOCOL.highest),
+        proto_version: format!("swp:{FRAME_VERSION}"),
+        pool_size: peer.slots,
+        pool_len: counters.links,
+        max_message_size: peer.max_frame,
+        messages_in: counters.messages_in,
+        messages_out: counters.messages_out,
+        bytes_in: counters.bytes_in,
+        bytes_out: counters.bytes_out,
+        reconnections: peer.reconnections,
+        outbox_bytes: counters.outbox_bytes,
+        outbox_full: counters.outbox_refused,
+        rtt_ns: peer.rtt_ns,
+        flags: PeerFlags { simultaneous_connect: true, ..PeerFlags::default() },
+        ..PeerRow::default()
     }
 }
 

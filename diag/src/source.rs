@@ -606,6 +606,6 @@ pub trait Source: Send + Sync + 'static {
     /// [`ProxyError`] by the deadline at the latest.
     fn ping(&self, node: &str, count: u32, deadline: Instant) -> Reply<'_, Vec<u64>, ProxyError>;
 
-    /// Requests from peers. The first call takes the receiver, later ones get `None`.
+    /// Requests from peers. The first call takes the receiver, later ones get `None`. Called from a local task.
     fn take_requests(&self) -> Option<mpsc::Receiver<RemoteRequest>>;
 }

@@ -29,7 +29,10 @@ struct Hogger {
 #[actor]
 impl Hogger {
     #[handle]
-    #[expect(clippy::disallowed_methods, reason = "it burns real time; the shard's clock stands still meanwhile")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it burns real time; the shard's clock stands still meanwhile"
+    )]
     fn hog(&mut self, message: Hog, cx: &mut Context<'_>) -> ActorResult {
         // LIMIT: what a peer may ask for.
         let seconds = message.seconds.min(LONGEST_S);

@@ -30,7 +30,8 @@ pub fn get(to: SocketAddr, path: &str, within: Duration) -> io::Result<Page> {
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut text = String::new();
     stream.take(PAGE_BYTES).read_to_string(&mut text)?;
-    parse(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("{to} does not speak HTTP")))
+    parse(&text)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("{to} does not speak HTTP")))
 }
 
 fn parse(text: &str) -> Option<Page> {

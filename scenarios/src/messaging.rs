@@ -247,7 +247,8 @@ impl Sender {
             }
         }
         // Until every other node has had one burst, and while there is none, the rest is the shortest.
-        let longest = if self.bursts < others.len() as u64 || others.is_empty() { REST_S.0 } else { REST_S.1 };
+        let longest =
+            if self.bursts < others.len() as u64 || others.is_empty() { REST_S.0 } else { REST_S.1 };
         let rest = Duration::from_secs(self.random.between(REST_S.0, longest));
         self.next_delay = self.settings.scaled(rest);
         cx.send_after(cx.pid(), Burst, self.next_delay).map_err(|refused| refused.reason)?;
@@ -279,9 +280,7 @@ impl Sender {
         for _ in 0..TRIES {
             match cx.send((POOL, target), payload) {
                 Ok(()) => return Ok(()),
-                Err(refused)
-                    if matches!(refused.reason, SendReason::OutboxFull | SendReason::Overloaded) =>
-                {
+                Err(refused) if matches!(refused.reason, SendReason::OutboxFull | SendReason::Overloaded) => {
                     self.outbox_full += 1;
                     payload = refused.into_inner();
                 }

@@ -1,6 +1,6 @@
 #![expect(
     unsafe_code,
-    reason = "reads the time-stamp counter and the kernel's clocks; proven by the tests of this file"
+    reason = "reads the time-stamp counter and the kernel's clocks; proven by the_system_clock_follows_the_kernel"
 )]
 //! The coarse clock of a node: ticks on the shards, nanoseconds for those who look.
 //!

@@ -45,6 +45,7 @@ mod reactor;
 mod registrar;
 mod ring;
 mod shard;
+mod shared;
 mod stats;
 mod symbol;
 mod sync;
@@ -53,14 +54,16 @@ mod wheel;
 
 pub mod prelude;
 
-pub use actor::{Actor, Address, Call, Context, Inspect, Named, Priority, ReplyTo, Route, Sleep, YieldNow};
-pub use link::LinkCounters;
+pub use actor::{
+    Actor, Address, Call, Context, Inspect, Named, Priority, ReplyTo, Route, Sleep, SpawnOptions, YieldNow,
+};
 pub use control::{DiagPort, DiagRequest, NodeEvent};
 pub use error::{
     ActorError, ActorResult, CallError, DiagCallError, ExitReason, NodeError, PreflightError, RegistrarError,
     SendError, SendReason, SpawnError,
 };
-pub use node::{Node, NodeBuilder, Pinning, SpawnOptions};
+pub use link::LinkCounters;
+pub use node::{Node, NodeBuilder, Pinning};
 pub use reactor::preflight::{Check, Report, doctor};
 pub use reactor::sim::Simulation;
 pub use registrar::{NodeRecord, Registrar, RegistrarEvent, RegistrarRole, RegistrarSpec, RegistrarState};
@@ -70,7 +73,8 @@ pub use shard_runtime_macros::{actor, handle};
 pub use shard_wire as wire;
 pub use shard_wire::{Message, Pid, data, message};
 pub use stats::{
-    AcceptorStats, NetStats, NodeStats, PeerStats, ProcessState, ProcessStats, Reader, ShardStats, StalledShard,
+    AcceptorStats, NetStats, NodeStats, PeerStats, ProcessState, ProcessStats, Reader, ShardStats,
+    StalledShard,
 };
 pub use tap::{Log, LogRecord, LogSink, StderrSink};
 

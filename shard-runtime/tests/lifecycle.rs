@@ -276,3 +276,32 @@ fn a_name_is_claimed_once() {
     };
     assert_eq!(node.whereis("only"), Some(third));
 }
+
+struct Keeper(Option<Node>);
+
+#[actor]
+impl Keeper {
+    #[handle]
+    fn quit(&mut self, _: Quit, _cx: &mut Context<'_>) -> ActorResult {
+        self.0 = None;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_node_whose_last_handle_a_process_drops_stops() {
+    let probe = Probe::new();
+    let node = Node::builder("unit@localhost").shards(2).start().unwrap();
+    let counted = node.spawn(probe.factory(), SpawnOptions::new().on_shard(1)).unwrap();
+    let held = node.clone();
+    let keeper = node.spawn(move || Keeper(Some(held)), SpawnOptions::new().on_shard(0)).unwrap();
+    node.send(counted, Add { n: 1 }).unwrap();
+    node.send(keeper, Quit).unwrap();
+    drop(node);
+    let mut polls = 0u64;
+    while probe.counts() != (1, 1) {
+        polls += 1;
+        assert!(polls < 1 << 34, "the node did not stop");
+        std::thread::yield_now();
+    }
+}

@@ -278,7 +278,8 @@ fn a_delayed_send_comes_in_time() {
 fn one_seed_gives_one_run() {
     let run = || {
         let mut sim = simulation(3);
-        let sinks: Vec<_> = (0..9).map(|n| sim.spawn(n % 3, Sink::default, &SpawnOptions::new()).unwrap()).collect();
+        let sinks: Vec<_> =
+            (0..9).map(|n| sim.spawn(n % 3, Sink::default, &SpawnOptions::new()).unwrap()).collect();
         for (index, from) in sinks.iter().enumerate() {
             sim.send(*from, Burst { to: sinks[(index + 4) % 9], from: 0, count: 700 }).unwrap();
         }

@@ -114,11 +114,9 @@ impl Peer {
         let local = cx.send(m.to, Local).unwrap_err().reason;
         let large = cx.send(m.to, Bulk { n: 0, bytes: vec![0; 2 << 20] }).unwrap_err();
         assert_eq!(large.message.bytes.len(), 2 << 20);
-        let unhandled = cx.call(m.to, Errors { to: m.to });
         let nobody = Pid { local: shard_runtime::wire::LocalId(m.to.local.0 + 77), ..m.to };
         let gone = cx.call(nobody, Take).await.err();
         let name = cx.call(("nobody", "one@localhost"), Take).await.err();
-        drop(unhandled);
         let who = cx.call(m.to, WhoSent).await?;
         assert_eq!(who, cx.pid().to_string());
         Ok(format!("{local:?} {:?} {gone:?} {name:?}", large.reason))
@@ -132,7 +130,11 @@ struct Pair {
 }
 
 fn builder(name: &str, shards: u16) -> shard_runtime::NodeBuilder {
-    Node::builder(name).shards(shards).listen("127.0.0.1:0").cookie("unit test cookie").log_level(LogLevel::Error)
+    Node::builder(name)
+        .shards(shards)
+        .listen("127.0.0.1:0")
+        .cookie("unit test cookie")
+        .log_level(LogLevel::Error)
 }
 
 fn pair(shards: (u16, u16)) -> Pair {
@@ -220,7 +222,8 @@ fn what_waits_for_a_node_fails_when_it_goes() {
     let sink = pair.one.spawn(Peer::default, SpawnOptions::named("sink").on_shard(1)).unwrap();
     let two = pair.two.clone();
     let begun = now();
-    let waiting = std::thread::Builder::new().spawn(move || two.call_blocking_timeout(sink, Never, LIMIT)).unwrap();
+    let waiting =
+        std::thread::Builder::new().spawn(move || two.call_blocking_timeout(sink, Never, LIMIT)).unwrap();
     // The call is under way once the callee has it.
     while pair.one.stats().process(sink.local).unwrap().messages_in == 0 {
         std::thread::yield_now();
@@ -231,7 +234,10 @@ fn what_waits_for_a_node_fails_when_it_goes() {
     assert!(begun.elapsed() < LIMIT / 2, "at once, not by its time-out");
     wait_down(&pair.events);
     let refused = pair.two.call_blocking(sink, Take).err();
-    assert!(matches!(refused, Some(CallError::Send(SendReason::NotConnected | SendReason::NoRoute))), "{refused:?}");
+    assert!(
+        matches!(refused, Some(CallError::Send(SendReason::NotConnected | SendReason::NoRoute))),
+        "{refused:?}"
+    );
 }
 
 #[test]

@@ -236,10 +236,16 @@ mod tests {
     fn a_lent_value_is_borrowed_where_it_lies() {
         let count = Arc::new(());
         let (small, large) = (Small(count.clone()), Large(count.clone(), [7; 9]));
-        // SAFETY: lent as the same type, for the time of the closure.
-        Payload::lend(&small, |lent| assert!(std::ptr::eq(unsafe { Payload::borrow::<Small>(lent) }, &small)));
-        // SAFETY: as above.
-        Payload::lend(&large, |lent| assert!(std::ptr::eq(unsafe { Payload::borrow::<Large>(lent) }, &large)));
+        Payload::lend(&small, |lent| {
+            // SAFETY: lent as the same type, for the time of the closure.
+            let seen = unsafe { Payload::borrow::<Small>(lent) };
+            assert!(std::ptr::eq(seen, &small));
+        });
+        Payload::lend(&large, |lent| {
+            // SAFETY: lent as the same type, for the time of the closure.
+            let seen = unsafe { Payload::borrow::<Large>(lent) };
+            assert!(std::ptr::eq(seen, &large));
+        });
         drop((small, large));
         assert_eq!(Arc::strong_count(&count), 1);
     }

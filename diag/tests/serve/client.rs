@@ -47,6 +47,8 @@ pub(crate) fn read_answer(stream: &mut TcpStream) -> Answer {
             Ok(0) => break,
             Ok(count) => bytes.extend_from_slice(&chunk[..count]),
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+            // A read with a time-out is not restarted after a signal.
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => panic!("no answer within {PATIENCE:?}: {error}"),
         }
     }

@@ -67,18 +67,19 @@ impl Observed {
         let spawn = |shard| SpawnOptions::new().on_shard(shard);
         node.spawn(Counter::default, spawn(0).with_name("counter")).expect("a counter");
         node.spawn(Spinner::default, spawn(1).with_name("spinner")).expect("a spinner");
-        let version = Version { name: String::from("test"), release: String::from("9"), ..Version::default() };
+        let version =
+            Version { name: String::from("test"), release: String::from("9"), ..Version::default() };
         let source = NodeSource::new(&node).with_version(version);
         let diag = Diag::start(Arc::new(source), options()).expect("starts");
         Self { node, diag }
     }
 
-    fn ask(&self, tool: &str, arguments: Value) -> Value {
-        call(self.diag.mcp_addresses()[0], tool, &arguments)
+    fn ask(&self, tool: &str, arguments: &Value) -> Value {
+        call(self.diag.mcp_addresses()[0], tool, arguments)
     }
 
     fn row(&self, name: &str) -> Value {
-        let rows = self.ask("process_list", json!({ "name": name }));
+        let rows = self.ask("process_list", &json!({ "name": name }));
         rows["items"][0].clone()
     }
 
@@ -103,16 +104,16 @@ fn counters_agree_with_what_the_actors_did() {
     for count in 1..=10 {
         assert_eq!(observed.node.call_blocking("counter", Count).expect("an answer"), count);
     }
-    let info = observed.ask("node_info", json!({}));
+    let info = observed.ask("node_info", &json!({}));
     assert_eq!(info["Name"], "observed@localhost");
     assert_eq!(info["ProcessesTotal"], 2);
     let row = observed.row("counter");
     assert_eq!((&row["MessagesIn"], &row["Behavior"]), (&json!(10), &json!("node.Counter")), "{row}");
-    let inspected = observed.ask("process_inspect", json!({ "pid": "counter" }));
+    let inspected = observed.ask("process_inspect", &json!({ "pid": "counter" }));
     assert_eq!(inspected, json!({ "counted": "10" }));
-    let some = observed.ask("process_inspect", json!({ "pid": "counter", "items": ["nothing"] }));
-    assert_eq!(some, json!({ "nothing": "<unknown item>" }));
-    let pid = observed.ask("process_lookup", json!({ "name": "counter" }));
+    let some = observed.ask("process_inspect", &json!({ "pid": "counter", "items": ["counted", "nothing"] }));
+    assert_eq!(some, json!({ "counted": "10", "nothing": "<unknown item>" }));
+    let pid = observed.ask("process_lookup", &json!({ "name": "counter" }));
     assert_eq!(pid["PID"], row["PID"], "{pid}");
     let page = observed.metrics();
     for line in [
@@ -137,7 +138,7 @@ fn totals_keep_what_ended_processes_did() {
     assert!(before >= 1, "{before}");
     observed.node.kill(observed.node.whereis("counter").expect("a counter"));
     eventually("the counter is gone", || observed.node.whereis("counter").is_none());
-    eventually("its record is gone", || observed.ask("node_info", json!({}))["ProcessesTotal"] == 1);
+    eventually("its record is gone", || observed.ask("node_info", &json!({}))["ProcessesTotal"] == 1);
     assert!(total() >= before);
 }
 
@@ -156,19 +157,19 @@ fn a_stuck_shard_hides_nothing_and_delays_nobody() {
     let page = observed.metrics();
     let took = asked.elapsed();
     assert!(took < PROMPT, "/metrics took {took:?}");
-    assert!(page.contains("shard_current_callback_seconds{node=\"stuck@localhost\",shard=\"1\"}"), "{page}");
+    assert!(page.contains("shard_current_callback_seconds{shard=\"1\",node=\"stuck@localhost\"}"), "{page}");
 
     let elapsed = |row: &Value| row["CallbackElapsed"].as_u64().unwrap_or_else(|| panic!("no time: {row}"));
     let first = elapsed(&observed.row("spinner"));
     eventually("the time in the handler grows", || elapsed(&observed.row("spinner")) > first);
 
     // The other shard answers; the stuck one says who holds it, and does so before the handler is back.
-    assert_eq!(observed.ask("process_inspect", json!({ "pid": "counter" })), json!({ "counted": "0" }));
+    assert_eq!(observed.ask("process_inspect", &json!({ "pid": "counter" })), json!({ "counted": "0" }));
     let error = fail(observed.diag.mcp_addresses()[0], "process_inspect", &json!({ "pid": "spinner" }));
     let text = error.to_string();
     assert!(text.contains("shard 1 is blocked by <") && text.contains("(spinner) for "), "{text}");
     eventually("the handler is back", || observed.row("spinner")["State"] == "sleep");
-    assert_eq!(observed.ask("process_inspect", json!({ "pid": "spinner" })), json!({}));
+    assert_eq!(observed.ask("process_inspect", &json!({ "pid": "spinner" })), json!({}));
 }
 
 #[test]

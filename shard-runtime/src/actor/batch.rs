@@ -6,7 +6,7 @@
 //! consumed by the method that takes its payload; its lifetime is its batch's and invariant, so it fits no other batch.
 //! B3 only `close` makes a [`Closed`], so a dispatch function cannot end without settling.
 //! Cost: one indirect call and one clock read per activation; per message a link, a type word, a stamp and the payload.
-#![expect(unsafe_code, reason = "message hand-over; proven by tests/lifecycle.rs and tests/messaging.rs under AddressSanitizer")]
+#![expect(unsafe_code, reason = "message hand-over; proven by order_holds_within_and_across_shards")]
 
 use crate::actor::live::Kept;
 use crate::actor::{Actor, Context, ReplyTo};
@@ -91,7 +91,10 @@ impl<'s, A: Actor> Batch<'s, A> {
     }
 
     /// The next message, until the budget, the messages present at the start, or an urgent message end the batch.
-    #[expect(clippy::should_implement_trait, reason = "not an iterator: the item must go back into this batch")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "not an iterator: the item must go back into this batch"
+    )]
     #[inline(always)]
     pub fn next(&mut self) -> Option<Envelope<'s>> {
         if self.handled >= self.shard.limit() {
@@ -132,11 +135,16 @@ impl<'s, A: Actor> Batch<'s, A> {
         Context::new(unsafe { &*shard })
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "an envelope is consumed by the arm that takes its message (B2)")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an envelope is consumed by the arm that takes its message (B2)"
+    )]
     #[inline(always)]
     fn take<M: Message>(&mut self, envelope: Envelope<'s>) -> (M, u64) {
         assert!(envelope.is::<M>(), "an arm takes only its own message type");
         let envelope = envelope.0;
+        // Folds away in emitted code; keeps hand-written code from taking a message after a handler was suspended.
+        assert!(envelope == self.previous, "only the latest message of a batch can be taken");
         let meta = envelope.meta();
         self.stamps = self.stamps.wrapping_add(meta);
         // SAFETY: E3 and the type test above; B2: taken once.
@@ -207,7 +215,7 @@ impl<'s, A: Actor> Batch<'s, A> {
     pub fn run<M: Message>(
         &mut self,
         envelope: Envelope<'s>,
-        handler: impl AsyncFnOnce(&mut A, M, &mut Context<'_>) -> Result<M::Reply, ActorError>,
+        handler: impl AsyncFnOnce(&mut A, M, &mut Context<'_>) -> Result<M::Reply, ActorError> + 'static,
     ) -> Option<Exit> {
         let (message, waiter) = self.take::<M>(envelope);
         let (actor, mut context) = (self.actor(), self.context());
@@ -239,7 +247,7 @@ impl<'s, A: Actor> Batch<'s, A> {
     pub fn deferred_run<M: Message>(
         &mut self,
         envelope: Envelope<'s>,
-        handler: impl AsyncFnOnce(&mut A, M, ReplyTo<M::Reply>, &mut Context<'_>) -> ActorResult,
+        handler: impl AsyncFnOnce(&mut A, M, ReplyTo<M::Reply>, &mut Context<'_>) -> ActorResult + 'static,
     ) -> Option<Exit> {
         let (message, waiter) = self.take::<M>(envelope);
         let (actor, mut context) = (self.actor(), self.context());
@@ -250,7 +258,7 @@ impl<'s, A: Actor> Batch<'s, A> {
 
     /// Runs an `async` `init`.
     #[inline(always)]
-    pub fn hook(mut self, init: impl AsyncFnOnce(&mut A, &mut Context<'_>) -> ActorResult) -> Closed<'s> {
+    pub fn hook(mut self, init: impl AsyncFnOnce(&mut A, &mut Context<'_>) -> ActorResult + 'static) -> Closed<'s> {
         let (actor, mut context) = (self.actor(), self.context());
         let shard = context.shard();
         let exit = self.begin(async move { shard.exit_of(init(actor, &mut context).await) });
@@ -268,7 +276,7 @@ impl<'s, A: Actor> Batch<'s, A> {
     #[inline(always)]
     pub fn hook_terminate(
         mut self,
-        terminate: impl AsyncFnOnce(&mut A, &ExitReason, &mut Context<'_>),
+        terminate: impl AsyncFnOnce(&mut A, &ExitReason, &mut Context<'_>) + 'static,
     ) -> Closed<'s> {
         let (actor, mut context) = (self.actor(), self.context());
         let shard = context.shard();
@@ -299,6 +307,8 @@ impl<'s, A: Actor> Batch<'s, A> {
             Poll::Ready(exit) => Some(exit),
             Poll::Pending => {
                 self.record.live.set(slot.keep(self.shard.sender()));
+                // The actor is borrowed from here on: this batch hands out nothing more.
+                self.shard.end_batch();
                 Some(Exit::Suspended)
             }
         }
@@ -326,6 +336,12 @@ impl<'s, A: Actor> Batch<'s, A> {
         if self.handled > 0 {
             self.shard.settle(self.record, self.handled, self.previous, self.stamps);
         }
+        // What is kept decides, not what the caller says.
+        let exit = match (exit, self.record.live.get().is_null()) {
+            (Exit::Suspended, true) => Exit::Continue,
+            (Exit::Continue, false) => Exit::Suspended,
+            (exit, _) => exit,
+        };
         Closed(exit, PhantomData)
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! Invariant: X1 a context exists only inside its own process's handlers, so the shard's current process is its own.
 
+use crate::actor::SpawnOptions;
 use crate::actor::{Actor, Address, Call, Route};
 use crate::error::{CallError, SendError, SpawnError};
 use crate::mailbox::Meta;
-use crate::node::SpawnOptions;
 use crate::shard::Shard;
 use crate::tap::Log;
 use shard_wire::{Message, Pid};

@@ -3,7 +3,7 @@
 //! Invariants: L1 `Kept<F>` begins with its `Live`, so a pointer to one is a pointer to the other. L2 while a record's
 //! `live` word is set, the future borrows the actor and nobody else touches it. L3 a kept future is polled and dropped on
 //! its shard only.
-#![expect(unsafe_code, reason = "type-erased futures; proven by tests/lifecycle.rs::a_suspended_handler_is_dropped_on_kill")]
+#![expect(unsafe_code, reason = "type-erased futures; proven by a_suspended_handler_is_dropped_on_kill")]
 
 use crate::actor::Exit;
 use shard_wire::Pid;

@@ -6,6 +6,7 @@ mod call;
 mod context;
 mod inspect;
 mod live;
+mod options;
 mod reply;
 mod table;
 
@@ -16,6 +17,7 @@ pub use context::{Context, Priority, Sleep, YieldNow};
 
 pub(crate) use context::DEFAULT_CALL_TIMEOUT;
 pub use inspect::Inspect;
+pub use options::SpawnOptions;
 pub use reply::ReplyTo;
 pub use table::Actor;
 

@@ -1,7 +1,7 @@
 //! The actor trait that `#[actor]` implements, and its erased form: one table of functions per actor type.
 //!
 //! Invariant: A1 a record whose `actor` word is the table of `A` has a `body` that points to a live `A` made by `Box`.
-#![expect(unsafe_code, reason = "type-erased actors; proven by tests/lifecycle.rs::an_actor_is_dropped_exactly_once")]
+#![expect(unsafe_code, reason = "type-erased actors; proven by an_actor_is_dropped_exactly_once")]
 
 use crate::actor::batch::{Batch, Closed, Exit};
 use crate::actor::inspect::Inspect;

@@ -6,8 +6,8 @@
 use crate::control::admission::{Admission, Place};
 use crate::control::input::{Authenticated, Input, Inputs};
 use crate::control::shake::Shaker;
-use crate::node::NodeShared;
 use crate::shard::LogLevel;
+use crate::shared::NodeShared;
 use shard_wire::handshake::Reason;
 use std::net::SocketAddr;
 use std::rc::Rc;

@@ -29,6 +29,9 @@ use tokio::task::{AbortHandle, spawn_local};
 /// Dials of data links under way to one peer: fewer than it takes handshakes from one address.
 const DIALS_PER_PEER: usize = 4;
 
+/// Names of which something was said that is said once.
+const MAX_SAID: usize = 4096;
+
 /// A connection the core knows.
 #[derive(Debug)]
 pub(super) enum Link {
@@ -67,7 +70,9 @@ impl Driver {
             Command::PeerUp { peer, session, placement } => self.peer_up(&peer, session, placement),
             Command::PeerDown { peer, session, reason } => self.peer_down(&peer, session, reason),
             Command::PeerSuspect { peer, .. } => {
-                self.log(LogLevel::Warning, || format!("node {peer} is suspect: it does not answer heartbeats"));
+                self.log(LogLevel::Warning, || {
+                    format!("node {peer} is suspect: it does not answer heartbeats")
+                });
             }
             Command::PeerHealthy { peer, .. } => {
                 self.log(LogLevel::Info, || format!("node {peer} answers again"));
@@ -84,14 +89,26 @@ impl Driver {
                 self.poster.post(owner.index(), move |shard| shard.link_down(&peer, session, slot, epoch));
             }
             Command::Control { peer, session, msg } => self.on_control(peer, session, msg),
-            Command::NameRefused { peer } => self.log(LogLevel::Error, || {
-                format!("{peer} says that another live node holds this node's name: stop one of the two, or rename it")
-            }),
-            Command::TwinRefused { peer } => self.log(LogLevel::Warning, || {
-                format!("another node claims the name of {peer}, which lives: it was refused")
-            }),
+            Command::NameRefused { peer } => {
+                let text =
+                    "says that another live node holds this node's name: stop one of the two, or rename it";
+                self.say_once(LogLevel::Error, &peer, text);
+            }
+            Command::TwinRefused { peer } => {
+                let text =
+                    "lives and keeps its name against another node that claims it: stop one of the two";
+                self.say_once(LogLevel::Warning, &peer, text);
+            }
             // A command of a newer wire crate; the workspace pins one version.
             _ => {}
+        }
+    }
+
+    /// What a peer that tries again and again would repeat is said once until its next session.
+    fn say_once(&mut self, level: LogLevel, peer: &NodeName, text: &str) {
+        // LIMIT: names remembered; a stranger cannot get here without the cookie.
+        if self.said.len() < MAX_SAID && self.said.insert(peer.clone()) {
+            self.log(level, || format!("node {peer} {text}"));
         }
     }
 
@@ -290,6 +307,7 @@ impl Driver {
         });
         let known = Known { session: Arc::clone(&session), control: None, slots: HashSet::new() };
         self.sessions.insert(intro.name.clone(), known);
+        self.said.remove(&intro.name);
         self.log(LogLevel::Info, || format!("node {} up (session {number})", intro.name));
         self.poster.post_all(move |shard| shard.session_up(Arc::clone(&session)));
         self.publish(&up_event(&intro.name, number));

@@ -15,8 +15,8 @@ use crate::control::shake::{Failed, Shaker};
 use crate::control::watchdog::Watchdog;
 use crate::error::DiagCallError;
 use crate::link::{Request, Session};
-use crate::node::NodeShared;
 use crate::shard::LogLevel;
+use crate::shared::NodeShared;
 use shard_wire::handshake::{CookiePolicyError, Established, Intent, Source};
 use shard_wire::placement::Slot;
 use shard_wire::session::{ControlMsg, LinkId, SessionCore};
@@ -68,6 +68,8 @@ pub(super) struct Driver {
     /// Links that are written out before they are gone.
     pub(super) flushing: Vec<JoinHandle<()>>,
     pub(super) armed_ns: Option<u64>,
+    /// Peers of which something was said that is said once.
+    pub(super) said: HashSet<NodeName>,
 }
 
 impl Driver {

@@ -3,9 +3,9 @@
 //! Invariant: P1 a task that a full inbox refuses is kept and tried again before any later one, because a shard that
 //! missed the end of a session would go wrong for good. What is kept grows with sessions and links, not with messages.
 
-use crate::node::NodeShared;
 use crate::ring::InboxRefusal;
 use crate::shard::{Inbound, Shard};
+use crate::shared::NodeShared;
 use std::collections::VecDeque;
 use std::sync::Arc;
 

@@ -15,11 +15,11 @@ use crate::control::shake::Shaker;
 use crate::control::watchdog::Watchdog;
 use crate::error::{NodeError, RegistrarError};
 use crate::link::Request;
-use crate::node::NodeShared;
 use crate::registrar::{Registrar, RegistrarState};
 use crate::shard::LogLevel;
+use crate::shared::NodeShared;
 use shard_wire::session::{SessionConfig, SessionCore};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -87,6 +87,9 @@ impl ControlThread {
                     }
                     None => local.block_on(&runtime, watch(node, step_queue)),
                 }
+                drop(local);
+                // A look-up of a host name may still hang on a thread of its own.
+                runtime.shutdown_background();
             };
             if catch_unwind(AssertUnwindSafe(run)).is_err() {
                 body_node.log().node(LogLevel::Panic, || {
@@ -204,6 +207,7 @@ async fn run(
         served: HashMap::new(),
         flushing: Vec::new(),
         armed_ns: None,
+        said: HashSet::new(),
         node: Arc::clone(&node),
     };
     let queues = Queues { inputs: input_queue, requests, orders, steps };

@@ -7,8 +7,8 @@
 //! due it looks four times a second, else every few milliseconds. W3 a parked shard with data links is woken once a second:
 //! whether its sockets are readable cannot be seen from outside. Cost: a few loads per shard and look.
 
-use crate::node::NodeShared;
 use crate::shard::Port;
+use crate::shared::NodeShared;
 use shard_wire::session::Stall;
 use shard_wire::{LocalId, Pid};
 use std::sync::Arc;
@@ -115,5 +115,96 @@ impl Watchdog {
                 self.stalls.push(Stall { shard, stalled_ms, pid });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALERT, IDLE, LATE, RESYNC, STALL, Watchdog};
+    use crate::clock::{Clock, VirtualClock};
+    use crate::process::Table;
+    use crate::shard::{LogLevel, Port};
+    use crate::shared::NodeShared;
+    use crate::tap::{LogTap, StderrSink};
+    use shard_wire::{Incarnation, LocalId, NodeName, Registry};
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::time::Duration;
+
+    /// A watchdog over two parked shards that nobody drives.
+    fn parked() -> (Watchdog, VirtualClock, Arc<Port>, Arc<Port>) {
+        let name = NodeName::new("a@localhost").unwrap();
+        let log = LogTap::start(name.clone(), LogLevel::Error, Box::<StderrSink>::default()).unwrap();
+        let port = || Arc::new(Port::new(Arc::new(Table::reserve(16).unwrap()), 16));
+        let ports = vec![port(), port()].into_boxed_slice();
+        let incarnation = Incarnation { start_nanos: 1, random: 1 };
+        let (clock, hand) = Clock::new_virtual(1);
+        let registry = Registry::collect().unwrap();
+        let node = Arc::new(NodeShared::new(0, name, incarnation, ports, log, clock, registry));
+        for port in node.ports() {
+            assert!(port.sleep().prepare_park(|| false));
+        }
+        let (first, second) = (node.port_arc(0).unwrap(), node.port_arc(1).unwrap());
+        let mut watchdog = Watchdog::new(node);
+        assert!(watchdog.look(0) && !watchdog.look(1));
+        assert_eq!(watchdog.next_ns(), IDLE.as_nanos() as u64, "nobody is due to run");
+        (watchdog, hand, first, second)
+    }
+
+    fn look(watchdog: &mut Watchdog) {
+        assert!(watchdog.look(watchdog.next_ns()));
+    }
+
+    #[test]
+    fn only_a_shard_that_did_not_turn_in_between_is_woken() {
+        let (mut watchdog, _hand, stuck, busy) = parked();
+        stuck.sleep().cancel_park();
+        busy.sleep().cancel_park();
+        let first = watchdog.next_ns();
+        look(&mut watchdog);
+        assert_eq!(watchdog.next_ns(), first + ALERT.as_nanos() as u64);
+        assert!(!stuck.is_rescued() && !busy.is_rescued(), "one look proves nothing");
+        busy.cells.turns.store(1, Relaxed);
+        look(&mut watchdog);
+        assert!(stuck.is_rescued() && !busy.is_rescued());
+        stuck.cells.current.store(77, Relaxed);
+        look(&mut watchdog);
+        assert!(!stuck.is_rescued(), "a handler is on its stack");
+    }
+
+    #[test]
+    fn a_parked_shard_is_woken_when_its_deadline_has_passed_and_once_a_second_for_its_sockets() {
+        let (mut watchdog, hand, late, linked) = parked();
+        late.cells.park_until.store(1000, Relaxed);
+        hand.advance(LATE.as_nanos() as u64);
+        look(&mut watchdog);
+        look(&mut watchdog);
+        assert!(!late.is_rescued(), "it may be a little late");
+        hand.advance(2000);
+        look(&mut watchdog);
+        look(&mut watchdog);
+        assert!(late.is_rescued() && !linked.is_rescued());
+        linked.cells.links.store(1, Relaxed);
+        assert!(watchdog.look(RESYNC.as_nanos() as u64 + 1));
+        assert!(linked.is_rescued());
+        look(&mut watchdog);
+        assert!(!linked.is_rescued(), "once a second");
+    }
+
+    #[test]
+    fn only_a_long_callback_is_a_stall() {
+        let (mut watchdog, hand, _, busy) = parked();
+        busy.cells.current.store(77, Relaxed);
+        busy.cells.current_since.store(1, Relaxed);
+        hand.advance(STALL.as_nanos() as u64);
+        look(&mut watchdog);
+        assert_eq!(watchdog.stalls(), []);
+        hand.advance(Duration::from_millis(1).as_nanos() as u64);
+        look(&mut watchdog);
+        let [stall] = watchdog.stalls() else { panic!("{:?}", watchdog.stalls()) };
+        assert_eq!((stall.shard, stall.stalled_ms, stall.pid.local), (1, 501, LocalId(77)));
+        busy.cells.current.store(0, Relaxed);
+        look(&mut watchdog);
+        assert_eq!(watchdog.stalls(), []);
     }
 }

@@ -119,6 +119,9 @@ mod tests {
             }
         }
         assert_eq!(known, 21);
-        assert_eq!(CallError::from_code(CallError::Send(SendReason::TooLarge).code()), CallError::Send(SendReason::TooLarge));
+        assert_eq!(
+            CallError::from_code(CallError::Send(SendReason::TooLarge).code()),
+            CallError::Send(SendReason::TooLarge)
+        );
     }
 }

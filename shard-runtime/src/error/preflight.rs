@@ -17,13 +17,17 @@ pub enum PreflightError {
     )]
     Seccomp,
     /// `kernel.io_uring_disabled` forbids it.
-    #[error("io_uring is disabled by sysctl kernel.io_uring_disabled = {value}; run `sysctl -w kernel.io_uring_disabled=0`")]
+    #[error(
+        "io_uring is disabled by sysctl kernel.io_uring_disabled = {value}; run `sysctl -w kernel.io_uring_disabled=0`"
+    )]
     SysctlDisabled {
         /// 1: only privileged; 2: nobody.
         value: u32,
     },
     /// `io_uring_setup` answered ENOSYS.
-    #[error("this kernel has no io_uring (ENOSYS): a sandbox such as gVisor, or a kernel built without it; use another runtime or kernel")]
+    #[error(
+        "this kernel has no io_uring (ENOSYS): a sandbox such as gVisor, or a kernel built without it; use another runtime or kernel"
+    )]
     NotSupported,
     /// An operation the reactor uses is missing.
     #[error("io_uring lacks the operation {operation}; upgrade the kernel to 5.8 or newer")]
@@ -59,7 +63,9 @@ pub enum PreflightError {
     #[error("could not create an io_uring: {0}; run the node with `doctor` for details")]
     Ring(#[source] std::io::Error),
     /// More pinned shards than CPUs this process may use.
-    #[error("{shards} pinned shards do not fit on {cpus} usable CPU(s); use fewer shards or switch pinning off")]
+    #[error(
+        "{shards} pinned shards do not fit on {cpus} usable CPU(s); use fewer shards or switch pinning off"
+    )]
     Cpus {
         /// Shards that were asked for.
         shards: u16,

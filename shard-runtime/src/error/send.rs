@@ -22,7 +22,9 @@ pub enum SendReason {
     #[error("no process is registered under this name; check its spelling and whether its owner runs")]
     NameUnknown,
     /// The pid belongs to an incarnation of a node that is not known: restarted, or never met.
-    #[error("no route to this incarnation: its node has restarted or was never connected; look up the pid again")]
+    #[error(
+        "no route to this incarnation: its node has restarted or was never connected; look up the pid again"
+    )]
     NoRoute,
     /// The node is known, but not connected now. The runtime keeps dialling; retry after a node-up.
     #[error("not connected to the target's node; it is being dialled, retry after node-up")]

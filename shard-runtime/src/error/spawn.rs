@@ -18,7 +18,9 @@ pub enum SpawnError {
     #[error("the name is not usable: {0}")]
     BadName(&'static str),
     /// The shard's process table is full.
-    #[error("the shard's process table is full ({limit} processes); raise `max_processes` or spawn elsewhere")]
+    #[error(
+        "the shard's process table is full ({limit} processes); raise `max_processes` or spawn elsewhere"
+    )]
     ProcessLimit {
         /// Processes the table can hold.
         limit: u32,

@@ -24,6 +24,8 @@ pub(crate) struct Caller {
 struct Entry {
     generation: u32,
     caller: Option<Caller>,
+    /// Node of the caller now, or of the last one.
+    key: u64,
 }
 
 /// Open calls of other nodes.
@@ -41,12 +43,13 @@ impl Callers {
             // LIMIT: open calls of other nodes.
             None if self.entries.len() >= MAX_CALLERS => return None,
             None => {
-                self.entries.push(Entry { generation: 0, caller: None });
+                self.entries.push(Entry { generation: 0, caller: None, key: 0 });
                 self.entries.len() as u32 - 1
             }
         };
         let entry = self.entries.get_mut(index as usize)?;
         entry.caller = Some(caller);
+        entry.key = caller.key;
         Some(REMOTE_CALLER | u64::from(entry.generation) << 32 | u64::from(index))
     }
 
@@ -58,6 +61,13 @@ impl Callers {
     /// Who it is.
     pub(crate) fn find(&self, reference: u64) -> Option<Caller> {
         self.entry(reference)?.caller
+    }
+
+    /// Node of the caller, also after it was answered until its entry is used again.
+    pub(crate) fn key_of(&self, reference: u64) -> u64 {
+        let Some(entry) = self.entries.get(reference as u32 as usize) else { return 0 };
+        let age = entry.generation.wrapping_sub((reference >> 32) as u32 & GENERATIONS) & GENERATIONS;
+        if age == 0 || (age == 1 && entry.caller.is_none()) { entry.key } else { 0 }
     }
 
     /// Takes a caller out to answer it.

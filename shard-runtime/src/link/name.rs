@@ -50,15 +50,18 @@ impl Shard {
     ) -> Result<(), SendError<M>> {
         let Some(session) = self.net.find_node(node) else {
             self.count_send_error(flags, true);
-            if let Ok(peer) = NodeName::new(node) {
+            if self.net.may_ask_for(node, self.now_ticks(), self.nanos_in_ticks(1_000_000_000))
+                && let Ok(peer) = NodeName::new(node)
+            {
                 self.node().request(Request::Connect { peer });
             }
             return Err(SendError::new(SendReason::NotConnected, message));
         };
-        let known = self.net.sessions.borrow().get(session as usize).and_then(|peer| match peer.names.get(name) {
-            Some(NameState::Known(pid)) => Some(*pid),
-            _ => None,
-        });
+        let known =
+            self.net.sessions.borrow().get(session as usize).and_then(|peer| match peer.names.get(name) {
+                Some(NameState::Known(pid)) => Some(*pid),
+                _ => None,
+            });
         match known {
             Some(pid) => self.deliver_remote_named(pid, Some(name), message, flags, reply),
             None => self.wait_for_name(session, name, message, flags, reply),
@@ -98,7 +101,9 @@ impl Shard {
             go: Box::new(move |shard, holder| {
                 let sent = match holder {
                     Ok(pid) => shard.speaking_as(from, || {
-                        shard.deliver_remote_named(pid, Some(&text), message, flags, reply).map_err(|e| e.reason)
+                        shard
+                            .deliver_remote_named(pid, Some(&text), message, flags, reply)
+                            .map_err(|e| e.reason)
                     }),
                     Err(reason) => {
                         shard.count_send_error(flags, true);

@@ -49,11 +49,13 @@ pub(crate) struct Net {
     pub(crate) sessions: RefCell<Vec<PeerSession>>,
     pub(crate) links: RefCell<Vec<Option<OwnedLink>>>,
     pub(crate) callers: RefCell<Callers>,
-    last: Cell<(u64, u32)>,
+    last: Cell<Option<(u64, u32)>>,
     /// Links that have something to write.
     pub(crate) dirty: Cell<bool>,
     /// Next cold link to be looked at.
     pub(crate) next_cold: Cell<usize>,
+    /// Nodes that a connection was asked for within the last second.
+    asked: RefCell<Vec<(Box<str>, u64)>>,
     /// Keys of unknown message types that were logged.
     pub(crate) unknown_logged: RefCell<Vec<u64>>,
 }
@@ -64,9 +66,10 @@ impl Net {
             sessions: RefCell::default(),
             links: RefCell::default(),
             callers: RefCell::default(),
-            last: Cell::new((0, 0)),
+            last: Cell::new(None),
             dirty: Cell::new(false),
             next_cold: Cell::new(0),
+            asked: RefCell::default(),
             unknown_logged: RefCell::default(),
         }
     }
@@ -74,12 +77,13 @@ impl Net {
     /// Index of the session with this incarnation.
     #[inline]
     pub(crate) fn find(&self, key: u64) -> Option<u32> {
-        let (last, index) = self.last.get();
-        if last == key {
+        if let Some((last, index)) = self.last.get()
+            && last == key
+        {
             return Some(index);
         }
         let index = self.sessions.borrow().iter().position(|peer| peer.session.key == key)? as u32;
-        self.last.set((key, index));
+        self.last.set(Some((key, index)));
         Some(index)
     }
 
@@ -99,7 +103,20 @@ impl Net {
 
     /// Forgets the shortcut of [`Net::find`].
     pub(crate) fn forget_last(&self) {
-        self.last.set((0, 0));
+        self.last.set(None);
+    }
+
+    /// Whether a connection to a node may be asked for now: once a second and node, so that sends to a node that is away
+    /// do not flood the control thread.
+    pub(crate) fn may_ask_for(&self, node: &str, now: u64, second: u64) -> bool {
+        let mut asked = self.asked.borrow_mut();
+        asked.retain(|(_, at)| now.saturating_sub(*at) < second);
+        // LIMIT: nodes asked for within a second.
+        if asked.len() >= 256 || asked.iter().any(|(name, _)| &**name == node) {
+            return false;
+        }
+        asked.push((node.into(), now));
+        true
     }
 
     /// Links of this shard.
@@ -107,9 +124,9 @@ impl Net {
         self.links.borrow().iter().flatten().count() as u64
     }
 
-    /// Key of the node of an open call's caller; 0 if the call is no longer open.
+    /// Key of the node of a call's caller, also just after the call was answered.
     pub(crate) fn caller_key(&self, reference: u64) -> u64 {
-        self.callers.borrow().find(reference).map_or(0, |caller| caller.key)
+        self.callers.borrow().key_of(reference)
     }
 
     /// The link of a slot, made on first use. `None` if the frame limit of the session is not usable.
@@ -126,6 +143,11 @@ impl Net {
         let out = FrameBuf::with_max_frame(peer.session.max_frame).ok()?;
         let receive = RecvBuf::new(peer.session.max_frame).ok()?;
         let mut links = self.links.borrow_mut();
+        // With `target` placement a slot may carry only what the peer sends: then no shard of the peer leads to it.
+        let is_it = |link: &OwnedLink| link.session == session && link.data.slot == slot;
+        if let Some(index) = links.iter().position(|place| place.as_ref().is_some_and(is_it)) {
+            return Some(index as u32);
+        }
         let index = links.iter().position(Option::is_none).unwrap_or(links.len());
         if index == links.len() {
             links.push(None);

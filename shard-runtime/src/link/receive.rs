@@ -11,7 +11,7 @@ use crate::link::data::Got;
 use crate::link::send::NAME_MOVED;
 use crate::mailbox::Meta;
 use crate::process::bump;
-use crate::shard::{LogLevel, Parcel, Shard};
+use crate::shard::{LogLevel, Parcel, Scope, Shard};
 use shard_wire::frame::{Frame, RecvBuf};
 use shard_wire::header::{FrameKind, Priority};
 use shard_wire::{LocalId, MessageEntry, MessageKey, Pid, Vtable};
@@ -121,14 +121,20 @@ impl Shard {
         }
         if let Some(error) = broken {
             self.with_link_cells(link, |cells| bump(&cells.protocol_errors, 1));
-            self.log_line(LogLevel::Warning, LocalId::CORE.0, || format!("a data link broke the protocol: {error}"));
+            self.log_line(LogLevel::Warning, LocalId::CORE.0, || {
+                format!("a data link broke the protocol: {error}")
+            });
             self.lose_link(link, "its peer broke the frame protocol");
         }
         handled > 0
     }
 
     /// Returns frames handled, whether more whole frames may be left, and what broke the protocol.
-    fn handle_buffer(&self, buffer: &mut RecvBuf, origin: Origin) -> (u64, bool, Option<shard_wire::WireError>) {
+    fn handle_buffer(
+        &self,
+        buffer: &mut RecvBuf,
+        origin: Origin,
+    ) -> (u64, bool, Option<shard_wire::WireError>) {
         let mut last: Option<&MessageEntry> = None;
         for handled in 0..FRAMES_PER_TURN {
             match buffer.next_frame() {
@@ -270,10 +276,7 @@ impl Shard {
         let Some((code, _)) = frame.body.split_first_chunk::<4>() else { return };
         let code = u32::from_le_bytes(*code);
         if code == NAME_MOVED {
-            if let Some(name) = frame.name() {
-                self.name_moved(origin.key, name);
-            }
-            return;
+            return self.handle_name_moved(frame, origin);
         }
         let (reference, key) = (frame.header.reference, origin.key);
         let shard = LocalId(reference).shard();
@@ -281,6 +284,18 @@ impl Shard {
             return self.fail_remote(reference, key, CallError::from_code(code));
         }
         self.run_on(shard, move |shard| shard.fail_remote(reference, key, CallError::from_code(code)));
+    }
+
+    /// The news goes to the shard that sent the message: its table is the one that is out of date.
+    #[cold]
+    fn handle_name_moved(&self, frame: &Frame<'_>, origin: Origin) {
+        let Some(name) = frame.name() else { return };
+        let shard = LocalId(frame.header.reference).shard();
+        if shard == self.index() || self.node().port(shard).is_none() {
+            return self.name_moved(origin.key, name);
+        }
+        let (key, name): (u64, Box<str>) = (origin.key, name.into());
+        self.run_on(shard, move |shard| shard.name_moved(key, &name));
     }
 
     /// A link is no good any more.
@@ -332,6 +347,7 @@ impl Shard {
 
     /// Before a park: has the task woken when a socket can go on. Whether there is something to do now.
     pub(crate) fn arm_links(&self, task: &mut TaskContext<'_>) -> bool {
+        let _scope = Scope::enter(self);
         let count = self.net.links.borrow().len();
         let mut found = false;
         for link in 0..count {

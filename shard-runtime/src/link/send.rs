@@ -2,11 +2,11 @@
 //!
 //! Cost of a send to another node: a compare or a scan for the session, two table look-ups, the encoding; a syscall per
 //! 64 KiB or per turn.
-#![expect(unsafe_code, reason = "encodes an erased reply; proven by tests/network.rs::calls_cross_nodes")]
+#![expect(unsafe_code, reason = "encodes an erased reply; proven by errors_name_their_cause")]
 
 use crate::error::{CallError, SendError, SendReason};
 use crate::link::data::OUTBOX_BYTES;
-use crate::link::net::NO_LINK;
+use crate::link::net::{NO_LINK, OwnedLink};
 use crate::mailbox::Meta;
 use crate::process::bump;
 use crate::shard::{Parcel, RemoteWait, Shard};
@@ -45,7 +45,7 @@ impl Shard {
                 self.count_sent();
                 Ok(())
             }
-            Ok(Sent::Hop(shard)) => self.hop(shard, to, message, flags, reply),
+            Ok(Sent::Hop(shard)) => self.hop(shard, to, name, message, flags, reply),
             Err(reason) => {
                 self.count_send_error(flags, true);
                 Err(SendError::new(reason, message))
@@ -156,6 +156,7 @@ impl Shard {
         &self,
         shard: u16,
         to: Pid,
+        name: Option<&str>,
         message: M,
         flags: u64,
         reply: u64,
@@ -165,7 +166,7 @@ impl Shard {
         {
             self.expect_remote(reply, RemoteWait { ops, peer: to.node.0 });
         }
-        let hop = Hop { to, from: self.current_id(), flags, reply, message };
+        let hop = Hop { to, name: name.map(Into::into), from: self.current_id(), flags, reply, message };
         let table = const { &Vtable::local::<Box<dyn FnOnce(&Self) + Send>>() };
         let task: Box<dyn FnOnce(&Self) + Send> = Box::new(move |shard| hop.go(shard));
         match self.push_parcel(shard, Parcel::new(0, table, 0, Meta::TASK, 0, task)) {
@@ -223,7 +224,8 @@ impl Shard {
     pub(super) fn send_error(&self, key: u64, reference: u64, code: u32, name: Option<&str>) {
         let mut body = [0; ERROR_BYTES];
         body[..4].copy_from_slice(&code.to_le_bytes());
-        let head = FrameHead { to: LocalId(reference), reference, name, ..FrameHead::new(FrameKind::ReplyError) };
+        let head =
+            FrameHead { to: LocalId(reference), reference, name, ..FrameHead::new(FrameKind::ReplyError) };
         // If it cannot be sent, the session is gone or its outbox full: the caller's time-out tells it.
         if self.route_frame(self.pid_of(key, reference), &head, |out| out.put(&body)).is_err() {
             self.count(|cells| &cells.dead_letters, 1);
@@ -252,8 +254,13 @@ impl Shard {
     fn any_link(&self, key: u64) -> Option<u32> {
         let session = self.net.find(key)?;
         let links = self.net.links.borrow();
-        let found = links.iter().position(|place| place.as_ref().is_some_and(|link| link.session == session))?;
-        Some(found as u32)
+        let of_session =
+            |place: &Option<OwnedLink>| place.as_ref().is_some_and(|link| link.session == session);
+        let is_live = |place: &Option<OwnedLink>| {
+            place.as_ref().is_some_and(|link| link.session == session && link.data.socket.is_some())
+        };
+        let live = links.iter().position(is_live).or_else(|| links.iter().position(of_session));
+        live.map(|found| found as u32)
     }
 }
 
@@ -270,6 +277,7 @@ enum Sent {
 /// A message on its way to the shard that owns its link.
 struct Hop<M> {
     to: Pid,
+    name: Option<Box<str>>,
     from: u64,
     flags: u64,
     reply: u64,
@@ -278,8 +286,9 @@ struct Hop<M> {
 
 impl<M: Message> Hop<M> {
     fn go(self, shard: &Shard) {
-        let Self { to, from, flags, reply, message } = self;
-        let sent = shard.speaking_as(from, || shard.deliver_remote(to, message, flags, reply).map_err(|e| e.reason));
+        let Self { to, name, from, flags, reply, message } = self;
+        let sent =
+            shard.speaking_as(from, || shard.deliver_remote_named(to, name.as_deref(), message, flags, reply).map_err(|e| e.reason));
         if let Err(reason) = sent {
             if flags & Meta::CALL == 0 {
                 shard.count(|cells| &cells.dead_letters, 1);

@@ -73,14 +73,17 @@ impl Shard {
     /// A data link stands, and this shard owns it.
     pub(crate) fn link_up(&self, grant: LinkGrant) {
         let found = self.net.find_session(&grant.peer, grant.session);
-        let is_up = |index: &u32| self.net.sessions.borrow().get(*index as usize).is_some_and(|peer| peer.is_up);
-        let link = found.filter(is_up).and_then(|session| self.net.link_of(session, grant.slot, self.index()));
+        let is_up =
+            |index: &u32| self.net.sessions.borrow().get(*index as usize).is_some_and(|peer| peer.is_up);
+        let link =
+            found.filter(is_up).and_then(|session| self.net.link_of(session, grant.slot, self.index()));
         let Some(link) = link else {
             self.node().request(Request::LinkLost { link: grant.link, why: "its session is not up here" });
             return;
         };
         let Ok(tcp) = Tcp::adopt(grant.stream) else {
-            self.node().request(Request::LinkLost { link: grant.link, why: "its socket could not be taken over" });
+            self.node()
+                .request(Request::LinkLost { link: grant.link, why: "its socket could not be taken over" });
             return;
         };
         self.close_link(link, false);
@@ -119,10 +122,11 @@ impl Shard {
 
     /// Closes a link's socket; what it had in hand is counted. With `again`, a new socket is asked for if frames wait.
     pub(super) fn close_link(&self, link: u32, again: bool) {
-        let closed = self.net.links.borrow_mut().get_mut(link as usize).and_then(Option::as_mut).map(|owned| {
-            let had_socket = owned.data.socket.is_some();
-            (had_socket, owned.data.close(), owned.data.queued_frames() > 0)
-        });
+        let closed =
+            self.net.links.borrow_mut().get_mut(link as usize).and_then(Option::as_mut).map(|owned| {
+                let had_socket = owned.data.socket.is_some();
+                (had_socket, owned.data.close(), owned.data.queued_frames() > 0)
+            });
         let Some((had_socket, unknown, frames_wait)) = closed else { return };
         self.with_link_cells(link, |cells| {
             bump(&cells.unknown_out, unknown as u64);
@@ -146,7 +150,8 @@ impl Shard {
             owned.data.wanted = true;
             (owned.session, owned.data.slot)
         };
-        let peer = self.net.sessions.borrow().get(wanted.0 as usize).map(|peer| peer.session.peer.name.clone());
+        let peer =
+            self.net.sessions.borrow().get(wanted.0 as usize).map(|peer| peer.session.peer.name.clone());
         if let Some(peer) = peer {
             self.node().request(Request::WantSlot { peer, slot: wanted.1 });
         }
@@ -154,7 +159,8 @@ impl Shard {
 
     /// Runs `f` with this shard's counters for the peer of a link.
     pub(super) fn with_link_cells(&self, link: u32, f: impl FnOnce(&crate::link::LinkCells)) {
-        let session = self.net.links.borrow().get(link as usize).and_then(Option::as_ref).map(|owned| owned.session);
+        let session =
+            self.net.links.borrow().get(link as usize).and_then(Option::as_ref).map(|owned| owned.session);
         let Some(session) = session else { return };
         let sessions = self.net.sessions.borrow();
         if let Some(cells) = sessions.get(session as usize).and_then(|peer| peer.cells(self.index())) {

@@ -6,7 +6,7 @@
 //! E2 only the owning shard's thread touches envelopes. E3 between `fill` and the take of its payload an envelope holds
 //! a live message of the type its vtable describes.
 //! Cost: written once and read once; 8 bytes are copied where it is handed on.
-#![expect(unsafe_code, reason = "intrusive nodes; proven by mailbox::queue::tests::order_and_count_match_the_oracle")]
+#![expect(unsafe_code, reason = "intrusive nodes; proven by order_and_count_match_the_oracle")]
 
 use shard_wire::{Payload, Vtable};
 use std::cell::Cell;

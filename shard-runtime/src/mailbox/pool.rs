@@ -3,7 +3,7 @@
 //! Invariants: E1 of [`envelope`](super::envelope). O1 an envelope is on the free list or in exactly one queue.
 //! Cost: take and give are two loads and a store; a chunk of 2 MiB is mapped when the list is empty.
 //! Memory: the high-water mark of queued messages times 64 bytes, published as `mapped_bytes`.
-#![expect(unsafe_code, reason = "pool memory; proven by mailbox::queue::tests::order_and_count_match_the_oracle")]
+#![expect(unsafe_code, reason = "pool memory; proven by order_and_count_match_the_oracle")]
 
 use super::envelope::{Envelope, EnvelopePtr};
 use crate::reactor::memory::Mapping;

@@ -3,12 +3,13 @@
 use crate::clock::Clock;
 use crate::control::{ControlThread, NetworkSettings};
 use crate::error::NodeError;
-use crate::node::{Node, NodeShared};
+use crate::node::Node;
 use crate::process::Table;
-use crate::reactor::glommio::{DriveSettings, ShardThread};
+use crate::reactor::executor::{DriveSettings, ShardThread};
 use crate::reactor::preflight::doctor;
 use crate::registrar::RegistrarSpec;
 use crate::shard::{LogLevel, MAX_NODES, NodeTable, Port, ShardSettings};
+use crate::shared::NodeShared;
 use crate::tap::{LogSink, LogTap, StderrSink};
 use shard_wire::{Incarnation, NodeName, Registry, ShardId};
 use std::sync::Arc;
@@ -90,7 +91,7 @@ impl NodeBuilder {
         self
     }
 
-    /// Sets how many processes one shard can hold, up to 2^31. Default 4 Mi. It costs address space, not memory.
+    /// Sets how many processes one shard can hold, up to 2^30. Default 4 Mi. It costs address space, not memory.
     #[must_use]
     pub fn max_processes(mut self, processes: u32) -> Self {
         self.max_processes = processes;
@@ -205,8 +206,8 @@ impl NodeBuilder {
         if self.shards == 0 || self.shards > ShardId::MAX / 2 + 1 {
             return Err(bad("shards", self.shards.to_string(), "1 to 1024"));
         }
-        if self.max_processes == 0 || self.max_processes > 1 << 31 {
-            return Err(bad("max_processes", self.max_processes.to_string(), "1 to 2147483648"));
+        if self.max_processes == 0 || self.max_processes > 1 << 30 {
+            return Err(bad("max_processes", self.max_processes.to_string(), "1 to 1073741824"));
         }
         if let Pinning::Cpus(cpus) = &self.pinning
             && cpus.len() != usize::from(self.shards)
@@ -256,7 +257,7 @@ impl NodeBuilder {
         for index in 0..self.shards {
             let cpu = cpus.get(usize::from(index)).copied();
             let settings = DriveSettings { cpu, idle_spin: self.idle_spin, shard: shard.clone() };
-            match crate::reactor::glommio::start(&node, index, clock.clone(), settings) {
+            match crate::reactor::executor::start(&node, index, clock.clone(), settings) {
                 Ok(thread) => threads.push(thread),
                 Err(error) => return Err(abandon(&node, threads, &control, error)),
             }

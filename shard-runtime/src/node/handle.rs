@@ -1,13 +1,15 @@
 //! The handle of a node: what a program does with it from outside its shards.
 
+use crate::actor::SpawnOptions;
 use crate::actor::{Actor, Address, DEFAULT_CALL_TIMEOUT, Route};
 use crate::control::{ControlThread, DiagPort, NodeEvent};
 use crate::error::{CallError, ExitReason, NodeError, SendError, SendReason, SpawnError};
 use crate::link::Request;
 use crate::mailbox::Meta;
-use crate::node::{NodeBuilder, NodeShared, SpawnOptions};
+use crate::node::NodeBuilder;
 use crate::oneshot::{self, RecvError};
 use crate::shard::{Inbound, LogLevel, Parcel, Shard, with_current};
+use crate::shared::NodeShared;
 use crate::stats::Reader;
 use shard_wire::{Erased, LocalId, Message, NodeName, Pid};
 use std::net::SocketAddr;
@@ -37,7 +39,7 @@ pub struct Node {
 struct Inner {
     shared: Arc<NodeShared>,
     threads: RwLock<Vec<JoinHandle<()>>>,
-    control: ControlThread,
+    control: Arc<ControlThread>,
     next_shard: AtomicU32,
 }
 
@@ -53,7 +55,8 @@ impl Node {
         threads: Vec<JoinHandle<()>>,
         control: ControlThread,
     ) -> Result<Self, NodeError> {
-        let inner = Inner { shared, threads: RwLock::new(threads), control, next_shard: AtomicU32::new(0) };
+        let (threads, control) = (RwLock::new(threads), Arc::new(control));
+        let inner = Inner { shared, threads, control, next_shard: AtomicU32::new(0) };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -134,6 +137,9 @@ impl Node {
     ) -> Result<Pid, SpawnError> {
         if with_current(|shard| shard.is_some()) {
             return Err(SpawnError::OnShard);
+        }
+        if self.shared().is_stopping() {
+            return Err(SpawnError::Stopping);
         }
         let shards = self.shards();
         let shard = options
@@ -392,9 +398,8 @@ impl Node {
     /// after 5 seconds for each that does not.
     pub fn stop(&self) {
         if with_current(|shard| shard.is_some()) {
-            // A shard cannot wait for itself; the last clone outside finishes the stop.
-            self.shared().begin_stop();
-            return;
+            // A shard cannot wait for its own end: another thread does.
+            return self.inner.stop_elsewhere();
         }
         self.inner.stop();
     }
@@ -424,9 +429,30 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Stops from a thread that may wait.
+    fn stop_elsewhere(&self) {
+        let (shared, control) = (Arc::clone(&self.shared), Arc::clone(&self.control));
+        let threads = std::mem::take(&mut *self.threads.write().unwrap_or_else(PoisonError::into_inner));
+        shared.begin_stop();
+        let stopper = crate::reactor::spawn_thread("stop", move || {
+            control.goodbye();
+            stop_shards(&shared, threads);
+            control.end();
+        });
+        if let Err(error) = stopper {
+            self.shared.log().node(LogLevel::Error, || format!("could not stop in order: {error}"));
+        }
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.stop();
+        if with_current(|shard| shard.is_none()) {
+            self.stop();
+        } else {
+            self.stop_elsewhere();
+        }
     }
 }
 

@@ -2,11 +2,6 @@
 
 mod builder;
 mod handle;
-mod options;
-mod shared;
 
 pub use builder::{NodeBuilder, Pinning};
 pub use handle::Node;
-pub use options::SpawnOptions;
-
-pub(crate) use shared::NodeShared;

@@ -12,7 +12,7 @@
 //! reader that sees the same id before and after its reads has read one process. R3 the counters have one writer.
 //! R4 the Main queue holds `pushed - taken` envelopes linked from `head`; when empty, `tail` is `head` seen as an envelope.
 
-#![expect(unsafe_code, reason = "reads a static table; proven by process::table::tests::any_id_is_safe_to_look_up")]
+#![expect(unsafe_code, reason = "reads a static table; proven by any_id_is_safe_to_look_up")]
 
 use crate::actor::{ActorTable, Live};
 use crate::mailbox::EnvelopePtr;

@@ -5,7 +5,7 @@
 //! given out and its id is `u64::MAX`, so no id names it. T3 a slot is found by masking, so an id from anywhere indexes
 //! inside the range; the comparison of the whole id decides.
 //! Cost: an address computation; no lookup, no lock. A record is committed by its first use.
-#![expect(unsafe_code, reason = "reserved ranges; proven by process::table::tests::any_id_is_safe_to_look_up")]
+#![expect(unsafe_code, reason = "reserved ranges; proven by any_id_is_safe_to_look_up")]
 
 use super::record::{Identity, Record};
 use crate::reactor::memory::Mapping;

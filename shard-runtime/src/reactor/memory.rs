@@ -2,7 +2,7 @@
 //!
 //! Owns: one mapping, unmapped on drop. Invariant: R1 `[address, address + length)` is readable, writable and zero until
 //! written, for as long as the mapping lives.
-#![expect(unsafe_code, reason = "mmap; proven by reactor::memory::tests::a_mapping_is_zero_and_writable")]
+#![expect(unsafe_code, reason = "mmap; proven by a_mapping_is_zero_and_writable")]
 
 use std::io;
 

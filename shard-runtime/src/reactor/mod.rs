@@ -2,7 +2,7 @@
 //!
 //! Only this folder names glommio. A reactor drives a shard by calling its turns and parks it when it is idle.
 
-pub(crate) mod glommio;
+pub(crate) mod executor;
 pub(crate) mod memory;
 pub(crate) mod preflight;
 pub(crate) mod sim;

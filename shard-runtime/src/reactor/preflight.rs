@@ -95,10 +95,9 @@ fn io_uring_allowed() -> Check {
     let (found, problem) = match io_uring::IoUring::new(4) {
         Ok(ring) => match missing_operation(&ring) {
             None => ("available".to_owned(), None),
-            Some(operation) => (
-                format!("lacks {operation}"),
-                Some(PreflightError::MissingOperation { operation }),
-            ),
+            Some(operation) => {
+                (format!("lacks {operation}"), Some(PreflightError::MissingOperation { operation }))
+            }
         },
         Err(error) => (error.to_string(), Some(ring_problem(error, disabled))),
     };

@@ -4,16 +4,17 @@
 //! Invariants: M1 the clock moves only by [`Simulation::advance`] and, between turns, by one tick, so runs with one seed
 //! are equal. M2 shards run one at a time, so rings are exercised without threads.
 
+use crate::LogLevel;
+use crate::actor::SpawnOptions;
 use crate::actor::{Actor, Address};
 use crate::clock::{Clock, VirtualClock};
 use crate::error::{CallError, NodeError, SendError, SpawnError};
 use crate::mailbox::Meta;
-use crate::node::{NodeShared, SpawnOptions};
-use crate::shard::{MAX_NODES, NodeTable, Port, Shard, ShardCounters, ShardSettings, Turn};
 use crate::process::Table;
+use crate::shard::{MAX_NODES, NodeTable, Port, Shard, ShardCounters, ShardSettings, Turn};
+use crate::shared::NodeShared;
 use crate::stats::{ProcessStats, Reader};
 use crate::tap::{LogSink, LogTap, StderrSink};
-use crate::LogLevel;
 use shard_wire::{Incarnation, LocalId, Message, NodeName, Pid, Registry};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -72,7 +73,8 @@ impl Simulation {
         let incarnation = Incarnation { start_nanos: seed | 1, random: seed };
         let node = NodeTable::enter(
             |index| {
-                let shared = NodeShared::new(index, name, incarnation, ports.into(), log, clock.clone(), registry);
+                let shared =
+                    NodeShared::new(index, name, incarnation, ports.into(), log, clock.clone(), registry);
                 Ok(Arc::new(shared))
             },
             || NodeError::TooManyNodes(MAX_NODES),
@@ -124,7 +126,8 @@ impl Simulation {
     }
 
     fn next_random(&mut self) -> u64 {
-        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.random =
+            self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         self.random >> 33
     }
 

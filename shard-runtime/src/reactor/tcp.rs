@@ -4,7 +4,10 @@
 //! are closed with it. T2 glommio reads and writes sockets by plain non-blocking calls after a readiness poll, so a direct
 //! call never races with bytes in flight in a ring.
 //! Cost: one syscall per try; a readiness poll only before a park.
-#![expect(unsafe_code, reason = "hands a duplicated descriptor to glommio; proven by tests/network.rs")]
+#![expect(
+    unsafe_code,
+    reason = "hands a duplicated descriptor to glommio; proven by a_stream_keeps_its_order_on_every_pair_of_shards"
+)]
 
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use std::io::{self, Read, Write};

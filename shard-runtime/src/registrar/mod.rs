@@ -4,6 +4,10 @@
 //! away, sessions live on and known addresses stay in use.
 //! Owns: the [`Registrar`] contract, the record of a node, and the embedded registrar as far as it needs no socket: its
 //! messages and its directory. Sockets are moved by the control thread.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
 
 mod contract;
 mod directory;

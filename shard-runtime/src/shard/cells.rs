@@ -52,7 +52,7 @@ macro_rules! cells {
             pub(crate) log: [AtomicU64; 6],
             $($(#[$doc])* pub(crate) $name: AtomicU64,)*
         }
-        /// What [`ShardCells`] read at one moment.
+        /// Counters and gauges of one shard at one moment.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct ShardCounters {
             /// Log records by level.

@@ -3,18 +3,18 @@
 //! Invariants: S1 a shard is created, used and dropped on one thread, and does not move while it has processes. S2 in
 //! `current` is the process whose handler is on the stack; its id and the envelope in hand name who speaks and to whom.
 
+use crate::actor::Exit;
 use crate::clock::Clock;
 use crate::error::{ActorError, CallError, ExitReason, NodeError};
-use crate::actor::Exit;
 use crate::link::Net;
 use crate::mailbox::{EnvelopePtr, Meta, Pool};
-use crate::node::NodeShared;
 use crate::process::{OwnedTable, Record, bump};
 use crate::shard::current::{self, Home};
 use crate::shard::mesh::Mesh;
 use crate::shard::ready::Ready;
 use crate::shard::waiter::Waiters;
 use crate::shard::{FuturePool, Port, ShardCells};
+use crate::shared::NodeShared;
 use crate::wheel::{DEFAULT_TIMER_LIMIT, Wheel};
 use shard_wire::{IncarnationKey, LocalId, Pid};
 use std::cell::{Cell, RefCell};
@@ -91,7 +91,9 @@ impl Shard {
         settings: &ShardSettings,
     ) -> Result<Self, NodeError> {
         let memory = |what| move |source| NodeError::Memory { what, source };
-        let port = node.port_arc(index).ok_or_else(|| NodeError::Shard { shard: index, reason: "no such shard".into() })?;
+        let port = node
+            .port_arc(index)
+            .ok_or_else(|| NodeError::Shard { shard: index, reason: "no such shard".into() })?;
         let now = clock.ticks();
         let core = Pid { node: node.key(), local: LocalId::CORE };
         let default_timeout = ticks_of(&clock, crate::actor::DEFAULT_CALL_TIMEOUT);
@@ -136,7 +138,7 @@ impl Shard {
 
     #[inline(always)]
     pub(crate) fn home(&self) -> Home {
-        Home { node: self.node.index(), shard: self.index }
+        Home { node: self.node.index(), shard: self.index, serial: self.node.serial() }
     }
 
     #[inline(always)]
@@ -202,6 +204,12 @@ impl Shard {
     #[inline(always)]
     pub(crate) fn limit(&self) -> u64 {
         self.limit.get()
+    }
+
+    /// The running batch hands out no further message.
+    #[inline(always)]
+    pub(crate) fn end_batch(&self) {
+        self.limit.set(0);
     }
 
     #[inline(always)]

@@ -6,10 +6,10 @@
 //! stale one causes a spurious poll at most.
 //! Process-wide state: the table of nodes (at most 256). Its lock is taken at start and end of a node and by wakers
 //! and replies that come from outside their shard, never by a running shard for its own work.
-#![expect(unsafe_code, reason = "scoped pointer and raw wakers; proven by shard::current::tests and tests/messaging.rs::a_foreign_waker_wakes")]
+#![expect(unsafe_code, reason = "scoped pointer and raw wakers; proven by a_foreign_waker_wakes")]
 
-use crate::node::NodeShared;
 use crate::shard::{Inbound, Shard};
+use crate::shared::NodeShared;
 use std::cell::Cell;
 use std::ptr::null;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -35,9 +35,10 @@ impl NodeTable {
         full: impl FnOnce() -> E,
     ) -> Result<Arc<NodeShared>, E> {
         let mut nodes = NODES.0.write().unwrap_or_else(PoisonError::into_inner);
-        let free = nodes.iter_mut().enumerate().find(|(_, place)| {
-            place.as_ref().is_none_or(|node| node.strong_count() == 0)
-        });
+        let free = nodes
+            .iter_mut()
+            .enumerate()
+            .find(|(_, place)| place.as_ref().is_none_or(|node| node.strong_count() == 0));
         let Some((index, place)) = free else { return Err(full()) };
         let node = make(index as u8)?;
         *place = Some(Arc::downgrade(&node));
@@ -84,13 +85,16 @@ impl Drop for Scope {
 pub(crate) struct Home {
     pub(crate) node: u8,
     pub(crate) shard: u16,
+    /// Which of the nodes that had this index: no two nodes of a process have the same serial.
+    pub(crate) serial: u32,
 }
 
 impl Home {
     /// Runs something on the shard, soon. If its node is gone, so is whoever would care.
     pub(crate) fn post(self, task: impl FnOnce(&Shard) + Send + 'static) {
-        if let Some(node) = NodeTable::find(self.node) {
-            let refused = node.port(self.shard).is_some_and(|port| port.post(Inbound::Task(Box::new(task))).is_err());
+        if let Some(node) = NodeTable::find(self.node).filter(|node| node.serial() == self.serial) {
+            let refused =
+                node.port(self.shard).is_some_and(|port| port.post(Inbound::Task(Box::new(task))).is_err());
             if refused {
                 node.count_inbox_refused();
             }
@@ -123,13 +127,15 @@ static WAKER: RawWakerVTable = RawWakerVTable::new(|word| RawWaker::new(word, &W
 
 fn wake(word: *const ()) {
     let word = word.addr() as u64;
-    let home = Home { node: (word >> 56) as u8, shard: (word >> 44) as u16 & 0xfff };
+    let (node, shard) = ((word >> 56) as u8, (word >> 44) as u16 & 0xfff);
     let (generation, slot) = (word >> 32 & GENERATION_BITS, word as u32);
     with_current(|current| match current {
-        Some(shard) if shard.home() == home => shard.wake_slot(slot, generation),
+        Some(current) if current.home().node == node && current.home().shard == shard => {
+            current.wake_slot(slot, generation);
+        }
         _ => {
-            if let Some(node) = NodeTable::find(home.node)
-                && let Some(port) = node.port(home.shard)
+            if let Some(node) = NodeTable::find(node)
+                && let Some(port) = node.port(shard)
                 && port.post(Inbound::Wake { slot, generation }).is_err()
             {
                 node.count_inbox_refused();
@@ -150,7 +156,7 @@ mod tests {
 
     #[test]
     fn own_wakers_are_told_from_others() {
-        let own = waker(Home { node: 255, shard: 7 }, 0x0070_0001_0000_03e9);
+        let own = waker(Home { node: 255, shard: 7, serial: 1 }, 0x0070_0001_0000_03e9);
         assert!(is_own_waker(&own));
         assert!(is_own_waker(&own.clone()));
         assert!(!is_own_waker(Waker::noop()));

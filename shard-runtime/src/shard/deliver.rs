@@ -93,9 +93,14 @@ impl Shard {
     fn enqueue_other(&self, record: &Record, envelope: EnvelopePtr, flags: u64) {
         let queue = match flags & Meta::QUEUE {
             Meta::URGENT => Extension::URGENT,
-            Meta::SYSTEM => Extension::SYSTEM,
-            _ => Extension::LOG,
+            Meta::LOG => Extension::LOG,
+            _ => Extension::SYSTEM,
         };
+        let is_first = record.depth() == 0
+            && self.with_extension(record, |extension| !extension.is_queue_left());
+        if is_first {
+            record.oldest.store(envelope.meta() >> Meta::BITS, Relaxed);
+        }
         self.with_extension(record, |extension| extension.queues[queue].push(envelope));
         bump(&self.identity(record).other_in, 1);
         record.add_flags(Flags::OTHER);
@@ -110,13 +115,7 @@ impl Shard {
 
     /// Not a process of this shard: another shard's, another node's, or nobody.
     #[inline(never)]
-    fn elsewhere<M: Message>(
-        &self,
-        to: Pid,
-        message: M,
-        flags: u64,
-        reply: u64,
-    ) -> Result<(), SendError<M>> {
+    fn elsewhere<M: Message>(&self, to: Pid, message: M, flags: u64, reply: u64) -> Result<(), SendError<M>> {
         if to.node.0 != self.key {
             return self.deliver_remote(to, message, flags, reply);
         }
@@ -288,7 +287,11 @@ impl Shard {
 
     /// Polls a call.
     #[inline(always)]
-    pub(crate) fn poll_waiter<R>(&self, reference: u64, task: &TaskContext<'_>) -> Poll<Result<R, CallError>> {
+    pub(crate) fn poll_waiter<R>(
+        &self,
+        reference: u64,
+        task: &TaskContext<'_>,
+    ) -> Poll<Result<R, CallError>> {
         let Some(waiter) = self.waiters.find(reference) else {
             return Poll::Ready(Err(CallError::Send(SendReason::Overloaded)));
         };
@@ -375,7 +378,7 @@ impl Shard {
             }
             Some(Sink::Waker(waker)) => {
                 waiter.put_erased(payload);
-                waker.wake();
+                self.contain(|| waker.wake());
                 self.resume(self.table.record(waiter.owner.get()));
             }
             None => {
@@ -398,8 +401,7 @@ impl Shard {
         let shard = LocalId(reference).shard();
         if shard != self.index {
             let table = const { &Vtable::local::<u64>() };
-            let parcel =
-                Parcel::new(reference, table, 0, Meta::REFUSE, 0, u64::from(error.code()));
+            let parcel = Parcel::new(reference, table, 0, Meta::REFUSE, 0, u64::from(error.code()));
             if self.mesh.push(self, shard, parcel).is_some() {
                 self.count(|cells| &cells.dead_letters, 1);
             }
@@ -425,7 +427,7 @@ impl Shard {
         waiter.code.set(error.code());
         waiter.state.set(State::Failed);
         if let Some(Sink::Waker(waker)) = sink {
-            waker.wake();
+            self.contain(|| waker.wake());
         }
         self.resume(self.table.record(waiter.owner.get()));
     }
@@ -470,11 +472,12 @@ impl Shard {
         let links = self.net.links.borrow();
         let owned = links.get(link as usize).and_then(Option::as_ref);
         let Some(socket) = owned.and_then(|owned| owned.data.socket.as_ref()) else { return Deadline::NONE };
-        let due = self.waiters.find(reference).map(|waiter| u64::from(waiter.due.get()) << DUE_SHIFT);
-        let Some(due) = due else { return Deadline::NONE };
+        let Some(waiter) = self.waiters.find(reference) else { return Deadline::NONE };
         let now = self.now.get();
+        let left = waiter.due.get().wrapping_sub((now >> DUE_SHIFT) as u32).cast_signed().max(0);
         let ms = |ticks: u64| self.clock.span_ns(ticks) / 1_000_000;
-        Deadline::after(ms(now.saturating_sub(socket.since)), ms(due.saturating_sub(now)))
+        let left = ms(u64::from(left.unsigned_abs()) << DUE_SHIFT);
+        Deadline::after(ms(now.saturating_sub(socket.since)), left)
     }
 
     /// Puts a message of another node into a mailbox of this shard.
@@ -529,7 +532,7 @@ impl Shard {
             sink => {
                 waiter.put(());
                 if let Some(Sink::Waker(waker)) = sink {
-                    waker.wake();
+                    self.contain(|| waker.wake());
                 }
                 self.resume(self.table.record(waiter.owner.get()));
             }
@@ -543,16 +546,6 @@ impl Shard {
             waiter.is_timer.set(true);
         }
         Call::new(self, waiter)
-    }
-
-    /// Runs something on this shard after a delay; `false` if there are too many timers.
-    pub(crate) fn run_after(&self, delay: Duration, task: impl FnOnce(&Self) + 'static) -> bool {
-        let reference = self.wait_for_reply(self.ticks(delay));
-        let Some(waiter) = self.waiters.find(reference) else { return false };
-        waiter.is_timer.set(true);
-        let callback = Box::new(move |shard: &Self, _: Outcome| task(shard));
-        waiter.set_extra(|extra| extra.sink = Some(Sink::Callback(callback)));
-        true
     }
 
     pub(crate) fn send_after<M: Message>(

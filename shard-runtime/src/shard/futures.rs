@@ -2,7 +2,7 @@
 //!
 //! Invariants: F1 a slot is on a free list or in use. F2 every slot of a class has the class's size and 64-byte alignment.
 //! Cost: a load and a store per future while warm. Futures above 4 KiB go to the allocator each time.
-#![expect(unsafe_code, reason = "allocator calls and free lists; proven by shard::futures::tests::slots_are_reused_and_freed")]
+#![expect(unsafe_code, reason = "allocator calls and free lists; proven by slots_are_reused_and_freed")]
 
 use crate::actor::Exit;
 use std::alloc::Layout;
@@ -15,11 +15,16 @@ const CLASSES: usize = 4096 / CLASS_BYTES + 1;
 pub(crate) struct FuturePool {
     free: [Cell<*mut u8>; CLASSES],
     owned: RefCell<Vec<(*mut u8, usize)>>,
+    bytes: Cell<u64>,
 }
 
 impl FuturePool {
     pub(crate) fn new() -> Self {
-        Self { free: [const { Cell::new(std::ptr::null_mut()) }; CLASSES], owned: RefCell::default() }
+        Self {
+            free: [const { Cell::new(std::ptr::null_mut()) }; CLASSES],
+            owned: RefCell::default(),
+            bytes: Cell::new(0),
+        }
     }
 
     /// Puts a future into a slot.
@@ -58,7 +63,7 @@ impl FuturePool {
 
     /// Bytes held for futures of pooled sizes.
     pub(crate) fn bytes(&self) -> u64 {
-        self.owned.borrow().iter().map(|(_, class)| (class * CLASS_BYTES) as u64).sum()
+        self.bytes.get()
     }
 
     #[cold]
@@ -69,6 +74,7 @@ impl FuturePool {
         }
         let slot = allocate(class_layout(class));
         self.owned.borrow_mut().push((slot, class));
+        self.bytes.set(self.bytes.get() + (class * CLASS_BYTES) as u64);
         slot
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariants: I1 a parcel owns its payload until it is unpacked; a parcel that is dropped drops its message. I2 a port is
 //! shared by all senders; only the owning shard drains its inbox.
-#![expect(unsafe_code, reason = "erased payloads; proven by tests/messaging.rs::what_a_ring_still_holds_is_dropped_once")]
+#![expect(unsafe_code, reason = "erased payloads; proven by what_a_ring_still_holds_is_dropped_once")]
 
 use crate::mailbox::Meta;
 use crate::process::Table;

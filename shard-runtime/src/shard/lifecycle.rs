@@ -3,18 +3,20 @@
 //! Order of an end (each step contains panics of its own): the suspended handler is dropped, `terminate` runs, the name is
 //! freed, queued messages are dropped and their callers told why, the id is cleared, the actor is dropped, the slot is freed.
 //! Invariant: G1 a slot's next generation is kept in `Identity::born` while it is free; at the last one it is retired.
-#![expect(unsafe_code, reason = "owns actor bodies; proven by tests/lifecycle.rs::an_actor_is_dropped_exactly_once")]
+#![expect(unsafe_code, reason = "owns actor bodies; proven by an_actor_is_dropped_exactly_once")]
 
+use crate::actor::SpawnOptions;
 use crate::actor::{Actor, ActorTable, TableOf};
 use crate::error::{CallError, ExitReason, SpawnError};
 use crate::mailbox::{EnvelopePtr, Meta};
 use crate::names::NameError;
-use crate::node::SpawnOptions;
 use crate::oneshot;
-use crate::process::{Extension, FIRST_SLOT, Flags, Identity, InspectAnswer, PendingInspect, Record, StartedAnswer, bump};
+use crate::process::{
+    Extension, FIRST_SLOT, Flags, Identity, InspectAnswer, PendingInspect, Record, StartedAnswer, bump,
+};
 use crate::shard::core::DEFAULT_BUDGET;
-use crate::symbol::Symbol;
 use crate::shard::{Inbound, LogLevel, Shard};
+use crate::symbol::Symbol;
 use shard_wire::{LocalId, Pid, ShardId};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -68,10 +70,14 @@ impl Shard {
     ) {
         let actor = factory();
         let Some(answer) = answer.take() else { return };
-        self.spawn_and_tell(move || actor, options, move |outcome| {
-            // The spawner may have stopped waiting; the process stays, as its name and the tables show.
-            let _unheard = answer.send(outcome);
-        });
+        self.spawn_and_tell(
+            move || actor,
+            options,
+            move |outcome| {
+                // The spawner may have stopped waiting; the process stays, as its name and the tables show.
+                let _unheard = answer.send(outcome);
+            },
+        );
     }
 
     /// The node stops: no more spawns, and the pump ends after its turn.
@@ -138,7 +144,9 @@ impl Shard {
         record.actor.store(std::ptr::from_ref(table).cast_mut(), Relaxed);
         record.tail.set(EnvelopePtr::head_of(&record.head));
         record.budget.set(options.budget_or(DEFAULT_BUDGET));
-        for counter in [&record.pushed, &record.taken, &record.out, &record.wakeups, &record.run, &record.latency] {
+        for counter in
+            [&record.pushed, &record.taken, &record.out, &record.wakeups, &record.run, &record.latency]
+        {
             counter.store(0, Relaxed);
         }
         record.last.store(now, Relaxed);
@@ -220,7 +228,12 @@ impl Shard {
     /// Asks a process to report about itself at its next boundary between handlers.
     ///
     /// Gives the answer function back if there is no such process.
-    pub(crate) fn inspect(&self, local: u64, items: Vec<String>, answer: InspectAnswer) -> Result<(), InspectAnswer> {
+    pub(crate) fn inspect(
+        &self,
+        local: u64,
+        items: Vec<String>,
+        answer: InspectAnswer,
+    ) -> Result<(), InspectAnswer> {
         let record = self.table.record(local as u32);
         if record.id.load(Relaxed) != local {
             return Err(answer);
@@ -259,17 +272,21 @@ impl Shard {
             _ => CallError::Terminated,
         });
         record.set_flags(Flags::QUEUED | Flags::RUNNING | Flags::TERMINATED);
-        self.log_end(table.behavior, identity.name.load(Relaxed), id, &reason);
+        self.in_hand.set(EnvelopePtr::NULL);
+        // The reason's own `Display` and `Drop` are the user's code.
+        self.contain(|| self.log_end(table.behavior, identity.name.load(Relaxed), id, &reason));
         self.contain(|| self.cancel_live(record));
         let reason = Rc::new(reason);
         if table.has_terminate {
             self.run_terminate(record, table, id, &reason);
         }
+        self.contain(|| drop(reason));
         self.free_name(identity, id);
-        self.drop_queues(record);
         self.retire(record, identity);
+        // From here on nothing can be sent to it, so what is queued is all there will be.
         // ORDERING: pairs with the Acquire load of a reader's sweep.
         record.id.store(0, Release);
+        self.drop_queues(record);
         // SAFETY: A1; no handler borrows the body any more, and it is not touched again.
         self.contain(|| unsafe { table.drop_body(record) });
         record.set_flags(0);
@@ -294,7 +311,8 @@ impl Shard {
             self.contain(|| self.cancel_live(record));
         }
         bump(&record.out, self.sent.replace(0));
-        self.ending.replace(None);
+        let last = self.ending.replace(None);
+        self.contain(|| drop(last));
     }
 
     fn free_name(&self, identity: &Identity, id: u64) {
@@ -335,10 +353,10 @@ impl Shard {
             }
         }
         for request in extension.inspects {
-            (request.answer)(vec![("error".to_owned(), "the process has ended".to_owned())]);
+            self.contain(|| (request.answer)(vec![("error".to_owned(), "the process has ended".to_owned())]));
         }
         if let Some(started) = extension.started {
-            started(Err("it ended before its init was done; its log line says why".into()));
+            self.contain(|| started(Err("it ended before its init was done; its log line says why".into())));
         }
     }
 
@@ -378,6 +396,11 @@ impl Shard {
         }
         self.mesh.publish(self);
         self.flush_links();
+        // What is still in the inbox is dropped here, so that whoever waits for it learns that there will be no answer.
+        self.port.inbox.close();
+        while !self.port.inbox.is_finished() {
+            self.port.inbox.drain(usize::MAX, |item| self.contain(|| drop(item)));
+        }
     }
 
     /// A message for which the process has no handler.

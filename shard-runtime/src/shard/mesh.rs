@@ -207,13 +207,15 @@ impl Mesh {
 
     /// Parcels in spills, parcels that ever went through one, parcels refused.
     pub(crate) fn spill(&self) -> (u64, u64, u64) {
-        self.lanes.iter().fold((0, 0, 0), |(backlog, spilled, refused), place| match place.borrow().as_ref() {
-            None => (backlog, spilled, refused),
-            Some(Lane { outbox, .. }) => (
-                backlog + outbox.backlog() as u64,
-                spilled + outbox.spilled_total(),
-                refused + outbox.refused_total(),
-            ),
+        self.lanes.iter().fold((0, 0, 0), |(backlog, spilled, refused), place| {
+            match place.borrow().as_ref() {
+                None => (backlog, spilled, refused),
+                Some(Lane { outbox, .. }) => (
+                    backlog + outbox.backlog() as u64,
+                    spilled + outbox.spilled_total(),
+                    refused + outbox.refused_total(),
+                ),
+            }
         })
     }
 }

@@ -20,9 +20,9 @@ pub use cells::{LogLevel, ShardCounters};
 
 pub(crate) use cells::ShardCells;
 pub(crate) use core::ShardSettings;
-pub(crate) use current::{Home, MAX_NODES, NodeTable, with_current};
+pub(crate) use current::{Home, MAX_NODES, NodeTable, Scope, with_current};
+pub(crate) use deliver::REMOTE_CALLER;
 pub(crate) use futures::FuturePool;
 pub(crate) use inbound::{Inbound, Parcel, Port};
 pub(crate) use pump::Turn;
-pub(crate) use deliver::REMOTE_CALLER;
 pub(crate) use waiter::{Outcome, RemoteWait};

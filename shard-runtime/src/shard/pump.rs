@@ -4,7 +4,7 @@
 //! itself starves nobody. U2 a panic in a handler ends its process and nothing else. U3 the clock is read once per
 //! activation; the end of one is the start of the next. U4 every turn looks at every lane into the shard, also while it is
 //! busy: no message waits for an unrelated event.
-#![expect(unsafe_code, reason = "calls erased actors; proven by tests/lifecycle.rs::a_panic_ends_its_process_only")]
+#![expect(unsafe_code, reason = "calls erased actors; proven by a_panic_ends_its_process_only")]
 
 use crate::actor::{ActorTable, Exit, Live};
 use crate::error::{CallError, ExitReason};
@@ -23,6 +23,8 @@ const ACTIVATIONS: u32 = 64;
 const INBOX_DRAIN: usize = 256;
 /// Timers fired in one turn.
 const TIMER_DRAIN: usize = 1024;
+/// Turns between two looks at the gauges while the shard does not park.
+const GAUGES_EVERY: u64 = 4096;
 /// Ticks after which a shard looks again at a spill that its target did not take: about 100 µs.
 const SPILL_RETRY: u64 = 300_000;
 
@@ -43,6 +45,9 @@ impl Shard {
         self.set_now(start);
         self.count(|cells| &cells.turns, 1);
         self.cells().last_turn.store(start, Relaxed);
+        if self.cells().turns.load(Relaxed).is_multiple_of(GAUGES_EVERY) {
+            self.publish_gauges();
+        }
         let rings = self.mesh.drain(|parcel| self.accept_in_place(parcel));
         let inbox = self.port.inbox.drain(INBOX_DRAIN, |item| self.take_in(item));
         let timers = self.fire_timers();
@@ -54,6 +59,7 @@ impl Shard {
             Ok(ran) => ran,
             Err(panic) => {
                 self.blame(panic.as_ref());
+                let _of_the_dead = self.mesh.take_strain();
                 true
             }
         };
@@ -76,11 +82,10 @@ impl Shard {
         if self.mesh.held() > 0 && self.mesh.is_draining(self.clock.ticks()) {
             return Turn::More;
         }
-        self.publish_gauges();
         Turn::Idle
     }
 
-    /// Gauges that are written when the shard is about to park, or once a second.
+    /// Gauges that are written before a park, and now and then by a shard that does not park.
     pub(crate) fn publish_gauges(&self) {
         let cells = self.cells();
         let (backlog, spilled, refused) = self.mesh.spill();
@@ -221,8 +226,9 @@ impl Shard {
 
     /// Dispatches one of the other queues, up to the budget.
     fn dispatch_other(&self, record: &Record, queue: usize) -> Exit {
-        let (head, count) =
-            self.with_extension(record, |extension| (extension.queues[queue].head(), extension.queues[queue].len()));
+        let (head, count) = self.with_extension(record, |extension| {
+            (extension.queues[queue].head(), extension.queues[queue].len())
+        });
         self.source.set(queue);
         self.other_head.set(head);
         self.intake.set(EnvelopePtr::head_of(&self.other_head));
@@ -258,7 +264,7 @@ impl Shard {
             self.reason.set(Some(Box::new(signal.unwrap_or(ExitReason::Kill))));
             return Exit::Stop;
         }
-        record.set_flags((flags & !(Flags::START | Flags::CALLING)) | Flags::QUEUED | Flags::RUNNING);
+        record.set_flags((flags & !Flags::CALLING) | Flags::QUEUED | Flags::RUNNING);
         self.in_hand.set(EnvelopePtr::NULL);
         if flags & Flags::START != 0 && flags & Flags::LIVE == 0 {
             let exit = self.run_init(record);
@@ -292,13 +298,13 @@ impl Shard {
         let exit = unsafe { Self::actor_of(record).init(self, record) };
         match exit {
             Exit::Continue => self.init_done(record),
-            Exit::Suspended => record.add_flags(Flags::START),
-            Exit::Stop => (),
+            Exit::Suspended | Exit::Stop => (),
         }
         exit
     }
 
     fn init_done(&self, record: &Record) {
+        record.clear_flags(Flags::START);
         let identity: &Identity = self.identity(record);
         let took = self.clock.ticks().saturating_sub(identity.born.load(Relaxed));
         identity.init.store(took, Relaxed);
@@ -314,10 +320,7 @@ impl Shard {
         let waker = self.waker_of(record);
         // SAFETY: as above.
         match unsafe { Live::poll(live, &mut TaskContext::from_waker(&waker)) } {
-            Poll::Pending => {
-                record.add_flags(flags & Flags::START);
-                Exit::Suspended
-            }
+            Poll::Pending => Exit::Suspended,
             Poll::Ready(exit) => {
                 self.cancel_live(record);
                 record.clear_flags(Flags::LIVE);
@@ -370,7 +373,9 @@ impl Shard {
                 return exit;
             }
         }
-        if record.depth() == 0 && self.with_extension(record, |extension| extension.queues[Extension::LOG].len()) > 0 {
+        if record.depth() == 0
+            && self.with_extension(record, |extension| extension.queues[Extension::LOG].len()) > 0
+        {
             let exit = self.dispatch_other(record, Extension::LOG);
             if exit != Exit::Continue {
                 return exit;
@@ -389,8 +394,10 @@ impl Shard {
     /// Settles a batch: counters, latencies, envelopes back to the pool.
     #[inline]
     pub(crate) fn settle(&self, record: &Record, handled: u64, last: EnvelopePtr, stamps: u64) {
-        let waited = handled.wrapping_mul(self.stamp.get()).wrapping_sub(stamps) >> Meta::BITS;
-        bump(&record.latency, waited);
+        // Signed: a sender outside, or another shard, may have stamped later than this turn began.
+        let waited = handled.wrapping_mul(self.stamp.get()).wrapping_sub(stamps).cast_signed() >> Meta::BITS;
+        bump(&record.latency, waited.max(0).cast_unsigned());
+        self.in_hand.set(EnvelopePtr::NULL);
         if self.source.get() != Self::SOURCE_MAIN {
             return self.settle_other(record, handled, last);
         }
@@ -442,6 +449,11 @@ impl Shard {
         self.again.set(false);
         self.refuse(waiter, CallError::Panicked);
         self.count(|cells| &cells.panics, 1);
+        if record.flags() & Flags::TERMINATED != 0 || record.id.load(Relaxed) == 0 {
+            // It panicked while it was being ended: every step of that contains its own panics, so this is ours.
+            self.log_panic(panic_message(panic));
+            return self.idle_current();
+        }
         self.bury(record, ExitReason::Panic(panic_message(panic).into()));
         self.idle_current();
     }

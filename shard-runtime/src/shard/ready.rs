@@ -20,10 +20,11 @@ impl Ready {
 
     #[inline(always)]
     pub(crate) fn push(&self, slot: u32) {
-        let tail = self.tail.get();
-        if tail.wrapping_sub(self.head.get()) > self.mask.get() {
+        if self.len() > self.mask.get() {
             self.grow();
         }
+        // After the growth, which moves both ends.
+        let tail = self.tail.get();
         if let Some(place) = self.slots.borrow_mut().get_mut((tail & self.mask.get()) as usize) {
             *place = slot;
         }

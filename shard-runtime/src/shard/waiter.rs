@@ -1,13 +1,13 @@
 //! Who waits for what on this shard: replies of calls, timers, delayed sends, callers outside any shard.
 //!
-//! Owns: a table of waiters with generations. A reference to one is `shard:12 | generation:26 | index:26` and travels in
+//! Owns: a table of waiters with generations. A reference to one is `shard:12 | generation:32 | index:20` and travels in
 //! envelopes, parcels and frames; bit 63 is clear, since it marks callers on other nodes.
 //! Invariants: W1 a waiter is WAITING, DONE (its payload holds a reply), FAILED (its code holds an error) or FREE, and only
 //! an answer, a refusal or its timer moves it on. W2 freeing bumps the generation, so a late answer is recognised.
 //! W3 only the owning shard touches its waiters. W4 the payload of a DONE waiter has the type its `Call` expects, because
 //! the reference was made by a call with that message type and travels with it.
 //! Cost of a call: one table entry and one timer; no allocation while warm.
-#![expect(unsafe_code, reason = "erased replies; proven by tests/messaging.rs::replies_are_dropped_exactly_once")]
+#![expect(unsafe_code, reason = "erased replies; proven by replies_are_dropped_exactly_once")]
 
 use crate::error::CallError;
 use crate::reactor::memory::Mapping;
@@ -19,8 +19,9 @@ use std::task::Waker;
 
 /// Most waiters of one shard: 64 MiB of address space, committed as used.
 const MAX_WAITERS: u32 = 1 << 20;
-const INDEX_BITS: u32 = 26;
-const GENERATION_MASK: u32 = (1 << 26) - 1;
+const INDEX_BITS: u32 = 20;
+const INDEX_MASK: u32 = MAX_WAITERS - 1;
+const _: () = assert!(MAX_WAITERS == 1 << INDEX_BITS);
 
 /// What became of a wait, for a callback.
 pub(crate) enum Outcome {
@@ -58,7 +59,7 @@ pub(crate) struct Waiter {
     pub(crate) owner: Cell<u32>,
     /// Next free waiter while FREE, number of the error while FAILED.
     pub(crate) code: Cell<u32>,
-    /// When it fails, or is due, in units of 2^20 ticks, rounded down.
+    /// When it fails, or is due, in units of 2^20 ticks, cut to 32 bits: compare by wrapping difference.
     pub(crate) due: Cell<u32>,
     pub(crate) payload: UnsafeCell<Payload>,
     pub(crate) timer: Cell<Option<TimerKey>>,
@@ -127,13 +128,14 @@ impl Waiters {
     /// The waiter, if the reference is still good.
     #[inline(always)]
     pub(crate) fn find(&self, reference: u64) -> Option<&Waiter> {
-        let index = reference as u32 & GENERATION_MASK;
+        let index = reference as u32 & INDEX_MASK;
         if index >= self.high.get() {
             return None;
         }
         let waiter = self.at(index);
-        let generation = (reference >> INDEX_BITS) as u32 & GENERATION_MASK;
-        (waiter.generation.get() == generation && waiter.state.get() != State::Free).then_some(waiter)
+        // Shard and generation in one compare: a reference of another shard names nothing here.
+        let expected = self.shard >> INDEX_BITS | u64::from(waiter.generation.get());
+        (reference >> INDEX_BITS == expected && waiter.state.get() != State::Free).then_some(waiter)
     }
 
     /// A waiter for the process in `owner`; `None` when all are used.
@@ -180,7 +182,7 @@ impl Waiters {
     /// Frees a waiter whose payload and timer are gone (W2).
     #[inline(always)]
     pub(crate) fn free(&self, reference: u64) {
-        let index = reference as u32 & GENERATION_MASK;
+        let index = reference as u32 & INDEX_MASK;
         let waiter = self.at(index);
         if !waiter.extra.get().is_null() {
             drop(waiter.take_extra());
@@ -188,11 +190,13 @@ impl Waiters {
         waiter.state.set(State::Free);
         waiter.is_timer.set(false);
         waiter.is_remote.set(false);
-        // Generation 0 is skipped: with index 0 on shard 0 the reference would be 0, which means "nobody waits".
-        waiter.generation.set(((waiter.generation.get() + 1) & GENERATION_MASK).max(1));
+        self.used.set(self.used.get() - 1);
+        // A waiter whose generation would wrap is retired, so that no reference ever names two waits. Generations begin at 1:
+        // with index 0 on shard 0 the reference would else be 0, which means "nobody waits".
+        let Some(generation) = waiter.generation.get().checked_add(1) else { return };
+        waiter.generation.set(generation);
         waiter.code.set(self.free.get());
         self.free.set(index);
-        self.used.set(self.used.get() - 1);
     }
 
     /// References of all waiters that wait for a reply of this incarnation.
@@ -202,7 +206,8 @@ impl Waiters {
                 let waiter = self.at(index);
                 let waits = waiter.state.get() == State::Waiting
                     && waiter.remote().is_some_and(|wait| wait.peer == peer);
-                waits.then(|| self.shard | u64::from(waiter.generation.get()) << INDEX_BITS | u64::from(index))
+                waits
+                    .then(|| self.shard | u64::from(waiter.generation.get()) << INDEX_BITS | u64::from(index))
             })
             .collect()
     }

@@ -5,10 +5,10 @@
 //! different moments; `taken` is read before `pushed`, so a depth is never negative.
 //! Cost: two cache lines per slot ever used; a sweep asks no shard anything and works while all of them are stuck.
 
-use crate::node::NodeShared;
 use crate::process::Flags;
-use crate::symbol::Symbol;
 use crate::shard::{LogLevel, ShardCounters};
+use crate::shared::NodeShared;
+use crate::symbol::Symbol;
 use shard_wire::{IncarnationKey, LocalId, NodeCrc, Pid};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -251,22 +251,31 @@ impl Reader {
     /// Every shard.
     #[must_use]
     pub fn shards(&self) -> Vec<ShardStats> {
-        self.node.ports().iter().enumerate().map(|(index, port)| {
-            let now = self.now();
-            let counters = port.cells.read();
-            let current = (counters.current != 0).then_some(LocalId(counters.current));
-            ShardStats {
-                index: index as u16,
-                current,
-                current_ns: if current.is_some() { self.ns(now.saturating_sub(counters.current_since)) } else { 0 },
-                turn_age_ns: self.ns(now.saturating_sub(counters.last_turn)),
-                is_parked: port.sleep().is_sleeping(),
-                busy_ns: self.ns(counters.busy),
-                inbox: port.inbox.len() as u64,
-                inbox_refused: port.inbox.refused_total(),
-                counters,
-            }
-        }).collect()
+        self.node
+            .ports()
+            .iter()
+            .enumerate()
+            .map(|(index, port)| {
+                let now = self.now();
+                let counters = port.cells.read();
+                let current = (counters.current != 0).then_some(LocalId(counters.current));
+                ShardStats {
+                    index: index as u16,
+                    current,
+                    current_ns: if current.is_some() {
+                        self.ns(now.saturating_sub(counters.current_since))
+                    } else {
+                        0
+                    },
+                    turn_age_ns: self.ns(now.saturating_sub(counters.last_turn)),
+                    is_parked: port.sleep().is_sleeping(),
+                    busy_ns: self.ns(counters.busy),
+                    inbox: port.inbox.len() as u64,
+                    inbox_refused: port.inbox.refused_total(),
+                    counters,
+                }
+            })
+            .collect()
     }
 
     /// Sums over the shards.

@@ -67,14 +67,23 @@ pub(crate) struct LogTap {
 
 impl LogTap {
     /// Starts the log thread.
-    pub(crate) fn start(node: NodeName, level: LogLevel, mut sink: Box<dyn LogSink>) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        node: NodeName,
+        level: LogLevel,
+        mut sink: Box<dyn LogSink>,
+    ) -> std::io::Result<Self> {
         let (queue, records) = sync_channel::<LogRecord>(QUEUE);
         crate::reactor::spawn_thread("log", move || {
             for record in records {
                 sink.write(&node, &record);
             }
         })?;
-        Ok(Self { queue, level: AtomicU8::new(level as u8), lost: AtomicU64::new(0), counts: Default::default() })
+        Ok(Self {
+            queue,
+            level: AtomicU8::new(level as u8),
+            lost: AtomicU64::new(0),
+            counts: Default::default(),
+        })
     }
 
     #[inline]

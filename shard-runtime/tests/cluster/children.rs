@@ -103,6 +103,45 @@ fn a_short_stop_downs_nobody() {
     assert_eq!(next(&events), NodeEvent::Down { name, session: 1, reason: DownReason::Goodbye });
 }
 
+/// A stop longer than the limit is a down; the same life of the node comes back in a new session, which it has seen end
+/// as well.
+#[test]
+fn a_long_stop_is_a_down_and_the_node_comes_back() {
+    let registrar = free_port();
+    let node = node("a@localhost", &registrar);
+    let events = node.subscribe_nodes().unwrap();
+    let child = spawn_and_wait(&events, &registrar, 1);
+    let key = node.stats().peers()[0].key;
+    child.signal("-STOP");
+    let stopped = now();
+    let name = || "child@localhost".to_owned();
+    assert_eq!(next(&events), NodeEvent::Down { name: name(), session: 1, reason: DownReason::Heartbeat });
+    let took = stopped.elapsed();
+    assert!(took > Duration::from_secs(3) && took < Duration::from_secs(6), "{took:?}");
+    child.signal("-CONT");
+    assert_eq!(next(&events), NodeEvent::Up { name: name(), session: 2 });
+    assert_eq!(node.stats().peers()[0].key, key, "the same life");
+}
+
+/// Two lives of one name: the registrar gives it to the one that answers, and the other, once it runs again, is refused
+/// and takes nobody down.
+#[test]
+fn a_silent_holder_loses_its_name_and_does_not_get_it_back() {
+    let registrar = free_port();
+    let node = node("a@localhost", &registrar);
+    let events = node.subscribe_nodes().unwrap();
+    let child = spawn_and_wait(&events, &registrar, 1);
+    child.signal("-STOP");
+    let heir = builder("child@localhost").registrar(RegistrarSpec::embedded(registrar)).start().unwrap();
+    let name = || "child@localhost".to_owned();
+    assert_eq!(next(&events), NodeEvent::Down { name: name(), session: 1, reason: DownReason::Restarted });
+    assert_eq!(next(&events), NodeEvent::Up { name: name(), session: 2 });
+    child.signal("-CONT");
+    let quiet = events.recv_timeout(Duration::from_secs(3));
+    assert!(quiet.is_err(), "{quiet:?}");
+    assert_eq!(node.stats().peers()[0].key, heir.stats().key().0);
+}
+
 fn spawn_and_wait(events: &std::sync::mpsc::Receiver<NodeEvent>, registrar: &str, session: u64) -> Killed {
     let child = spawn("child@localhost", registrar);
     assert_eq!(expect_ups(events, &["child@localhost"]), [session]);

@@ -6,6 +6,8 @@ use std::future::Future;
 use std::net::TcpListener;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
@@ -20,9 +22,17 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// A port of the loopback address that was free a moment ago.
+/// A port of the loopback address that was free a moment ago. Below the range from which the system takes the ports of
+/// outgoing connections, so that none of them gets it meanwhile.
 pub fn free_port() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    static TURN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let turn = std::process::id().wrapping_mul(7919).wrapping_add(TURN.fetch_add(1, Relaxed));
+        let address = format!("127.0.0.1:{}", 10_000 + turn % 20_000);
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
 }
 
 pub fn builder(name: &str) -> NodeBuilder {

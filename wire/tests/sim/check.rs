@@ -71,7 +71,7 @@ impl Checker {
             Command::PeerDown { peer, session, .. } => {
                 let up = watcher.up.remove(peer).map(|(session, _)| session);
                 assert_eq!(up, Some(*session), "down without up, or twice");
-                for shard in 0..super::SHARDS {
+                for shard in 0..super::cluster::SHARDS {
                     watcher.due.insert((shard, peer.clone(), *session));
                 }
                 self.transitions += 1;

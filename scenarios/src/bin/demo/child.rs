@@ -49,14 +49,14 @@ impl Children {
     }
 
     fn write_record(&self, layout: &Layout) -> io::Result<()> {
-        let nodes: Vec<_> = self.all.iter().zip(&layout.places).map(|(running, place)| {
+        let describe = |(running, place): (&Running, &Place)| {
             json!({
                 "name": running.name, "pid": running.process.id(), "log": running.log,
                 "wire": place.wire.to_string(), "radar": place.radar.to_string(),
                 "mcp": place.mcp.map(|address| address.to_string()),
             })
-        });
-        let nodes = nodes.collect::<Vec<_>>();
+        };
+        let nodes: Vec<_> = self.all.iter().zip(&layout.places).map(describe).collect();
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let record = json!({ "pid": std::process::id(), "started_unix_s": started, "nodes": nodes });
         fs::write(&self.record, format!("{record:#}\n"))
@@ -68,7 +68,11 @@ impl Children {
             let Ok(Some(status)) = running.process.try_wait() else { continue };
             running.is_dead = true;
             let end = last_lines(&running.log);
-            tell(&format!("{} has died ({status}); the end of {}:\n{end}", running.name, running.log.display()));
+            tell(&format!(
+                "{} has died ({status}); the end of {}:\n{end}",
+                running.name,
+                running.log.display()
+            ));
         }
     }
 

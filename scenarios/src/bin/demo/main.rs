@@ -112,7 +112,8 @@ fn run(args: &Args) -> Result<(), Failure> {
     let problem = doctor(1, false).into_problem();
     problem.map_or(Ok(()), |problem| Err(failure(MACHINE, problem)))?;
     port::all_free(&layout).map_err(|error| failure(UNAVAILABLE, error))?;
-    let signals = signals().map_err(|error| failure(INTERNAL, format_args!("cannot wait for signals: {error}")))?;
+    let signals =
+        signals().map_err(|error| failure(INTERNAL, format_args!("cannot wait for signals: {error}")))?;
     let mut children = Children::start(&node, &layout, args)
         .map_err(|error| failure(INTERNAL, format_args!("cannot start the nodes: {error}")))?;
     let mut screen = Screen::new(args.nodes);
@@ -157,6 +158,8 @@ fn attend(
     }
     screen.line(&format!("all {} nodes are up and connected after {:.1?}\n", args.nodes, started.elapsed()));
     screen.line(&layout.table());
+    // The first rate counts from here.
+    watch.status(now());
     let end = args.duration.map(|duration| now() + duration);
     loop {
         let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(now()));
@@ -199,7 +202,8 @@ fn node_program() -> Result<PathBuf, Failure> {
     if node.is_file() {
         return Ok(node);
     }
-    let text = format!("there is no {}; build it with `cargo build -p shard-scenarios --bins`", node.display());
+    let text =
+        format!("there is no {}; build it with `cargo build -p shard-scenarios --bins`", node.display());
     Err(failure(INTERNAL, text))
 }
 

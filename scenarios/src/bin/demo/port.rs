@@ -53,7 +53,7 @@ pub(crate) fn all_free(layout: &Layout) -> Result<(), Taken> {
 fn holder(port: u16) -> Option<String> {
     let inode = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().find_map(|table| {
         let text = fs::read_to_string(table).ok()?;
-        text.lines().skip(1).find_map(|line| listening_inode(line, port))
+        text.lines().skip(1).find_map(|line| listening_inode(line, port).map(str::to_owned))
     })?;
     let wanted = format!("socket:[{inode}]");
     let processes = fs::read_dir("/proc").ok()?.filter_map(Result::ok);

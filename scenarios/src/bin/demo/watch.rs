@@ -76,7 +76,8 @@ impl Watch {
                 continue;
             }
             let others = self.nodes.iter().map(|(other, _, _)| other).filter(|other| *other != name);
-            let unseen: Vec<&str> = others.filter(|other| !seen.peers.contains(*other)).map(String::as_str).collect();
+            let unseen: Vec<&str> =
+                others.filter(|other| !seen.peers.contains(*other)).map(String::as_str).collect();
             if !unseen.is_empty() {
                 words.push(format!("{name} is not connected to {}", unseen.join(", ")));
             }

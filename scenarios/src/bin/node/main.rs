@@ -73,7 +73,11 @@ fn examine(args: &Args) -> Result<(), Failure> {
     let usage = |error| failure(USAGE, error);
     let report = doctor(args.shards().map_err(usage)?, args.is_pinned().map_err(usage)?);
     drop(write!(std::io::stdout(), "{report}"));
-    if report.is_healthy() { Ok(()) } else { Err(failure(MACHINE, "this machine cannot run the node; see above")) }
+    if report.is_healthy() {
+        Ok(())
+    } else {
+        Err(failure(MACHINE, "this machine cannot run the node; see above"))
+    }
 }
 
 fn healthcheck(args: &Args) -> Result<(), Failure> {
@@ -129,7 +133,20 @@ fn start(settings: &Checked) -> Result<Node, NodeError> {
         .shards(settings.shards)
         .pinning(settings.pinning.clone())
         .idle_spin(settings.idle_spin)
-        .log_level(settings.log_level);
+        .log_level(settings.log_level)
+        .cluster(&settings.cluster);
+    if let Some(address) = settings.listen {
+        builder = builder.listen(address.to_string());
+    }
+    if let Some(address) = settings.advertise {
+        builder = builder.advertise(address.to_string());
+    }
+    if let Some(cookie) = &settings.cookie {
+        builder = builder.cookie(cookie);
+    }
+    if let Some(registrar) = &settings.registrar {
+        builder = builder.registrar(registrar.clone());
+    }
     builder.start()
 }
 

@@ -5,7 +5,7 @@
 
 use clap::{Parser, Subcommand};
 use shard_diag::Endpoint;
-use shard_runtime::{LogLevel, Pinning};
+use shard_runtime::{LogLevel, Pinning, RegistrarSpec};
 use shard_scenarios::{Scenario, Settings, UnknownScenario};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,12 @@ use std::time::Duration;
 
 /// Runs one node with the scenarios of this crate.
 #[derive(Debug, Parser)]
-#[command(name = "node", version, after_help = "exit status: 0 stopped as told, 1 unhealthy, 64 bad settings, \
-    69 an address or the registrar is not available, 70 internal error, 78 the machine lacks something")]
+#[command(
+    name = "node",
+    version,
+    after_help = "exit status: 0 stopped as told, 1 unhealthy, 64 bad settings, \
+    69 an address or the registrar is not available, 70 internal error, 78 the machine lacks something"
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -107,7 +111,7 @@ pub(crate) struct Checked {
     pub(crate) name: String,
     pub(crate) cluster: String,
     pub(crate) cookie: Option<String>,
-    pub(crate) registrar: Option<String>,
+    pub(crate) registrar: Option<RegistrarSpec>,
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) advertise: Option<SocketAddr>,
     pub(crate) radar: Option<Endpoint>,
@@ -176,6 +180,14 @@ fn address(
     given(text).map(parse).transpose()
 }
 
+fn registrar(text: &str) -> Result<RegistrarSpec, SettingError> {
+    let given = Given { argument: "--registrar", variable: "REGISTRAR", text };
+    let must_be = "embedded://IP:PORT, such as embedded://127.0.0.1:4499";
+    let address = text.strip_prefix("embedded://").ok_or_else(|| given.bad(must_be))?;
+    let checked: SocketAddr = address.parse().map_err(|_| given.bad(must_be))?;
+    Ok(RegistrarSpec::embedded(checked.to_string()))
+}
+
 impl Args {
     /// Reads all settings.
     pub(crate) fn check(&self) -> Result<Checked, SettingError> {
@@ -191,7 +203,7 @@ impl Args {
             name: self.name.clone(),
             cluster: self.cluster.clone(),
             cookie: self.cookie()?,
-            registrar: given(self.registrar.as_ref()).map(str::to_owned),
+            registrar: given(self.registrar.as_ref()).map(registrar).transpose()?,
             listen: address("--listen", "LISTEN", self.listen.as_ref())?,
             advertise: address("--advertise", "ADVERTISE", self.advertise.as_ref())?,
             radar: self.radar()?,
@@ -277,8 +289,22 @@ mod tests {
     #[test]
     fn settings_are_read() {
         let checked = check(&[
-            "--listen", "127.0.0.1:11145", "--radar-addr", "[::1]:80", "--scenarios", "hog, messaging",
-            "--pin", "0,2", "--shards", "2", "--log-level", "DEBUG", "--scenario-seed", "7", "--mcp-token", "",
+            "--listen",
+            "127.0.0.1:11145",
+            "--radar-addr",
+            "[::1]:80",
+            "--scenarios",
+            "hog, messaging",
+            "--pin",
+            "0,2",
+            "--shards",
+            "2",
+            "--log-level",
+            "DEBUG",
+            "--scenario-seed",
+            "7",
+            "--mcp-token",
+            "",
         ])
         .unwrap();
         assert_eq!(checked.listen.map(|address| address.port()), Some(11145));
@@ -296,6 +322,7 @@ mod tests {
             (["--listen", "localhost:80"], ["--listen", "LISTEN", "IP:PORT"]),
             (["--radar-addr", "9090"], ["--radar-addr", "RADAR_ADDR", "HOST:PORT"]),
             (["--scenario-time-scale", "0"], ["--scenario-time-scale", "SCENARIO_TIME_SCALE", "0.001"]),
+            (["--registrar", "etcd://x:1"], ["--registrar", "REGISTRAR", "embedded://"]),
             (["--pin", "all"], ["--pin", "PIN", "auto"]),
             (["--log-level", "loud"], ["--log-level", "LOG_LEVEL", "warning"]),
             (["--scenarios", "chaos"], ["--scenarios", "SCENARIOS", "messaging"]),

@@ -22,7 +22,9 @@ impl fmt::Display for Why {
             Self::Signal(SIGINT) => f.write_str("SIGINT"),
             Self::Signal(SIGTERM) => f.write_str("SIGTERM"),
             Self::Signal(number) => write!(f, "signal {number}"),
-            Self::StdinEnded => f.write_str("standard input ended: the program that started this one is gone"),
+            Self::StdinEnded => {
+                f.write_str("standard input ended: the program that started this one is gone")
+            }
         }
     }
 }
@@ -71,5 +73,5 @@ fn until_stdin_ends(tell: &Sender<Why>) {
         }
     }
     // Nobody waits any more when the program stops already.
-    drop(tell.send(Why::StdinEnded));
+    let _ = tell.send(Why::StdinEnded);
 }

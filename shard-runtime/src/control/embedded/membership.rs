@@ -2,8 +2,8 @@
 
 use crate::control::shake::Shaker;
 use crate::error::RegistrarError;
-use crate::node::NodeShared;
 use crate::registrar::{NodeRecord, RegistrarEvent, View};
+use crate::shared::NodeShared;
 use shard_wire::{Incarnation, NodeName};
 use std::io::ErrorKind;
 use std::rc::Rc;

@@ -2,8 +2,8 @@
 
 use crate::control::embedded::membership::Membership;
 use crate::control::shake::Shaker;
-use crate::node::NodeShared;
 use crate::registrar::{NodeRecord, Registrar, RegistrarEvent, View};
+use crate::shared::NodeShared;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;

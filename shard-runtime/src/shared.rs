@@ -11,13 +11,17 @@ use crate::symbol::{MAX_SYMBOLS, Symbols};
 use crate::tap::LogTap;
 use shard_wire::{Incarnation, IncarnationKey, LocalId, NodeCrc, NodeName, Pid, Registry};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, OnceLock};
+
+/// Nodes that this OS process has started. Process-wide, like the table of nodes.
+static NEXT_SERIAL: AtomicU32 = AtomicU32::new(1);
 
 /// The shared part of a node.
 #[derive(Debug)]
 pub(crate) struct NodeShared {
     index: u8,
+    serial: u32,
     name: NodeName,
     crc: NodeCrc,
     incarnation: Incarnation,
@@ -48,6 +52,7 @@ impl NodeShared {
     ) -> Self {
         Self {
             index,
+            serial: NEXT_SERIAL.fetch_add(1, Relaxed),
             crc: name.crc(),
             name,
             key: incarnation.key(),
@@ -65,6 +70,12 @@ impl NodeShared {
             control: OnceLock::new(),
             net: NetCounters::default(),
         }
+    }
+
+    /// Told apart from every other node of this OS process, also from those whose index it took over.
+    #[inline(always)]
+    pub(crate) fn serial(&self) -> u32 {
+        self.serial
     }
 
     #[inline(always)]

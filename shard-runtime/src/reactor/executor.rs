@@ -8,8 +8,8 @@
 
 use crate::clock::Clock;
 use crate::error::NodeError;
-use crate::node::NodeShared;
 use crate::shard::{Port, Shard, ShardSettings, Turn};
+use crate::shared::NodeShared;
 use ::glommio::timer::Timer;
 use ::glommio::{LocalExecutorBuilder, Placement, spawn_local};
 use std::future::poll_fn;
@@ -151,6 +151,7 @@ async fn park(shard: &Shard, port: &Port) {
     });
     let mut parked = false;
     shard.count(|cells| &cells.parks, 1);
+    shard.publish_gauges();
     poll_fn(|task| park_poll(shard, port, &mut timer, &mut parked, task)).await;
     port.sleep().cancel_park();
 }

@@ -1,0 +1,641 @@
+//! The simulated cluster: nodes, an in-memory network with virtual time, and the chaos that befalls them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shard_wire::handshake::{ClusterName, Established, Intent, Introduction, Reason, Source, Verdict};
+use shard_wire::placement::Slot;
+use shard_wire::session::{Command, ControlMsg, ControlReader, LinkId, SessionConfig, SessionCore};
+use shard_wire::{Incarnation, NodeName, ShardId};
+
+use super::check::Checker;
+
+const MS: u64 = 1_000_000;
+const SECOND: u64 = 1000 * MS;
+pub(super) const SHARDS: u16 = 2;
+/// Within this time after everything healed, all must be in session.
+const HEAL: u64 = 40 * SECOND;
+/// And then nothing may change for this long.
+const QUIET: u64 = 20 * SECOND;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Options {
+    pub(crate) nodes: usize,
+    pub(crate) chaos_ns: u64,
+}
+
+pub(crate) struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        x ^ (x >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn index(&mut self, bound: usize) -> usize {
+        usize::try_from(self.below(u64::try_from(bound).unwrap())).unwrap()
+    }
+}
+
+#[derive(Clone)]
+enum Packet {
+    Hello(Box<Introduction>, Intent),
+    Verdict(Verdict, Box<Introduction>),
+    Control(Vec<u8>),
+    Data { from: Incarnation, session: u64, seq: u64 },
+    Close,
+}
+
+enum Event {
+    Tick(usize),
+    Packet { conn: u64, to: usize, packet: Packet },
+    DialFailed { node: usize, life: u64, link: LinkId, conn: Option<u64>, reason: Reason },
+    Processed { node: usize, life: u64, shard: u16, peer: NodeName, session: u64 },
+    Send { node: usize, life: u64, link: LinkId },
+    Want { node: usize, life: u64, peer: usize },
+    Start(usize),
+    Chaos,
+}
+
+struct End {
+    node: usize,
+    life: u64,
+    link: Option<LinkId>,
+    open: bool,
+    /// Arrived before the link was handed to its shard.
+    held: Vec<Packet>,
+    last_ns: u64,
+    /// What was sent towards this end is lost, silently and for good.
+    blocked: bool,
+}
+
+struct Conn {
+    ends: [End; 2],
+    intent: Intent,
+    answered: bool,
+}
+
+pub(crate) struct Node {
+    name: NodeName,
+    core: Option<SessionCore>,
+    own: Introduction,
+    life: u64,
+    tick_ns: Option<u64>,
+    stalled_until: u64,
+    links: BTreeMap<LinkId, (u64, usize)>,
+    /// Data links handed over: link to (peer, session, slot).
+    data: BTreeMap<LinkId, (NodeName, u64, Slot)>,
+    sent: BTreeMap<(NodeName, u64, Slot), u64>,
+}
+
+pub(crate) struct World {
+    rng: Rng,
+    now: u64,
+    seq: u64,
+    events: BTreeMap<(u64, u64), Event>,
+    nodes: Vec<Node>,
+    conns: BTreeMap<u64, Conn>,
+    next_conn: u64,
+    /// Directed pairs whose packets vanish.
+    dead: BTreeSet<(usize, usize)>,
+    chaos_until: u64,
+    check: Checker,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, options: Options) -> Self {
+        let mut world = Self {
+            rng: Rng(seed),
+            now: SECOND,
+            seq: 0,
+            events: BTreeMap::new(),
+            nodes: Vec::new(),
+            conns: BTreeMap::new(),
+            next_conn: 1,
+            dead: BTreeSet::new(),
+            chaos_until: SECOND + options.chaos_ns,
+            check: Checker::new(std::env::var_os("SESSION_SIM_SEED").is_some()),
+        };
+        for index in 0..options.nodes {
+            let name = NodeName::new(&format!("n{index}@sim")).unwrap();
+            let own = Introduction {
+                name: name.clone(),
+                incarnation: Incarnation { start_nanos: 0, random: 0 },
+                cluster: ClusterName::new("sim").unwrap(),
+                flags: 0,
+                max_frame_bytes: 1 << 20,
+                heartbeat_ms: 1000,
+                shards: SHARDS,
+                max_links: 64,
+            };
+            world.nodes.push(Node {
+                name,
+                core: None,
+                own,
+                life: 0,
+                tick_ns: None,
+                stalled_until: 0,
+                links: BTreeMap::new(),
+                data: BTreeMap::new(),
+                sent: BTreeMap::new(),
+            });
+            let at = world.now + world.rng.below(2) * world.rng.below(300 * MS);
+            world.schedule(at, Event::Start(index));
+        }
+        world.schedule(2 * SECOND, Event::Chaos);
+        world
+    }
+
+    pub(crate) fn run(&mut self) {
+        self.run_until(self.chaos_until);
+        self.dead.clear();
+        self.run_until(self.chaos_until + HEAL);
+        self.assert_agreement();
+        let before = self.check.transitions;
+        self.run_until(self.chaos_until + HEAL + QUIET);
+        assert_eq!(before, self.check.transitions, "sessions still changed long after the network healed");
+        self.assert_agreement();
+    }
+
+    pub(crate) fn into_log(self) -> Vec<String> {
+        self.check.log
+    }
+
+    fn schedule(&mut self, at: u64, event: Event) {
+        self.seq += 1;
+        self.events.insert((at, self.seq), event);
+    }
+
+    fn run_until(&mut self, end: u64) {
+        while let Some(entry) = self.events.first_entry() {
+            let (at, seq) = *entry.key();
+            if at > end {
+                break;
+            }
+            let event = entry.remove();
+            self.now = self.now.max(at);
+            let target = match &event {
+                Event::Tick(node) | Event::DialFailed { node, .. } | Event::Processed { node, .. } => {
+                    Some(*node)
+                }
+                Event::Packet { conn, to, .. } => self.conns.get(conn).map(|conn| conn.ends[*to].node),
+                Event::Send { node, .. } | Event::Want { node, .. } => Some(*node),
+                Event::Start(_) | Event::Chaos => None,
+            };
+            // A node that stands still handles everything later, in the same order.
+            if let Some(until) = target.map(|node| self.nodes[node].stalled_until).filter(|until| *until > at)
+            {
+                self.events.insert((until, seq), event);
+                continue;
+            }
+            self.handle(event);
+        }
+        self.now = end;
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Start(index) => self.start(index),
+            Event::Chaos => self.chaos(),
+            Event::Tick(node) => {
+                if self.nodes[node].tick_ns.is_some_and(|at| at <= self.now) {
+                    self.nodes[node].tick_ns = None;
+                    self.with_core(node, |core, now| core.on_tick(now));
+                }
+            }
+            Event::DialFailed { node, life, link, conn, reason } => {
+                if conn.is_some_and(|conn| self.conns.get(&conn).is_none_or(|conn| conn.answered)) {
+                    return;
+                }
+                if let Some(conn) = conn {
+                    self.close_end(conn, 0);
+                }
+                if self.is_alive(node, life) {
+                    self.with_core(node, |core, now| core.on_dial_failed(now, link, reason, Source::Local));
+                }
+            }
+            Event::Processed { node, life, shard, peer, session } => {
+                if self.is_alive(node, life) {
+                    self.check.processed(node, shard, &peer, session);
+                    let shard = ShardId::new(shard).unwrap();
+                    self.with_core(node, |core, _| core.on_down_processed(shard, &peer, session));
+                }
+            }
+            Event::Want { node, life, peer } => {
+                if self.is_alive(node, life) {
+                    self.want_some_slot(node, peer);
+                }
+            }
+            Event::Send { node, life, link } => self.send_data(node, life, link),
+            Event::Packet { conn, to, packet } => self.arrive(conn, to, packet),
+        }
+    }
+
+    fn is_alive(&self, node: usize, life: u64) -> bool {
+        self.nodes[node].core.is_some() && self.nodes[node].life == life
+    }
+
+    fn start(&mut self, index: usize) {
+        if self.nodes[index].core.is_some() {
+            return;
+        }
+        let random = self.rng.next();
+        let now = self.now;
+        let node = &mut self.nodes[index];
+        node.life += 1;
+        node.own.incarnation = Incarnation { start_nanos: now, random };
+        node.core = Some(SessionCore::new(SessionConfig::new(node.own.clone(), random)));
+        node.tick_ns = None;
+        self.check.start(index, now, node.own.incarnation);
+        let peers: Vec<NodeName> = self.nodes.iter().map(|node| node.name.clone()).collect();
+        self.with_core(index, |core, now| {
+            for peer in &peers {
+                core.connect(now, peer);
+            }
+        });
+    }
+
+    /// Feeds the core, does what it says, arms its timer.
+    fn with_core(&mut self, node: usize, input: impl FnOnce(&mut SessionCore, u64)) {
+        let now = self.now;
+        let Some(core) = self.nodes[node].core.as_mut() else { return };
+        input(core, now);
+        let commands = core.take_commands();
+        for command in commands {
+            self.execute(node, command);
+        }
+        let due = self.nodes[node].core.as_mut().and_then(SessionCore::next_deadline);
+        let due = due.map(|due| due.max(now));
+        if due != self.nodes[node].tick_ns {
+            self.nodes[node].tick_ns = due;
+            if let Some(due) = due {
+                self.schedule(due, Event::Tick(node));
+            }
+        }
+    }
+
+    fn execute(&mut self, node: usize, command: Command) {
+        let life = self.nodes[node].life;
+        self.check.command(node, self.now, &command);
+        match command {
+            Command::Dial { link, peer, intent } => self.dial(node, link, &peer, intent),
+            Command::Judged { link, verdict } => {
+                let own = Box::new(self.nodes[node].own.clone());
+                if let Some((conn, end)) = self.nodes[node].links.get(&link).copied() {
+                    self.transmit(conn, end, Packet::Verdict(verdict, own));
+                    if matches!(verdict, Verdict::Refuse(_)) {
+                        self.close_end(conn, end);
+                    }
+                }
+            }
+            Command::SendControl { link, msg, .. } => {
+                let mut bytes = Vec::new();
+                msg.encode(&mut bytes).unwrap();
+                if let Some((conn, end)) = self.nodes[node].links.get(&link).copied() {
+                    self.transmit(conn, end, Packet::Control(bytes));
+                }
+            }
+            Command::CloseLink { link, .. } => {
+                self.nodes[node].data.remove(&link);
+                if let Some((conn, end)) = self.nodes[node].links.get(&link).copied() {
+                    self.close_end(conn, end);
+                }
+            }
+            Command::PeerDown { peer, session, .. } => {
+                for shard in 0..SHARDS {
+                    // Now and then a shard is stuck in a callback for longer than a session takes to come back.
+                    let stuck = if self.rng.below(4) == 0 { 4 * SECOND } else { 40 * MS };
+                    let at = self.now + self.rng.below(stuck);
+                    let peer = peer.clone();
+                    self.schedule(at, Event::Processed { node, life, shard, peer, session });
+                }
+            }
+            Command::LinkUp { peer, session, slot, link, .. } => {
+                self.nodes[node].data.insert(link, (peer, session, slot));
+                self.schedule(self.now, Event::Send { node, life, link });
+                let Some((conn, end)) = self.nodes[node].links.get(&link).copied() else { return };
+                let held = std::mem::take(&mut self.conns.get_mut(&conn).unwrap().ends[end].held);
+                for packet in held {
+                    self.deliver_data(node, link, &packet);
+                }
+            }
+            Command::LinkDown { link, .. } => {
+                self.nodes[node].data.remove(&link);
+            }
+            Command::PeerUp { peer, .. } => {
+                // Somebody had something to send all along.
+                if self.rng.below(2) == 0 {
+                    let peer = self.nodes.iter().position(|node| node.name == peer.name).unwrap();
+                    self.schedule(self.now, Event::Want { node, life, peer });
+                }
+            }
+            Command::PeerSuspect { .. }
+            | Command::PeerHealthy { .. }
+            | Command::PeerStalls { .. }
+            | Command::Control { .. }
+            | Command::TwinRefused { .. } => {}
+            // The one before a crash may still hold the name for a while, and nobody else ever does.
+            Command::NameRefused { .. } => {}
+            other => panic!("a command the simulation does not know: {other:?}"),
+        }
+    }
+
+    fn dial(&mut self, node: usize, link: LinkId, peer: &NodeName, intent: Intent) {
+        let to = self.nodes.iter().position(|node| node.name == *peer).unwrap();
+        let life = self.nodes[node].life;
+        let cut = self.dead.contains(&(node, to)) || self.dead.contains(&(to, node));
+        if cut || self.nodes[to].core.is_none() {
+            let at = self.now + if cut { 3 * SECOND } else { MS };
+            let reason = Reason::Unreachable;
+            return self.schedule(at, Event::DialFailed { node, life, link, conn: None, reason });
+        }
+        let end = |node, life, link| End {
+            node,
+            life,
+            link,
+            open: true,
+            held: Vec::new(),
+            last_ns: 0,
+            blocked: false,
+        };
+        let conn = self.next_conn;
+        self.next_conn += 1;
+        let ends = [end(node, life, Some(link)), end(to, self.nodes[to].life, None)];
+        self.conns.insert(conn, Conn { ends, intent, answered: false });
+        self.nodes[node].links.insert(link, (conn, 0));
+        let own = Box::new(self.nodes[node].own.clone());
+        // The Hello stands for the whole exchange up to the proof: three crossings of the network.
+        let extra = self.rng.below(30 * MS);
+        self.conns.get_mut(&conn).unwrap().ends[1].last_ns = self.now + extra;
+        self.transmit(conn, 0, Packet::Hello(own, intent));
+        let at = self.now + 5 * SECOND;
+        self.schedule(at, Event::DialFailed { node, life, link, conn: Some(conn), reason: Reason::Timeout });
+    }
+
+    /// Sends from one end to the other: in order, after a delay, or never.
+    fn transmit(&mut self, id: u64, from: usize, packet: Packet) {
+        let delay = match self.rng.below(20) {
+            0 => self.rng.below(400 * MS),
+            _ => self.rng.below(15 * MS),
+        };
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        if !conn.ends[from].open {
+            return;
+        }
+        let pair = (conn.ends[from].node, conn.ends[1 - from].node);
+        let to = &mut conn.ends[1 - from];
+        // What is lost once leaves a hole: nothing behind it is ever delivered.
+        to.blocked |= self.dead.contains(&pair);
+        if to.blocked {
+            return;
+        }
+        to.last_ns = to.last_ns.max(self.now + delay);
+        let at = to.last_ns;
+        self.schedule(at, Event::Packet { conn: id, to: 1 - from, packet });
+    }
+
+    fn close_end(&mut self, id: u64, end: usize) {
+        self.transmit(id, end, Packet::Close);
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let closing = &mut conn.ends[end];
+        closing.open = false;
+        let node = &mut self.nodes[closing.node];
+        if let Some(link) = closing.link.filter(|_| node.life == closing.life) {
+            node.links.remove(&link);
+        }
+        if conn.ends.iter().all(|end| !end.open) {
+            self.conns.remove(&id);
+        }
+    }
+
+    fn arrive(&mut self, id: u64, to: usize, packet: Packet) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let (node, life) = (conn.ends[to].node, conn.ends[to].life);
+        if !conn.ends[to].open || conn.ends[to].blocked {
+            return;
+        }
+        if self.nodes[node].core.is_none() || self.nodes[node].life != life {
+            // The host is up, the process is gone: the connection is reset.
+            return self.close_end(id, to);
+        }
+        let (link, intent) = (conn.ends[to].link, conn.intent);
+        match (packet, link) {
+            (Packet::Hello(intro, intent), _) => {
+                let core = self.nodes[node].core.as_mut().unwrap();
+                let link = core.on_authenticated(self.now, &intro, intent);
+                self.conns.get_mut(&id).unwrap().ends[to].link = Some(link);
+                self.nodes[node].links.insert(link, (id, to));
+                self.with_core(node, |_, _| {});
+            }
+            (Packet::Verdict(verdict, peer), Some(link)) => {
+                conn.answered = true;
+                match verdict {
+                    Verdict::Accept { session, epoch } => {
+                        let unread = Vec::new();
+                        let established =
+                            Established { peer: *peer, intent, version: 1, session, epoch, unread };
+                        self.with_core(node, |core, now| core.on_dialed(now, link, &established));
+                    }
+                    Verdict::Refuse(reason) => {
+                        self.close_end(id, to);
+                        self.with_core(node, |core, now| {
+                            core.on_dial_failed(now, link, reason, Source::Proven)
+                        });
+                    }
+                }
+            }
+            (Packet::Control(bytes), Some(link)) => {
+                let mut reader = ControlReader::default();
+                reader.push(&bytes);
+                let msg: ControlMsg = reader.next_message().unwrap().unwrap();
+                self.with_core(node, |core, now| core.on_control(now, link, msg));
+            }
+            (packet @ Packet::Data { .. }, Some(link)) => {
+                self.with_core(node, |core, now| core.on_heard(now, link));
+                if self.nodes[node].data.contains_key(&link) {
+                    self.deliver_data(node, link, &packet);
+                } else if let Some(conn) = self.conns.get_mut(&id) {
+                    conn.ends[to].held.push(packet);
+                }
+            }
+            (Packet::Close, Some(link)) => {
+                self.close_end(id, to);
+                self.nodes[node].data.remove(&link);
+                self.with_core(node, |core, now| core.on_link_lost(now, link));
+            }
+            (_, None) => self.close_end(id, to),
+        }
+    }
+
+    fn send_data(&mut self, node: usize, life: u64, link: LinkId) {
+        if !self.is_alive(node, life) {
+            return;
+        }
+        let Some((peer, session, slot)) = self.nodes[node].data.get(&link).cloned() else { return };
+        let Some((conn, end)) = self.nodes[node].links.get(&link).copied() else { return };
+        let from = self.nodes[node].own.incarnation;
+        for _ in 0..3 {
+            let seq = self.nodes[node].sent.entry((peer.clone(), session, slot)).or_default();
+            *seq += 1;
+            let seq = *seq;
+            self.transmit(conn, end, Packet::Data { from, session, seq });
+        }
+        let at = self.now + 100 * MS + self.rng.below(900 * MS);
+        self.schedule(at, Event::Send { node, life, link });
+    }
+
+    fn deliver_data(&mut self, node: usize, link: LinkId, packet: &Packet) {
+        let Some((peer, session, slot)) = self.nodes[node].data.get(&link).cloned() else { return };
+        if let Packet::Data { from, session: sent_in, seq } = packet {
+            self.check.delivered(node, &peer, *from, (session, *sent_in), slot, *seq);
+        }
+    }
+
+    fn chaos(&mut self) {
+        if self.now >= self.chaos_until {
+            return;
+        }
+        let (a, b) = (self.rng.index(self.nodes.len()), self.rng.index(self.nodes.len()));
+        match self.rng.below(16) {
+            0..3 => self.cut_some_conn(),
+            3 => self.block_some_conn(),
+            4 => {
+                self.dead.insert((a, b));
+            }
+            5 => self.dead.extend([(a, b), (b, a)]),
+            6..8 => self.dead.clear(),
+            8 => self.crash(a),
+            9 => {
+                self.with_core(a, |core, now| core.goodbye(now, "planned"));
+                self.crash(a);
+            }
+            10 => {
+                // Never shortened: what waits for the end of a stall must not be overtaken.
+                let until = self.now + self.rng.below(9 * SECOND);
+                self.nodes[a].stalled_until = self.nodes[a].stalled_until.max(until);
+            }
+            11 if a != b => {
+                let peer = self.nodes[b].name.clone();
+                self.with_core(a, |core, now| core.disconnect(now, &peer));
+                self.with_core(a, |core, now| {
+                    core.connect(now, &peer);
+                });
+            }
+            _ => self.want_some_slot(a, b),
+        }
+        let at = self.now + self.rng.below(900 * MS);
+        self.schedule(at, Event::Chaos);
+    }
+
+    fn some_conn(&mut self) -> Option<u64> {
+        let open: Vec<u64> = self
+            .conns
+            .iter()
+            .filter(|(_, conn)| conn.ends.iter().all(|end| end.open))
+            .map(|(id, _)| *id)
+            .collect();
+        if open.is_empty() { None } else { Some(open[self.rng.index(open.len())]) }
+    }
+
+    /// Both ends learn it, in their own time; what was under way is lost.
+    fn cut_some_conn(&mut self) {
+        let Some(id) = self.some_conn() else { return };
+        for end in [0, 1] {
+            let at = self.now + self.rng.below(50 * MS);
+            self.schedule(at, Event::Packet { conn: id, to: end, packet: Packet::Close });
+        }
+    }
+
+    fn block_some_conn(&mut self) {
+        let Some(id) = self.some_conn() else { return };
+        let end = self.rng.index(2);
+        self.conns.get_mut(&id).unwrap().ends[end].blocked = true;
+    }
+
+    fn want_some_slot(&mut self, a: usize, b: usize) {
+        let (i, j) = (u16::try_from(self.rng.below(2)).unwrap(), u16::try_from(self.rng.below(2)).unwrap());
+        let peer = self.nodes[b].name.clone();
+        let release = self.rng.below(8) == 0;
+        self.with_core(a, |core, now| {
+            if let Some(slot) = core.slot_for(&peer, i, j) {
+                if release {
+                    core.release_slot(&peer, slot);
+                } else {
+                    core.want_slot(now, &peer, slot);
+                }
+            }
+        });
+    }
+
+    /// The process ends. Half of its connections are reset, the others just fall silent, as when a host dies.
+    fn crash(&mut self, index: usize) {
+        if self.nodes[index].core.take().is_none() {
+            return;
+        }
+        self.check.stop(index, self.now);
+        let life = self.nodes[index].life;
+        let silent = self.rng.below(2) == 0;
+        let ids: Vec<(u64, usize)> = self
+            .conns
+            .iter()
+            .flat_map(|(id, conn)| [(*id, 0, &conn.ends[0]), (*id, 1, &conn.ends[1])])
+            .filter(|(_, _, end)| end.node == index && end.life == life && end.open)
+            .map(|(id, end, _)| (id, end))
+            .collect();
+        for (id, end) in ids {
+            if silent {
+                let conn = self.conns.get_mut(&id).unwrap();
+                conn.ends[end].open = false;
+            } else {
+                self.close_end(id, end);
+            }
+        }
+        let node = &mut self.nodes[index];
+        node.links.clear();
+        node.data.clear();
+        node.sent.clear();
+        node.stalled_until = 0;
+        let at = self.now + self.rng.below(4 * SECOND);
+        self.schedule(at, Event::Start(index));
+    }
+
+    /// Everybody is in session with everybody, both sides call it by the same number and hold the same connection.
+    fn assert_agreement(&mut self) {
+        for a in 0..self.nodes.len() {
+            for b in 0..self.nodes.len() {
+                if a == b {
+                    continue;
+                }
+                let (x, y) = (self.view(a, b), self.view(b, a));
+                assert_eq!(
+                    x.0, y.0,
+                    "{} and {} disagree on their session",
+                    self.nodes[a].name, self.nodes[b].name
+                );
+                assert_eq!(x.1, self.nodes[b].own.incarnation);
+                assert!(x.2, "{} has no control link to {}", self.nodes[a].name, self.nodes[b].name);
+                assert_eq!(self.data_conns(a, b), self.data_conns(b, a), "the data links differ");
+            }
+        }
+    }
+
+    fn view(&self, a: usize, b: usize) -> (u64, Incarnation, bool) {
+        let core = self.nodes[a].core.as_ref().unwrap();
+        let state = core.peers().find(|peer| peer.name == self.nodes[b].name).unwrap();
+        let (number, incarnation) = state.session.unwrap_or_else(|| {
+            panic!("{} is not in session with {}", self.nodes[a].name, self.nodes[b].name)
+        });
+        (number, incarnation, state.linked && !state.suspect)
+    }
+
+    fn data_conns(&self, a: usize, b: usize) -> BTreeSet<(Slot, u64)> {
+        let node = &self.nodes[a];
+        let held = node.data.iter().filter(|(_, (peer, ..))| *peer == self.nodes[b].name);
+        held.map(|(link, (_, _, slot))| (*slot, node.links[link].0)).collect()
+    }
+}
