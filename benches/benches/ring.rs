@@ -1,11 +1,11 @@
-//! The bare ring of the benches: what one 64-byte item costs when both ends run on one thread.
-//!
-//! The path that every message between shards takes; the product's own ring is measured beside it.
+//! What one 64-byte item costs in a ring whose both ends run on one thread: the bare ring of the benches, the product's
+//! own, and the product's with its spill in front, which is the path that every message between shards takes.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use shard_benches::spsc::{Item, ring};
+use shard_runtime::bench_internals::{DEFAULT_CAPACITY, DEFAULT_SPILL_LIMIT, Outbox, channel};
 
 fn push_and_drain(c: &mut Criterion) {
     let mut group = c.benchmark_group("ring");
@@ -20,6 +20,33 @@ fn push_and_drain(c: &mut Criterion) {
                 producer.publish();
                 let mut sum = 0u64;
                 assert_eq!(consumer.drain(batch, |item| sum = sum.wrapping_add(item.0[0])), batch);
+                black_box(sum)
+            });
+        });
+        group.bench_function(format!("product/batch_{batch}"), |b| {
+            let (mut sender, mut receiver) = channel::<[u64; 8]>(DEFAULT_CAPACITY);
+            b.iter(|| {
+                for n in 0..batch {
+                    assert!(sender.push_with(|| [n as u64; 8]));
+                }
+                sender.publish();
+                let mut sum = 0u64;
+                let taken = receiver.drain_in_place(batch, |item| sum = sum.wrapping_add(item[0]));
+                assert_eq!(taken, batch);
+                black_box(sum)
+            });
+        });
+        group.bench_function(format!("product_behind_a_spill/batch_{batch}"), |b| {
+            let (sender, mut receiver) = channel::<[u64; 8]>(DEFAULT_CAPACITY);
+            let mut outbox = Outbox::new(sender, DEFAULT_SPILL_LIMIT);
+            b.iter(|| {
+                for n in 0..batch {
+                    assert!(outbox.push_with(|| [n as u64; 8]));
+                }
+                outbox.publish();
+                let mut sum = 0u64;
+                let taken = receiver.drain_in_place(batch, |item| sum = sum.wrapping_add(item[0]));
+                assert_eq!(taken, batch);
                 black_box(sum)
             });
         });

@@ -1,7 +1,7 @@
 //! The list of workloads: the only place where a name, its sides and its ratios to hold meet.
 
 use crate::error::RunError;
-use crate::own::{across, population, same_shard};
+use crate::own::{across, diag, network, population, same_shard};
 use crate::peer::{actix, futex, raw_ring, raw_socket};
 use crate::reference::{
     ERGO, ERGO_LOCAL_MANY, ERGO_LOCAL_ONE, ERGO_LOCAL_ONE_BY_YIELDING, ERGO_NETWORK, ERGO_PROCESS_BYTES,
@@ -22,8 +22,16 @@ const fn ours(pinning: &'static str, measure: Measure) -> Side {
     peer(OURS, pinning, measure)
 }
 
+const fn our_pair(measure: Measure, partner: Partner) -> Side {
+    pair(OURS, measure, partner)
+}
+
 const fn pair(name: &'static str, measure: Measure, partner: Partner) -> Side {
     Side { name, pinning: TWO_PROCESSES, measure, partner: Some(partner) }
+}
+
+const fn on_all(name: &'static str, measure: Measure, partner: Partner) -> Side {
+    Side { name, pinning: "one thread per cpu in each process", measure, partner: Some(partner) }
 }
 
 /// Every workload that exists.
@@ -144,16 +152,34 @@ pub static WORKLOADS: &[Workload] = &[
         about: "64-byte frames to a process of another node, two OS processes, loopback",
         unit: "M frames/s",
         better: Better::Higher,
-        sides: &[pair("raw_socket", raw_socket::receive_frames, raw_socket::send_frames)],
+        sides: &[
+            our_pair(network::receive_one, network::send_one),
+            pair("raw_socket", raw_socket::receive_frames, raw_socket::send_frames),
+        ],
         derived: &[ERGO_NETWORK],
         references: &[at_least("raw_socket", 0.2, 0.4, 0.7), at_least(ERGO, 4.0, 10.0, 20.0)],
+    },
+    Workload {
+        name: "network_n_n",
+        about: "64-byte frames between two nodes, as many pairs of processes as processors",
+        unit: "M frames/s",
+        better: Better::Higher,
+        sides: &[
+            on_all(OURS, network::receive_many, network::send_many),
+            on_all("raw_socket", raw_socket::receive_frames_many, raw_socket::send_frames_many),
+        ],
+        derived: &[],
+        references: &[],
     },
     Workload {
         name: "network_rtt",
         about: "one 64-byte frame to another node and back, both idle between, p50",
         unit: "us",
         better: Better::Lower,
-        sides: &[pair("raw_socket", raw_socket::round_trip_blocking, raw_socket::echo_blocking)],
+        sides: &[
+            our_pair(network::round_trip, network::echo),
+            pair("raw_socket", raw_socket::round_trip_blocking, raw_socket::echo_blocking),
+        ],
         derived: &[],
         references: &[at_most("raw_socket", 2.0, 1.5, 1.2)],
     },
@@ -162,7 +188,10 @@ pub static WORKLOADS: &[Workload] = &[
         about: "one 64-byte frame to another node and back, both busy-polling, p50",
         unit: "us",
         better: Better::Lower,
-        sides: &[pair("raw_socket_spinning", raw_socket::round_trip_spinning, raw_socket::echo_spinning)],
+        sides: &[
+            our_pair(network::round_trip, network::echo),
+            pair("raw_socket_spinning", raw_socket::round_trip_spinning, raw_socket::echo_spinning),
+        ],
         derived: &[],
         references: &[at_most("raw_socket_spinning", 3.0, 1.5, 1.2)],
     },
@@ -171,16 +200,55 @@ pub static WORKLOADS: &[Workload] = &[
         about: "messages of 64 KiB to another node",
         unit: "GB/s",
         better: Better::Higher,
-        sides: &[pair("raw_socket", raw_socket::bytes, raw_socket::send_bytes_64k)],
+        sides: &[
+            our_pair(network::receive_bytes, network::send_bytes),
+            pair("raw_socket", raw_socket::bytes, raw_socket::send_bytes_64k),
+        ],
         derived: &[],
         references: &[at_least("raw_socket", 0.5, 0.75, 0.9)],
     },
     Workload {
         name: "network_bytes_1m",
-        about: "messages of 1 MiB to another node",
+        about: "messages to another node in frames of at most 1 MiB (payload 1 MiB - 4 KiB, peer 1 MiB)",
         unit: "GB/s",
         better: Better::Higher,
-        sides: &[pair("raw_socket", raw_socket::bytes, raw_socket::send_bytes_1m)],
+        sides: &[
+            our_pair(network::receive_bytes, network::send_bytes),
+            pair("raw_socket", raw_socket::bytes, raw_socket::send_bytes_1m),
+        ],
+        derived: &[],
+        references: &[],
+    },
+    Workload {
+        name: "remote_call",
+        about: "one process awaits each reply of one of another node, p50",
+        unit: "us",
+        better: Better::Lower,
+        sides: &[
+            our_pair(network::call, network::answer),
+            pair("raw_socket", raw_socket::round_trip_blocking, raw_socket::echo_blocking),
+        ],
+        derived: &[],
+        references: &[],
+    },
+    Workload {
+        name: "remote_call_100",
+        about: "100 processes await each reply of one of another node",
+        unit: "M calls/s",
+        better: Better::Higher,
+        sides: &[
+            our_pair(network::many_calls, network::answer),
+            pair("raw_socket", raw_socket::calls_in_flight, raw_socket::echo_in_flight),
+        ],
+        derived: &[],
+        references: &[],
+    },
+    Workload {
+        name: "diag_cost",
+        about: "the same-shard stream with diagnostics scraped and asked for its processes every 100 ms",
+        unit: "M msg/s",
+        better: Better::Higher,
+        sides: &[ours(ONE_CORE, diag::watched_stream), peer("no_diag", ONE_CORE, diag::stream_alone)],
         derived: &[],
         references: &[],
     },

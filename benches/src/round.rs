@@ -3,7 +3,7 @@
 //! Owns: the children of a round, one at a time. Each side of each round runs in a fresh process, so that no memory, no
 //! warm pool and no thread of one side is there for the next. The order of the sides rotates from round to round; the
 //! first round warms the machine up and is thrown away.
-//! Shutdown: a child that makes no progress is ended by its own watchdog after [`CHILD_LIMIT`].
+//! Shutdown: a child that is not done after [`CHILD_LIMIT`] is ended by its own watchdog, which cannot tell slow from stuck.
 
 use std::env;
 use std::io::Write;
@@ -79,7 +79,10 @@ fn child(workload: &Workload, side: &Side, scale: Scale) -> Result<Sample, RunEr
 
 fn failed(workload: &str, side: &str, status: ExitStatus) -> RunError {
     let status = if status.code() == Some(WATCHDOG_STATUS) {
-        format!("no progress for {} s", CHILD_LIMIT.as_secs())
+        format!(
+            "its work not done after {} s (stuck, or starved by other load on the machine)",
+            CHILD_LIMIT.as_secs()
+        )
     } else {
         status.to_string()
     };
@@ -170,7 +173,7 @@ impl Watchdog {
                 if end.recv_timeout(CHILD_LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
                     // Nobody is left to tell if standard error is closed.
                     let _ =
-                        writeln!(std::io::stderr(), "no progress for {} s, giving up", CHILD_LIMIT.as_secs());
+                        writeln!(std::io::stderr(), "not done after {} s, giving up", CHILD_LIMIT.as_secs());
                     std::process::exit(WATCHDOG_STATUS);
                 }
             })

@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -47,6 +47,32 @@ struct AskAndStop {
 }
 #[message(local)]
 struct Tick;
+
+#[message(local)]
+struct Block {
+    until: Receiver<()>,
+}
+#[message]
+struct Go;
+
+/// Sends numbers to one process for as long as it lives.
+struct Streamer {
+    to: Pid,
+    next: u64,
+}
+
+#[actor]
+impl Streamer {
+    #[handle]
+    fn go(&mut self, _: Go, cx: &mut Context<'_>) -> ActorResult {
+        for _ in 0..256 {
+            cx.send(self.to, Number { n: self.next })?;
+            self.next += 1;
+        }
+        cx.send(cx.pid(), Go)?;
+        Ok(())
+    }
+}
 
 /// Counts the tokens that are alive.
 struct Token(Arc<AtomicUsize>);
@@ -95,6 +121,12 @@ impl Sink {
         for n in m.from..m.from + m.count {
             cx.send(m.to, Number { n })?;
         }
+        Ok(())
+    }
+    #[handle]
+    fn block(&mut self, m: Block, _cx: &mut Context<'_>) -> ActorResult {
+        // Whoever let it run may be gone.
+        let _ = m.until.recv();
         Ok(())
     }
     #[handle]
@@ -293,4 +325,43 @@ fn shards_exchange_messages_under_load() {
         assert_eq!(seen, (0..count).collect::<Vec<_>>());
     }
     assert_eq!(node.stats().node().counters.dead_letters, 0);
+}
+
+/// Waits for a condition.
+#[expect(clippy::disallowed_methods, reason = "a test outside any shard")]
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let since = std::time::Instant::now();
+    while !is_so() {
+        assert!(since.elapsed() < Duration::from_secs(30), "not within 30 s: {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_sender_that_spilled_waits_for_its_target_and_nobody_else_does() {
+    let node = Node::builder("unit@localhost").shards(2).ring_slots(64).start().unwrap();
+    let neighbour = node.spawn(Sink::default, SpawnOptions::new().on_shard(0)).unwrap();
+    let target = node.spawn(Sink::default, SpawnOptions::new().on_shard(1)).unwrap();
+    let (release, until) = channel();
+    node.send(target, Block { until }).unwrap();
+    eventually("the target's shard is stuck", || node.stats().shards()[1].current == Some(target.local));
+    let streamer =
+        node.spawn(move || Streamer { to: target, next: 0 }, SpawnOptions::new().on_shard(0)).unwrap();
+    node.send(streamer, Go).unwrap();
+    eventually("it spills", || node.stats().shards()[0].counters.spilled > 256);
+    // Whoever did not spill goes on at full rate.
+    for _ in 0..1000 {
+        assert!(node.call_blocking(neighbour, Seen).unwrap().is_empty());
+    }
+    let spilled = node.stats().shards()[0].counters.spilled;
+    assert!(spilled < 1 << 20, "the spill's limit is far, the sender having waited: {spilled}");
+    // A sender that waits can be killed while its target is stuck.
+    node.kill(streamer);
+    eventually("the sender is gone", || node.stats().process(streamer.local).is_none());
+    release.send(()).unwrap();
+    let mut seen = Vec::new();
+    while (seen.len() as u64) < spilled + 64 {
+        seen.extend(node.call_blocking(target, Seen).unwrap());
+    }
+    assert_eq!(seen, (0..seen.len() as u64).collect::<Vec<_>>());
 }

@@ -65,6 +65,124 @@ impl Sink {
         self.total += 1;
         Ok(self.total)
     }
+
+    #[handle]
+    async fn greet(&mut self, greet: Greet, cx: &mut Context<'_>) -> ActorResult {
+        cx.send(greet.whom, Hello { n: 0 })?;
+        Ok(())
+    }
+}
+
+/// Has a process say [`Hello`] to one of another node, which learns its address by it.
+#[message(local)]
+#[derive(Debug)]
+pub struct Greet {
+    /// Whom to greet.
+    pub whom: Pid,
+}
+
+/// Says who its sender is.
+#[message]
+#[derive(Debug)]
+pub struct Hello {
+    /// Nothing.
+    pub n: u64,
+}
+
+/// Tells who has said [`Hello`].
+#[derive(Debug)]
+pub struct Porter {
+    /// Told each sender.
+    pub told: mpsc::Sender<Pid>,
+}
+
+#[actor]
+impl Porter {
+    #[handle]
+    async fn hello(&mut self, _: Hello, cx: &mut Context<'_>) -> ActorResult {
+        // The receiver is gone only if the run was given up.
+        let _ = self.told.send(cx.sender());
+        Ok(())
+    }
+}
+
+/// Times awaited calls one by one.
+#[derive(Debug)]
+pub struct TimedCaller {
+    to: Pid,
+    count: usize,
+    done: mpsc::Sender<Vec<u64>>,
+}
+
+impl TimedCaller {
+    /// A caller of `count` calls to `to`, and where it tells the times.
+    #[must_use]
+    pub fn new(to: Pid, count: usize) -> (Self, mpsc::Receiver<Vec<u64>>) {
+        let (done, seen) = mpsc::channel();
+        (Self { to, count, done }, seen)
+    }
+}
+
+#[actor]
+impl TimedCaller {
+    #[handle]
+    async fn start(&mut self, _: Tick, cx: &mut Context<'_>) -> ActorResult {
+        let mut times = Vec::with_capacity(self.count);
+        for _ in 0..self.count {
+            let watch = Stopwatch::start();
+            cx.call(self.to, Total).await?;
+            times.push(watch.nanos());
+        }
+        // The receiver is gone only if the run was given up.
+        let _ = self.done.send(times);
+        Ok(())
+    }
+}
+
+/// Callers that stop the clock together.
+#[derive(Debug)]
+pub struct Crowd {
+    busy: Arc<AtomicU64>,
+    done: mpsc::Sender<Stopwatch>,
+}
+
+impl Crowd {
+    /// A crowd of `members`, and where the last to finish tells.
+    #[must_use]
+    pub fn new(members: u64) -> (Self, mpsc::Receiver<Stopwatch>) {
+        let (done, seen) = mpsc::channel();
+        (Self { busy: Arc::new(AtomicU64::new(members)), done }, seen)
+    }
+
+    /// One caller of `count` calls.
+    #[must_use]
+    pub fn member(&self, to: Pid, count: u64) -> CrowdCaller {
+        CrowdCaller { to, count, busy: Arc::clone(&self.busy), done: self.done.clone() }
+    }
+}
+
+/// One of a [`Crowd`].
+#[derive(Debug)]
+pub struct CrowdCaller {
+    to: Pid,
+    count: u64,
+    busy: Arc<AtomicU64>,
+    done: mpsc::Sender<Stopwatch>,
+}
+
+#[actor]
+impl CrowdCaller {
+    #[handle]
+    async fn start(&mut self, _: Tick, cx: &mut Context<'_>) -> ActorResult {
+        for _ in 0..self.count {
+            cx.call(self.to, Total).await?;
+        }
+        if self.busy.fetch_sub(1, Ordering::Relaxed) == 1 {
+            // The receiver is gone only if the run was given up.
+            let _ = self.done.send(Stopwatch::start());
+        }
+        Ok(())
+    }
 }
 
 /// Lets a [`Source`] send its next burst.
@@ -216,6 +334,12 @@ impl Echo {
     #[handle]
     async fn ping(&mut self, ping: Ping, cx: &mut Context<'_>) -> ActorResult {
         cx.send(cx.sender(), ping)?;
+        Ok(())
+    }
+
+    #[handle]
+    async fn greet(&mut self, greet: Greet, cx: &mut Context<'_>) -> ActorResult {
+        cx.send(greet.whom, Hello { n: 0 })?;
         Ok(())
     }
 }

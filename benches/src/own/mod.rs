@@ -2,6 +2,9 @@
 
 pub mod across;
 pub mod actors;
+pub mod diag;
+pub mod network;
 pub mod population;
+pub mod remote;
 pub mod same_shard;
 pub mod start;

@@ -49,6 +49,12 @@ impl World {
         Ok(Self { node })
     }
 
+    /// The node itself.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
     /// Spawns an actor on a shard.
     ///
     /// # Errors

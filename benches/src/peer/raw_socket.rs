@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 
 use crate::error::RunError;
-use crate::machine::pin;
+use crate::machine::{cpu_count, join, pin, pinned_thread};
 use crate::round::Partnership;
 use crate::timing::{Stopwatch, micros, millions_per_second, quantile};
 use crate::workload::Run;
@@ -21,31 +21,58 @@ pub const SMALL_MESSAGE: usize = 64 << 10;
 /// Messages of 1 MiB.
 pub const LARGE_MESSAGE: usize = 1 << 20;
 /// Bytes moved by one run of a bytes-only workload.
-const BYTES: u64 = 4 << 30;
+pub const BYTES: u64 = 4 << 30;
+/// Calls in progress in a workload with many callers.
+pub const CALLERS: u64 = 100;
 
-fn frames(run: Run) -> u64 {
+/// Frames of one run, in all.
+#[must_use]
+pub fn frames(run: Run) -> u64 {
     run.scale.of(20_000_000)
 }
 
-fn trips(run: Run) -> u64 {
+/// Round trips of one run.
+#[must_use]
+pub fn trips(run: Run) -> u64 {
     run.scale.of(10_000)
+}
+
+/// Calls of one run with many callers.
+#[must_use]
+pub fn calls(run: Run) -> u64 {
+    run.scale.of(1_000_000)
 }
 
 /// Listens, starts the partner, accepts it.
 fn accept(run: Run) -> Result<(TcpStream, Partnership), RunError> {
     pin(1)?;
+    let (mut streams, partner) = accept_all(run, 1)?;
+    let stream = streams.pop().ok_or_else(|| RunError::work("no connection was accepted"))?;
+    Ok((stream, partner))
+}
+
+/// The same with `count` connections.
+fn accept_all(run: Run, count: usize) -> Result<(Vec<TcpStream>, Partnership), RunError> {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(RunError::io("listening on loopback"))?;
     let port = listener.local_addr().map_err(RunError::io("reading the listening port"))?.port();
     let partner = Partnership::start(run, &port.to_string())?;
-    let (stream, _) = listener.accept().map_err(RunError::io("accepting the partner"))?;
-    stream.set_nodelay(true).map_err(RunError::io("switching off delayed sending"))?;
-    Ok((stream, partner))
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        let (stream, _) = listener.accept().map_err(RunError::io("accepting the partner"))?;
+        stream.set_nodelay(true).map_err(RunError::io("switching off delayed sending"))?;
+        streams.push(stream);
+    }
+    Ok((streams, partner))
 }
 
 /// The partner's end of [`accept`].
 fn dial(port: &str) -> Result<TcpStream, RunError> {
     pin(0)?;
+    dial_from_here(port)
+}
+
+fn dial_from_here(port: &str) -> Result<TcpStream, RunError> {
     let port: u16 = port.parse().map_err(RunError::work)?;
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
         .map_err(RunError::io("dialling the first process"))?;
@@ -65,8 +92,49 @@ fn finish(mut stream: TcpStream) {
 /// # Errors
 /// When sockets fail or frames are missing or broken.
 pub fn receive_frames(run: Run) -> Result<f64, RunError> {
-    let (mut stream, partner) = accept(run)?;
-    let expected = frames(run);
+    let (stream, partner) = accept(run)?;
+    let (first, last) = receive_on(stream, frames(run))?;
+    partner.end()?;
+    Ok(millions_per_second(frames(run), last.seconds_since(first)))
+}
+
+/// One connection per processor, each with a thread of its own on both sides; M frames/s in all.
+///
+/// # Errors
+/// When sockets fail or frames are missing or broken.
+pub fn receive_frames_many(run: Run) -> Result<f64, RunError> {
+    let (streams, partner) = accept_all(run, cpu_count())?;
+    let each = frames(run) / cpu_count() as u64;
+    let mut threads = Vec::new();
+    for (cpu, stream) in streams.into_iter().enumerate() {
+        threads.push(pinned_thread("receiver", cpu, move || receive_on(stream, each))?);
+    }
+    let mut span: Option<(Stopwatch, Stopwatch)> = None;
+    for thread in threads {
+        let (first, last) = join(thread)?;
+        span = Some(span.map_or((first, last), |(begun, ended)| (begun.earlier(first), ended.later(last))));
+    }
+    partner.end()?;
+    let seconds = span.map_or(0.0, |(first, last)| last.seconds_since(first));
+    Ok(millions_per_second(each * cpu_count() as u64, seconds))
+}
+
+/// The partner of [`receive_frames_many`].
+///
+/// # Errors
+/// When sockets fail.
+pub fn send_frames_many(run: Run, port: &str) -> Result<(), RunError> {
+    let each = frames(run) / cpu_count() as u64;
+    let mut threads = Vec::new();
+    for cpu in 0..cpu_count() {
+        let stream = dial_from_here(port)?;
+        threads.push(pinned_thread("sender", cpu, move || send_on(stream, each))?);
+    }
+    threads.into_iter().try_for_each(join)
+}
+
+/// Receives `expected` frames; when the first and the last came.
+fn receive_on(mut stream: TcpStream, expected: u64) -> Result<(Stopwatch, Stopwatch), RunError> {
     let mut buffer = vec![0u8; RECEIVE];
     let (mut kept, mut seen, mut sum) = (0usize, 0u64, 0u64);
     let mut watch = None;
@@ -90,10 +158,8 @@ pub fn receive_frames(run: Run) -> Result<f64, RunError> {
         kept -= whole;
     }
     black_box(sum);
-    let seconds = watch.map_or(0.0, Stopwatch::seconds);
-    drop(stream);
-    partner.end()?;
-    Ok(millions_per_second(seen, seconds))
+    let end = Stopwatch::start();
+    Ok((watch.unwrap_or(end), end))
 }
 
 /// The partner of [`receive_frames`].
@@ -101,9 +167,12 @@ pub fn receive_frames(run: Run) -> Result<f64, RunError> {
 /// # Errors
 /// When sockets fail.
 pub fn send_frames(run: Run, port: &str) -> Result<(), RunError> {
-    let mut stream = dial(port)?;
+    send_on(dial(port)?, frames(run))
+}
+
+fn send_on(mut stream: TcpStream, end: u64) -> Result<(), RunError> {
     let mut batch = vec![0u8; BATCH];
-    let (mut next, end) = (0u64, frames(run));
+    let mut next = 0u64;
     while next < end {
         let mut filled = 0;
         for frame in batch.chunks_exact_mut(FRAME) {
@@ -270,6 +339,56 @@ pub fn round_trip_spinning(run: Run) -> Result<f64, RunError> {
 /// When sockets fail.
 pub fn echo_spinning(run: Run, port: &str) -> Result<(), RunError> {
     echo(run, port, true)
+}
+
+/// A hundred frames in flight on one connection, each asked again as soon as it is back; M round trips/s.
+///
+/// # Errors
+/// When sockets fail.
+pub fn calls_in_flight(run: Run) -> Result<f64, RunError> {
+    let (mut stream, partner) = accept(run)?;
+    let count = calls(run);
+    let in_flight = usize::try_from(CALLERS).map_err(RunError::work)?;
+    let frames = vec![1u8; in_flight * FRAME];
+    let mut buffer = vec![0u8; RECEIVE];
+    let watch = Stopwatch::start();
+    stream.write_all(&frames).map_err(RunError::io("sending frames"))?;
+    let (mut asked, mut back, mut kept) = (CALLERS, 0u64, 0usize);
+    while back < count {
+        let read = stream.read(&mut buffer[kept..]).map_err(RunError::io("receiving frames"))?;
+        if read == 0 {
+            return Err(RunError::work(format_args!("{back} of {count} frames came back")));
+        }
+        kept += read;
+        let whole = kept / FRAME;
+        buffer.copy_within(whole * FRAME..kept, 0);
+        kept -= whole * FRAME;
+        back += whole as u64;
+        let again = (count - asked).min(whole as u64);
+        asked += again;
+        let bytes = usize::try_from(again).map_err(RunError::work)? * FRAME;
+        stream.write_all(&frames[..bytes]).map_err(RunError::io("sending frames"))?;
+    }
+    let seconds = watch.seconds();
+    drop(stream);
+    partner.end()?;
+    Ok(millions_per_second(count, seconds))
+}
+
+/// The partner of [`calls_in_flight`].
+///
+/// # Errors
+/// When sockets fail.
+pub fn echo_in_flight(_: Run, port: &str) -> Result<(), RunError> {
+    let mut stream = dial(port)?;
+    let mut buffer = vec![0u8; RECEIVE];
+    loop {
+        let read = stream.read(&mut buffer).map_err(RunError::io("receiving frames"))?;
+        if read == 0 {
+            return Ok(());
+        }
+        stream.write_all(&buffer[..read]).map_err(RunError::io("sending frames"))?;
+    }
 }
 
 fn read_u32(bytes: &[u8]) -> u32 {

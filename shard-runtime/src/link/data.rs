@@ -2,22 +2,28 @@
 //!
 //! Invariants: D1 frames leave in the order they were pushed; a batch that is partly written is finished before the next
 //! is taken. D2 what is queued is bounded by [`OUTBOX_BYTES`]. D3 a link without a socket keeps its queue: the frames of
-//! one session wait for the slot's next socket.
+//! one session wait for the slot's next socket. D4 while the socket is full, what waits is kept in whole batches of about
+//! [`BATCH_BYTES`] whose memory is used again: one buffer that grows to the bound would be copied at each doubling and be
+//! cold memory each time.
 //! Cost: one `send` per turn and dirty link, one `recv` per turn and hot link.
 
 use crate::link::LinkCells;
 use crate::process::bump;
 use crate::reactor::tcp::Tcp;
 use shard_wire::frame::{Batch, FrameBuf, RecvBuf};
-use shard_wire::limits::BATCH_BYTES;
+use shard_wire::limits::{BATCH_BYTES, BATCH_KEEP_BYTES};
 use shard_wire::placement::Slot;
 use shard_wire::session::LinkId;
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 /// Bytes that may wait on one link before senders are refused.
 pub(crate) const OUTBOX_BYTES: usize = 8 << 20;
+
+/// Empty batches kept for later, about 1 MiB.
+const SPARE: usize = 16;
 
 /// What reading a socket gave.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,6 +58,11 @@ pub(crate) struct DataLink {
     /// Whether the control thread knows that a socket is wanted.
     pub(crate) wanted: bool,
     pub(crate) out: FrameBuf,
+    /// Full batches between `batch` and `out`, each with its number of frames.
+    sealed: VecDeque<(Batch, usize)>,
+    sealed_bytes: usize,
+    sealed_frames: usize,
+    spare: Vec<Batch>,
     batch: Batch,
     batch_frames: usize,
     written: usize,
@@ -69,6 +80,10 @@ impl DataLink {
             socket: None,
             wanted: false,
             out,
+            sealed: VecDeque::new(),
+            sealed_bytes: 0,
+            sealed_frames: 0,
+            spare: Vec::new(),
             batch: Batch::new(),
             batch_frames: 0,
             written: 0,
@@ -81,18 +96,56 @@ impl DataLink {
     /// Bytes queued and not yet taken by the socket.
     #[inline]
     pub(crate) fn queued_bytes(&self) -> usize {
-        self.out.len() + self.batch.len() - self.written
+        self.out.len() + self.sealed_bytes + self.batch.len() - self.written
     }
 
     /// Frames queued or partly written.
     pub(crate) fn queued_frames(&self) -> usize {
-        self.out.frames() + self.batch_frames
+        self.out.frames() + self.sealed_frames + self.batch_frames
     }
 
-    /// Whether the batch should leave before the turn ends.
+    /// Whether a batch has come together that should leave before the turn ends.
     #[inline]
     pub(crate) fn is_batch_full(&self) -> bool {
-        self.out.len() >= BATCH_BYTES && self.batch.is_empty()
+        self.out.len() >= BATCH_BYTES
+    }
+
+    /// Writes a full batch, or puts it aside behind what the socket has not taken. `false`: the socket has failed.
+    pub(crate) fn write_full(&mut self, cells: &LinkCells) -> bool {
+        if !self.batch.is_empty() || self.socket.is_none() {
+            self.seal();
+        }
+        self.write(cells)
+    }
+
+    fn seal(&mut self) {
+        let frames = self.out.frames();
+        let batch = self.out.take(self.spare.pop().unwrap_or_default());
+        self.sealed_bytes += batch.len();
+        self.sealed_frames += frames;
+        self.sealed.push_back((batch, frames));
+    }
+
+    /// Makes the oldest of what waits the batch being written. Whether there was something.
+    fn next_batch(&mut self) -> bool {
+        let empty = std::mem::take(&mut self.batch);
+        if self.spare.len() < SPARE && (1..=BATCH_KEEP_BYTES).contains(&empty.capacity()) {
+            self.spare.push(empty);
+        }
+        self.written = 0;
+        if let Some((batch, frames)) = self.sealed.pop_front() {
+            self.sealed_bytes -= batch.len();
+            self.sealed_frames -= frames;
+            (self.batch, self.batch_frames) = (batch, frames);
+            return true;
+        }
+        self.batch_frames = self.out.frames();
+        if self.batch_frames == 0 {
+            self.spare.truncate(2);
+            return false;
+        }
+        self.batch = self.out.take(self.spare.pop().unwrap_or_default());
+        true
     }
 
     /// Whether a write waits for the socket.
@@ -118,17 +171,12 @@ impl DataLink {
         cells: &LinkCells,
         mut send: impl FnMut(&mut Tcp, &[u8]) -> Poll<std::io::Result<usize>>,
     ) -> bool {
-        let Some(socket) = self.socket.as_mut() else { return true };
         loop {
-            if self.batch.is_empty() {
-                if self.out.is_empty() {
-                    self.dirty = false;
-                    break;
-                }
-                self.batch_frames = self.out.frames();
-                self.batch = self.out.take(std::mem::take(&mut self.batch));
-                self.written = 0;
+            if self.batch.is_empty() && self.socket.is_some() && !self.next_batch() {
+                self.dirty = false;
+                break;
             }
+            let Some(socket) = self.socket.as_mut() else { return true };
             let rest = self.batch.get(self.written..).unwrap_or_default();
             match send(&mut socket.tcp, rest) {
                 Poll::Pending => break,

@@ -139,7 +139,7 @@ impl Shard {
         self.net.dirty.set(true);
         if owned.data.is_batch_full() {
             // A socket that fails is noticed by the flush at the end of the turn.
-            owned.data.write(cells);
+            owned.data.write_full(cells);
         }
         let want = !owned.data.wanted;
         drop(sessions);

@@ -125,7 +125,7 @@ impl Shard {
         let closed =
             self.net.links.borrow_mut().get_mut(link as usize).and_then(Option::as_mut).map(|owned| {
                 let had_socket = owned.data.socket.is_some();
-                (had_socket, owned.data.close(), !owned.data.out.is_empty())
+                (had_socket, owned.data.close(), owned.data.queued_frames() > 0)
             });
         let Some((had_socket, unknown, frames_wait)) = closed else { return };
         self.with_link_cells(link, |cells| {

@@ -110,13 +110,23 @@ impl<T: Send> Outbox<T> {
 
     #[cold]
     fn refill(&mut self) {
-        while let Some(message) = self.spill.pop_front() {
-            if let Err(message) = self.sender.push(message) {
-                self.spill.push_front(message);
+        while !self.spill.is_empty() {
+            let spill = &mut self.spill;
+            let made = self.sender.push_with(|| match spill.pop_front() {
+                Some(message) => message,
+                None => unreachable!("the spill holds something"),
+            });
+            if !made {
                 return;
             }
         }
         self.spill.shrink_to(KEPT_SLOTS);
+    }
+
+    /// Whether nothing waits behind the ring and half of it is free: time to let senders go on that spilled.
+    #[must_use]
+    pub fn is_roomy(&self) -> bool {
+        self.spill.is_empty() && self.sender.len() <= self.sender.capacity() / 2
     }
 
     /// Messages that wait in the spill now.

@@ -2,9 +2,12 @@
 //!
 //! Invariants: M1 one ring per ordered pair of shards, made by the sender on first use and announced through the target's
 //! inbox, so FIFO holds per pair. M2 what was pushed in a turn is published once, at its end, with at most one wake per
-//! target.
+//! target. M3 a process that spilled is held back until its lane has drained, [`HOLD`] at most: the target sets the pace, and
+//! a spill stays as short as what one activation of each sender adds. Rings are drained whatever is held, so two shards
+//! that hold senders of each other go on.
 
 use crate::ring::{DEFAULT_SPILL_LIMIT, Outbox, Receiver, channel};
+use crate::shard::ready::Ready;
 use crate::shard::{Inbound, Parcel, Shard};
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
@@ -14,14 +17,24 @@ const DRAIN: usize = 256;
 /// Parcels pushed before they are published without waiting for the end of the turn.
 const PUBLISH_EVERY: u32 = 64;
 
-/// Parcels behind a full ring above which a shard runs one activation per turn.
-const CONGESTED: usize = 2048;
+/// Ticks for which a process that spilled is held back at most: about 1 ms. A target that is stuck must not delay the kill
+/// of a sender for longer.
+const HOLD: u64 = 3_000_000;
+/// Ticks without progress of a lane after which a shard that only holds senders parks: about 20 µs. A target that runs
+/// takes something every microsecond; one that does not run may need this very processor.
+const PATIENCE: u64 = 60_000;
+/// [`Mesh::strained`] when nothing has spilled.
+const NONE: u16 = u16::MAX;
 
 struct Lane {
     target: u16,
     outbox: Outbox<Parcel>,
     dirty: bool,
     unpublished: u32,
+    /// Processes that spilled here.
+    held: Ready,
+    /// Ticks at which the first of them was held.
+    held_since: u64,
 }
 
 /// Rings to and from the other shards.
@@ -31,6 +44,12 @@ pub(crate) struct Mesh {
     rings: RefCell<Vec<Receiver<Parcel>>>,
     dirty: Cell<bool>,
     ring_slots: usize,
+    /// The lane that the current process made spill.
+    strained: Cell<u16>,
+    /// Processes held back, over all lanes.
+    held: Cell<u32>,
+    /// What lanes with held processes had to carry at the last look, and when that last changed.
+    waiting: Cell<(usize, u64)>,
 }
 
 impl Mesh {
@@ -40,6 +59,9 @@ impl Mesh {
             rings: RefCell::default(),
             dirty: Cell::new(false),
             ring_slots,
+            strained: Cell::new(NONE),
+            held: Cell::new(0),
+            waiting: Cell::new((0, 0)),
         }
     }
 
@@ -70,7 +92,12 @@ impl Mesh {
         self.dirty.set(true);
         lane.dirty = true;
         if let Err(full) = lane.outbox.push(parcel) {
+            self.strained.set(target);
             return Some(full.into_inner());
+        }
+        if lane.outbox.backlog() > 0 {
+            self.strained.set(target);
+            return None;
         }
         lane.pushed(shard);
         None
@@ -84,7 +111,7 @@ impl Mesh {
         let announce = move |shard: &Shard| shard.mesh().rings.borrow_mut().push(receiver);
         port.post(Inbound::Task(Box::new(announce))).ok()?;
         let outbox = Outbox::new(sender, DEFAULT_SPILL_LIMIT);
-        Some(Lane { target, outbox, dirty: false, unpublished: 0 })
+        Some(Lane { target, outbox, dirty: false, unpublished: 0, held: Ready::new(), held_since: 0 })
     }
 
     /// Takes what other shards sent. Returns the number of parcels.
@@ -117,14 +144,65 @@ impl Mesh {
         self.rings.borrow().iter().any(|ring| !ring.is_empty())
     }
 
-    /// Whether more waits behind a full ring than a target takes in a few turns: time to send less.
-    #[inline]
-    pub(crate) fn is_congested(&self) -> bool {
-        self.dirty.get()
-            && self
-                .lanes
-                .iter()
-                .any(|place| place.borrow().as_ref().is_some_and(|lane| lane.outbox.backlog() > CONGESTED))
+    /// The lane that the process that has just run made spill, if it did.
+    #[inline(always)]
+    pub(crate) fn take_strain(&self) -> Option<u16> {
+        let target = self.strained.get();
+        if target == NONE {
+            return None;
+        }
+        self.strained.set(NONE);
+        Some(target)
+    }
+
+    /// Holds back a process that has more to do and made a lane spill (M3). `false`: there is no such lane.
+    #[cold]
+    pub(crate) fn hold(&self, target: u16, slot: u32, now: u64) -> bool {
+        let Some(place) = self.lanes.get(target as usize) else { return false };
+        let mut place = place.borrow_mut();
+        let Some(lane) = place.as_mut() else { return false };
+        if lane.held.len() == 0 {
+            lane.held_since = now;
+        }
+        lane.held.push(slot);
+        self.held.set(self.held.get() + 1);
+        true
+    }
+
+    /// Processes held back.
+    #[inline(always)]
+    pub(crate) fn held(&self) -> u32 {
+        self.held.get()
+    }
+
+    /// Lets the processes go on whose lane has room for a while, or that have waited long enough.
+    #[cold]
+    pub(crate) fn release(&self, now: u64, ready: &Ready) {
+        for place in &self.lanes {
+            let mut place = place.borrow_mut();
+            let Some(lane) = place.as_mut().filter(|lane| lane.held.len() > 0) else { continue };
+            if lane.outbox.is_roomy() || now.saturating_sub(lane.held_since) > HOLD {
+                while let Some(slot) = lane.held.pop() {
+                    ready.push(slot);
+                    self.held.set(self.held.get() - 1);
+                }
+            }
+        }
+    }
+
+    /// Whether a lane with held processes moves: worth another look instead of a park.
+    #[cold]
+    pub(crate) fn is_draining(&self, now: u64) -> bool {
+        let waiting = self.lanes.iter().fold(0, |sum, place| match place.borrow().as_ref() {
+            Some(lane) if lane.held.len() > 0 => sum + lane.outbox.len(),
+            _ => sum,
+        });
+        let (before, since) = self.waiting.get();
+        if waiting != before {
+            self.waiting.set((waiting, now));
+            return true;
+        }
+        now.saturating_sub(since) < PATIENCE
     }
 
     /// Parcels in spills, parcels that ever went through one, parcels refused.

@@ -52,11 +52,14 @@ impl Shard {
         let inbox = self.port.inbox.drain(INBOX_DRAIN, |item| self.take_in(item));
         let timers = self.fire_timers();
         let links = self.poll_links();
-        let most = if self.mesh.is_congested() { 1 } else { ACTIVATIONS };
-        let ran = match catch_unwind(AssertUnwindSafe(|| self.run_ready(most))) {
+        if self.mesh.held() > 0 {
+            self.mesh.release(start, &self.ready);
+        }
+        let ran = match catch_unwind(AssertUnwindSafe(|| self.run_ready())) {
             Ok(ran) => ran,
             Err(panic) => {
                 self.blame(panic.as_ref());
+                let _of_the_dead = self.mesh.take_strain();
                 true
             }
         };
@@ -74,6 +77,9 @@ impl Shard {
             cells.ready.store(u64::from(self.ready.len()), Relaxed);
         }
         if self.ready.len() > 0 || inbox == INBOX_DRAIN || timers == TIMER_DRAIN || rings > 0 || links {
+            return Turn::More;
+        }
+        if self.mesh.held() > 0 && self.mesh.is_draining(self.clock.ticks()) {
             return Turn::More;
         }
         Turn::Idle
@@ -105,7 +111,7 @@ impl Shard {
     /// Ticks at which the shard must run again, if nothing wakes it before.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         let timer = self.wheel.borrow().next_deadline();
-        let spill = (self.mesh.spill().0 > 0).then(|| self.now.get() + SPILL_RETRY);
+        let spill = (self.mesh.held() > 0 || self.mesh.spill().0 > 0).then(|| self.now.get() + SPILL_RETRY);
         timer.into_iter().chain(spill).min()
     }
 
@@ -131,8 +137,8 @@ impl Shard {
         fired
     }
 
-    fn run_ready(&self, most: u32) -> bool {
-        for done in 0..most {
+    fn run_ready(&self) -> bool {
+        for done in 0..ACTIVATIONS {
             let Some(slot) = self.ready.pop() else {
                 return done > 0;
             };
@@ -179,12 +185,25 @@ impl Shard {
                     record.oldest.store(record.head.get().meta() >> Meta::BITS, Relaxed);
                 }
                 record.set_flags(Flags::QUEUED | kept);
-                self.ready.push(id as u32);
+                self.requeue(id as u32);
             }
         } else {
             self.leave(record, exit);
         }
+        // A strain of a process that has nothing more to do is nobody's.
+        let _nothing_left = self.mesh.take_strain();
         self.idle_current();
+    }
+
+    /// The process that has just run has more to do: behind the others, or once the lane that it made spill has drained.
+    #[inline(always)]
+    fn requeue(&self, slot: u32) {
+        if let Some(target) = self.mesh.take_strain()
+            && self.mesh.hold(target, slot, self.now.get())
+        {
+            return;
+        }
+        self.ready.push(slot);
     }
 
     /// No process speaks: what is sent now comes from the node's core process.
@@ -231,7 +250,7 @@ impl Shard {
         if self.again.replace(false) || kept & Flags::SIGNAL != 0 {
             // A reply that came while it ran, a yield, or a kill: straight back into the queue.
             record.set_flags(Flags::QUEUED | Flags::LIVE | kept);
-            self.ready.push(record.slot());
+            self.requeue(record.slot());
         } else {
             record.set_flags(Flags::LIVE | kept);
         }
