@@ -369,7 +369,7 @@ impl FrameHeader {
     ///
     /// # Errors
     /// [`WireError::FrameLength`], [`WireError::Version`], [`WireError::Invalid`].
-    #[inline]
+    #[inline(always)]
     pub fn from_bytes(bytes: &[u8; HEADER_BYTES], limit: usize) -> Result<Self, WireError> {
         let [first, key, to, from, reference, last] = words(bytes);
         let [l0, l1, l2, l3, kind, flags, padding, version] = first.to_le_bytes();

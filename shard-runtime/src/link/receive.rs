@@ -137,10 +137,11 @@ impl Shard {
     ) -> (u64, bool, Option<shard_wire::WireError>) {
         let mut last: Option<&MessageEntry> = None;
         for handled in 0..FRAMES_PER_TURN {
-            match buffer.next_frame() {
-                Ok(Some(frame)) => self.handle_frame(&frame, origin, &mut last),
+            // By reference: a frame that is moved out of its result is copied in wider pieces than it was written in.
+            match &buffer.next_frame() {
+                Ok(Some(frame)) => self.handle_frame(frame, origin, &mut last),
                 Ok(None) => return (handled as u64, false, None),
-                Err(error) => return (handled as u64, false, Some(error)),
+                Err(error) => return (handled as u64, false, Some(*error)),
             }
         }
         (FRAMES_PER_TURN as u64, true, None)

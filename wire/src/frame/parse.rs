@@ -73,7 +73,7 @@ pub enum Parsed<'a> {
 ///
 /// # Errors
 /// A [`WireError`] that says which field is wrong. The link is then out of step and has to be closed.
-#[inline]
+#[inline(always)]
 pub fn parse(bytes: &[u8], limit: usize) -> Result<Parsed<'_>, WireError> {
     let Some(head) = bytes.first_chunk::<HEADER_BYTES>() else { return Ok(Parsed::Need(HEADER_BYTES)) };
     let header = FrameHeader::from_bytes(head, limit)?;
@@ -200,7 +200,7 @@ impl RecvBuf {
     ///
     /// # Errors
     /// As [`parse`]; then each further call gives the same error.
-    #[inline]
+    #[inline(always)]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, WireError> {
         let received = self.bytes.as_slice().get(self.start..self.end).unwrap_or_default();
         match parse(received, self.limit)? {
