@@ -5,6 +5,7 @@
 //! different moments; `taken` is read before `pushed`, so a depth is never negative.
 //! Cost: two cache lines per slot ever used; a sweep asks no shard anything and works while all of them are stuck.
 
+use crate::mailbox::Meta;
 use crate::process::Flags;
 use crate::shard::{LogLevel, ShardCounters};
 use crate::shared::NodeShared;
@@ -222,7 +223,7 @@ impl Reader {
             mailbox_latency_ns: if mailbox == 0 {
                 0
             } else {
-                self.ns(now.saturating_sub(record.oldest.load(Relaxed)))
+                self.ns(age_of_stamp(now, record.oldest.load(Relaxed)))
             },
             running_ns: self.ns(record.run.load(Relaxed) + callback),
             callback_ns: self.ns(callback),
@@ -336,6 +337,12 @@ impl Reader {
     }
 }
 
+/// Ticks since a message's stamp, which holds the low 56 bits of the clock: that is a year or so of ticks.
+fn age_of_stamp(now: u64, stamp: u64) -> u64 {
+    let age = (now.wrapping_sub(stamp) << Meta::BITS).cast_signed() >> Meta::BITS;
+    age.max(0).cast_unsigned()
+}
+
 fn state_of(flags: u32, is_killed: bool, is_current: bool) -> ProcessState {
     let running = flags & Flags::RUNNING != 0;
     if flags & Flags::TERMINATED != 0 {
@@ -352,5 +359,19 @@ fn state_of(flags: u32, is_killed: bool, is_current: bool) -> ProcessState {
         ProcessState::Running
     } else {
         ProcessState::Sleep
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::age_of_stamp;
+
+    #[test]
+    fn an_age_survives_the_wrap_of_a_stamp() {
+        let stamp = |ticks: u64| ticks & (u64::MAX >> 8);
+        for now in [1_000, 1 << 52, (1 << 56) + 5, u64::MAX - 1] {
+            assert_eq!(age_of_stamp(now, stamp(now - 700)), 700);
+            assert_eq!(age_of_stamp(now, stamp(now.wrapping_add(3))), 0, "a later stamp has no age");
+        }
     }
 }
