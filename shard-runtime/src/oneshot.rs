@@ -176,8 +176,7 @@ impl<T> Drop for Slot<T> {
     }
 }
 
-/// Blocking; not modelled by loom, which has no time: the models wait by the same polls.
-#[cfg(not(shard_loom))]
+/// Blocking; compiled under loom but not modelled, for loom has no time: the models wait by the same polls.
 mod blocking {
     use std::sync::Arc;
     use std::task::{Poll, Wake, Waker};
