@@ -6,12 +6,15 @@
 //! a token.
 //!
 //! ```no_run
-//! # fn source() -> std::sync::Arc<dyn shard_diag::Source> { unimplemented!() }
 //! use shard_diag::{Diag, DiagOptions};
-//! let diag = Diag::start(source(), DiagOptions::default())?;
+//! use shard_runtime::Node;
+//!
+//! let node = Node::builder("demo@localhost").start()?;
+//! let diag = Diag::for_node(&node, DiagOptions::default())?;
 //! assert_eq!(diag.mcp_addresses()[0].port(), 9922);
+//! node.run_until_signal()?;
 //! diag.stop()?;
-//! # Ok::<(), shard_diag::DiagError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 #![deny(

@@ -46,6 +46,8 @@ pub struct Shard {
     pub(super) stamp: Cell<u64>,
     pub(super) current_id: Cell<u64>,
     pub(super) sent: Cell<u64>,
+    /// The process of another shard that was last found alive, and when.
+    pub(super) seen: Cell<(u64, u64)>,
     pub(super) ready: Ready,
     // The running activation.
     pub(super) intake: Cell<EnvelopePtr>,
@@ -104,6 +106,7 @@ impl Shard {
             stamp: Cell::new(now << Meta::BITS),
             current_id: Cell::new(LocalId::CORE.0),
             sent: Cell::new(0),
+            seen: Cell::new((0, 0)),
             ready: Ready::new(),
             intake: Cell::new(EnvelopePtr::NULL),
             other_head: Cell::new(EnvelopePtr::NULL),

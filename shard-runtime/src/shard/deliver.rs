@@ -120,9 +120,8 @@ impl Shard {
             return self.deliver_remote(to, message, flags, reply);
         }
         let shard = to.local.shard();
-        let target = if shard == self.index { None } else { self.node.port(shard) };
-        let reason = match target {
-            Some(port) if port.table.exists(to.local.0) => {
+        let reason = match self.lives_elsewhere(to.local) {
+            true => {
                 let meta = self.stamp.get() | flags;
                 let mut message = Some(message);
                 let make = |message: M| {
@@ -148,10 +147,27 @@ impl Shard {
                     }
                 }
             }
-            _ => SendReason::NoProcess,
+            false => SendReason::NoProcess,
         };
         self.count_send_error(flags, false);
         Err(SendError::new(reason, message))
+    }
+
+    /// Whether a process lives on another shard of this node. Looked up once per activation and target: the word that tells
+    /// lies in the line that the target's shard writes for each message, and would travel to and fro between two CPUs.
+    #[inline]
+    fn lives_elsewhere(&self, local: LocalId) -> bool {
+        let seen = (local.0, self.now.get());
+        if self.seen.get() == seen {
+            return true;
+        }
+        let shard = local.shard();
+        let lives =
+            shard != self.index && self.node.port(shard).is_some_and(|port| port.table.exists(local.0));
+        if lives {
+            self.seen.set(seen);
+        }
+        lives
     }
 
     #[cold]
