@@ -44,10 +44,14 @@ fn the_official_sdk_asks_every_node_through_the_first() {
     }
 }
 
-/// What promtool says about names that are Ergo's, and are explained in the list of metric families.
-const EXPLAINED: &[&str] = &[
-    "non-counter metrics should not have \"_total\" suffix",
-    "metric names should not contain abbreviated units",
+/// Gauges that end in `_total`: Ergo's names, kept so that its dashboards work. No other complaint is known.
+const NOT_COUNTERS: [&str; 6] = [
+    "ergo_applications_total",
+    "ergo_connected_nodes_total",
+    "ergo_processes_total",
+    "ergo_registered_aliases_total",
+    "ergo_registered_events_total",
+    "ergo_registered_names_total",
 ];
 
 #[test]
@@ -72,9 +76,13 @@ fn check(place: &Place, folder: &std::path::Path) {
     let out = out.unwrap_or_else(|error| panic!("promtool: {error}; run `tests/prepare test` first"));
     let text = [out.stdout, out.stderr].concat();
     let text = String::from_utf8_lossy(&text);
-    let unexplained: Vec<&str> =
-        text.lines().filter(|line| !EXPLAINED.iter().any(|known| line.contains(known))).collect();
+    let unexplained: Vec<&str> = text.lines().filter(|line| !is_explained(line)).collect();
     assert!(unexplained.is_empty(), "{}: {unexplained:#?}", place.name);
     // 3: nothing but complaints about style, which were looked at above.
     assert!(matches!(out.status.code(), Some(0 | 3)), "{}: {}", place.name, out.status);
+}
+
+fn is_explained(line: &str) -> bool {
+    let complaint = "non-counter metrics should not have \"_total\" suffix";
+    line.split_once(' ').is_some_and(|(name, rest)| rest == complaint && NOT_COUNTERS.contains(&name))
 }
