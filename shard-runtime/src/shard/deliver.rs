@@ -119,38 +119,28 @@ impl Shard {
         if to.node.0 != self.key {
             return self.deliver_remote(to, message, flags, reply);
         }
+        if !self.lives_elsewhere(to.local) {
+            self.count_send_error(flags, false);
+            return Err(SendError::new(SendReason::NoProcess, message));
+        }
         let shard = to.local.shard();
-        let reason = match self.lives_elsewhere(to.local) {
-            true => {
-                let meta = self.stamp.get() | flags;
-                let mut message = Some(message);
-                let make = |message: M| {
-                    Parcel::new(to.local.0, vtable::<M>(), self.current_id.get(), meta, reply, message)
-                };
-                let pushed = self.mesh.push_with(self, shard, || match message.take() {
-                    Some(message) => make(message),
-                    None => unreachable!("a parcel is made once"),
-                });
-                let Some(message) = message else {
-                    debug_assert!(pushed, "the message is in the ring");
-                    self.sent.set(self.sent.get() + 1);
-                    return Ok(());
-                };
-                match self.mesh.push(self, shard, make(message)) {
-                    None => {
-                        self.sent.set(self.sent.get() + 1);
-                        return Ok(());
-                    }
-                    Some(parcel) => {
-                        self.count_send_error(flags, false);
-                        return Err(SendError::new(SendReason::Overloaded, parcel.into_message()));
-                    }
-                }
-            }
-            false => SendReason::NoProcess,
-        };
-        self.count_send_error(flags, false);
-        Err(SendError::new(reason, message))
+        let meta = self.stamp.get() | flags;
+        let make =
+            |message: M| Parcel::new(to.local.0, vtable::<M>(), self.current_id.get(), meta, reply, message);
+        let mut message = Some(message);
+        self.mesh.push_with(self, shard, || match message.take() {
+            Some(message) => make(message),
+            None => unreachable!("a parcel is made once"),
+        });
+        // Not taken: the ring is full, or not there yet.
+        if let Some(message) = message
+            && let Some(refused) = self.mesh.push(self, shard, make(message))
+        {
+            self.count_send_error(flags, false);
+            return Err(SendError::new(SendReason::Overloaded, refused.into_message()));
+        }
+        self.sent.set(self.sent.get() + 1);
+        Ok(())
     }
 
     /// Whether a process lives on another shard of this node. Looked up once per activation and target: the word that tells
