@@ -55,23 +55,25 @@ mod wheel;
 pub mod prelude;
 
 pub use actor::{
-    Actor, Address, Call, Context, Inspect, Named, Priority, ReplyTo, Route, Sleep, SpawnOptions, YieldNow,
+    Actor, Address, Addressed, Call, Context, Down, ExitSignal, Fallback, Inspect, Named, Placement,
+    Priority, ReplyTo, Request, Response, Route, Sleep, SpawnOptions, Target, TimerRef, YieldNow,
 };
 pub use control::{DiagPort, DiagRequest, NodeEvent};
 pub use error::{
-    ActorError, ActorResult, CallError, DiagCallError, ExitReason, NodeError, PreflightError, RegistrarError,
-    SendError, SendReason, SpawnError,
+    ActorError, ActorResult, CallError, DeliveryError, DiagCallError, ExitReason, LinkError, NodeError,
+    PreflightError, RegistrarError, SendError, SendReason, SpawnError,
 };
 pub use link::LinkCounters;
 pub use node::{Node, NodeBuilder, Pinning};
+pub use process::{Env, OnFull};
 pub use reactor::preflight::{Check, Report, doctor};
 pub use reactor::sim::Simulation;
 pub use registrar::{NodeRecord, Registrar, RegistrarEvent, RegistrarRole, RegistrarSpec, RegistrarState};
-pub use shard::{LogLevel, ShardCounters};
+pub use shard::{LogLevel, STALL_BOUNDS_NS, ShardCounters};
 pub use shard_runtime_macros::{actor, handle};
 /// Identities, frames and the message registry.
 pub use shard_wire as wire;
-pub use shard_wire::{Message, Pid, data, message};
+pub use shard_wire::{Alias, Message, Pid, data, message};
 pub use stats::{
     AcceptorStats, NetStats, NodeStats, PeerStats, ProcessState, ProcessStats, Reader, ShardStats,
     StalledShard,

@@ -28,12 +28,15 @@ pub(crate) struct NodeShared {
     key: IncarnationKey,
     ports: Box<[Arc<Port>]>,
     names: Names,
+    /// Events and their producers.
+    events: Names,
     symbols: Symbols,
     log: LogTap,
     clock: Clock,
     started: u64,
     stopping: AtomicBool,
     inbox_refused: AtomicU64,
+    outside_dropped: AtomicU64,
     registry: Registry,
     peers: PeerTable,
     control: OnceLock<Box<dyn ControlSink>>,
@@ -59,12 +62,14 @@ impl NodeShared {
             incarnation,
             ports,
             names: Names::new(),
+            events: Names::new(),
             symbols: Symbols::new(MAX_SYMBOLS),
             log,
             started: clock.ticks(),
             clock,
             stopping: AtomicBool::new(false),
             inbox_refused: AtomicU64::new(0),
+            outside_dropped: AtomicU64::new(0),
             registry,
             peers: PeerTable::default(),
             control: OnceLock::new(),
@@ -119,6 +124,22 @@ impl NodeShared {
 
     pub(crate) fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// Registered events and their producers.
+    pub(crate) fn events(&self) -> &Names {
+        &self.events
+    }
+
+    /// The shard with the fewest processes, those that are ready counting more than those that sleep.
+    pub(crate) fn least_loaded(&self) -> u16 {
+        let load = |port: &Port| {
+            let cells = &port.cells;
+            // A ready process costs time now; a sleeping one only memory.
+            cells.ready.load(Relaxed) * 1024 + port.inbox.len() as u64 + cells.processes.load(Relaxed)
+        };
+        let least = self.ports.iter().enumerate().min_by_key(|(_, port)| load(port));
+        least.map_or(0, |(index, _)| index as u16)
     }
 
     pub(crate) fn symbols(&self) -> &Symbols {
@@ -189,6 +210,16 @@ impl NodeShared {
 
     pub(crate) fn count_inbox_refused(&self) {
         self.inbox_refused.fetch_add(1, Relaxed);
+    }
+
+    /// A message from outside was dropped by its target's policy.
+    pub(crate) fn count_outside_dropped(&self) {
+        self.outside_dropped.fetch_add(1, Relaxed);
+    }
+
+    /// Messages from outside that were dropped by their target's policy.
+    pub(crate) fn outside_dropped(&self) -> u64 {
+        self.outside_dropped.load(Relaxed)
     }
 
     pub(crate) fn inbox_refused(&self) -> u64 {

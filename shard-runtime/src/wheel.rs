@@ -199,6 +199,12 @@ impl Wheel {
         self.armed as usize
     }
 
+    /// Whether it holds as many timers as it may.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.armed >= self.limit
+    }
+
     /// Whether no timer is armed.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -174,7 +174,7 @@ fn a_panic_ends_its_process_only() {
     assert_eq!(sim.whereis("counter"), None);
     assert_eq!(sim.call(other, Total).unwrap(), 1);
     let shard = sim.shard(0);
-    assert_eq!((shard.panics, shard.terminated, shard.dead_letters), (1, 1, 10));
+    assert_eq!((shard.panics, shard.terminated, shard.mailbox_lost), (1, 1, 10));
     assert_eq!(shard.retired_in, 21);
 }
 

@@ -113,13 +113,14 @@ impl Peer {
     async fn errors(&mut self, m: Errors, cx: &mut Context<'_>) -> Result<String, ActorError> {
         let local = cx.send(m.to, Local).unwrap_err().reason;
         let large = cx.send(m.to, Bulk { n: 0, bytes: vec![0; 2 << 20] }).unwrap_err();
-        assert_eq!(large.message.bytes.len(), 2 << 20);
+        let large_reason = large.reason;
+        assert_eq!(large.into_inner().bytes.len(), 2 << 20);
         let nobody = Pid { local: shard_runtime::wire::LocalId(m.to.local.0 + 77), ..m.to };
         let gone = cx.call(nobody, Take).await.err();
         let name = cx.call(("nobody", "one@localhost"), Take).await.err();
         let who = cx.call(m.to, WhoSent).await?;
         assert_eq!(who, cx.pid().to_string());
-        Ok(format!("{local:?} {:?} {gone:?} {name:?}", large.reason))
+        Ok(format!("{local:?} {:?} {gone:?} {name:?}", large_reason))
     }
 }
 

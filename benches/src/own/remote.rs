@@ -186,7 +186,7 @@ impl BulkSource {
         match cx.send(self.to, bulk) {
             Ok(()) => self.next += 1,
             Err(error) if matches!(error.reason, SendReason::OutboxFull) => {
-                self.again = Some(error.message);
+                self.again = Some(error.into_inner());
                 cx.send_after(cx.pid(), Tick, PAUSE)?;
                 return Ok(());
             }

@@ -1,6 +1,6 @@
-//! What a message can be sent to: a pid, a name on this node, a name on another node.
+//! What a message can be sent to: a pid, an alias, a name on this node, a name on another node.
 
-use shard_wire::Pid;
+use shard_wire::{Alias, Pid};
 
 /// Where a message goes, before it is resolved.
 #[derive(Clone, Copy, Debug)]
@@ -8,6 +8,8 @@ use shard_wire::Pid;
 pub enum Route<'a> {
     /// A process.
     Pid(Pid),
+    /// The owner of an alias of this node.
+    Alias(Alias),
     /// The holder of a registered name on this node.
     Name(&'a str),
     /// The holder of a registered name on another node.
@@ -29,6 +31,12 @@ impl Address for Pid {
     #[inline(always)]
     fn route(&self) -> Route<'_> {
         Route::Pid(*self)
+    }
+}
+
+impl Address for Alias {
+    fn route(&self) -> Route<'_> {
+        Route::Alias(*self)
     }
 }
 
@@ -69,5 +77,36 @@ impl<T: Address + ?Sized> Address for &T {
     #[inline(always)]
     fn route(&self) -> Route<'_> {
         (**self).route()
+    }
+}
+
+/// A route that outlives its address.
+#[derive(Clone, Debug)]
+pub(crate) enum OwnedRoute {
+    Pid(Pid),
+    Alias(Alias),
+    Name(Box<str>),
+    Remote(Box<str>, Box<str>),
+}
+
+impl OwnedRoute {
+    pub(crate) fn route(&self) -> Route<'_> {
+        match self {
+            Self::Pid(pid) => Route::Pid(*pid),
+            Self::Alias(alias) => Route::Alias(*alias),
+            Self::Name(name) => Route::Name(name),
+            Self::Remote(name, node) => Route::Remote { name, node },
+        }
+    }
+}
+
+impl From<Route<'_>> for OwnedRoute {
+    fn from(route: Route<'_>) -> Self {
+        match route {
+            Route::Pid(pid) => Self::Pid(pid),
+            Route::Alias(alias) => Self::Alias(alias),
+            Route::Name(name) => Self::Name(name.into()),
+            Route::Remote { name, node } => Self::Remote(name.into(), node.into()),
+        }
     }
 }

@@ -13,8 +13,8 @@ use crate::actor::{Actor, Context, ReplyTo};
 use crate::error::{ActorError, ActorResult, ExitReason};
 use crate::mailbox::{EnvelopePtr, Meta};
 use crate::process::Record;
-use crate::shard::Shard;
-use shard_wire::{Message, Payload, Vtable, vtable};
+use crate::shard::{Carried, Shard};
+use shard_wire::{Erased, Message, Payload, Vtable, vtable};
 use std::marker::PhantomData;
 use std::task::{Context as TaskContext, Poll, Waker};
 
@@ -315,6 +315,29 @@ impl<'s, A: Actor> Batch<'s, A> {
                 Some(Exit::Suspended)
             }
         }
+    }
+
+    /// Takes a message out of its envelope to hand it on; whoever gets it sees its sender, and answers its caller.
+    #[expect(clippy::needless_pass_by_value, reason = "an envelope is consumed (B2)")]
+    pub(crate) fn carry(&mut self, envelope: Envelope<'s>) -> Carried {
+        let envelope = envelope.0;
+        assert!(envelope == self.previous, "only the latest message of a batch can be taken");
+        self.stamps = self.stamps.wrapping_add(envelope.meta());
+        // SAFETY: E3: a filled envelope holds a live payload; B2: taken once.
+        let payload = unsafe { envelope.payload().read() };
+        // SAFETY: E3: the payload is of the type that the envelope's table describes.
+        let message = unsafe { Erased::from_parts(envelope.vtable(), payload) };
+        self.shard.carry(envelope, message)
+    }
+
+    /// The shard.
+    pub(crate) fn shard(&self) -> &'s Shard {
+        self.shard
+    }
+
+    /// The actor, for a dispatch function written inside this crate, which keeps it no longer than one message.
+    pub(crate) fn body(&mut self) -> &mut A {
+        self.actor()
     }
 
     /// No arm matched by address: compares type ids, else counts the message as unhandled and answers its caller.

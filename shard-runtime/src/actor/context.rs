@@ -2,13 +2,12 @@
 //!
 //! Invariant: X1 a context exists only inside its own process's handlers, so the shard's current process is its own.
 
-use crate::actor::SpawnOptions;
-use crate::actor::{Actor, Address, Call, Route};
-use crate::error::{CallError, SendError, SpawnError};
+use crate::actor::{Actor, Address, Call, OwnedRoute, ReplyTo, Request, Route, SpawnOptions};
+use crate::error::{CallError, DeliveryError, SendError, SendReason, SpawnError};
 use crate::mailbox::Meta;
-use crate::shard::Shard;
+use crate::shard::{Carried, Origin, Shard};
 use crate::tap::Log;
-use shard_wire::{Message, Pid};
+use shard_wire::{Erased, Message, Pid};
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
@@ -117,7 +116,101 @@ impl<'a> Context<'a> {
         message: M,
         priority: Priority,
     ) -> Result<(), SendError<M>> {
-        self.shard.deliver_route(to.route(), message, priority.queue(), 0)
+        self.shard.ungated(|| self.shard.deliver_route(to.route(), message, priority.queue(), 0))
+    }
+
+    /// Sends a message, waiting for room if the target's mailbox is full, `within` at most. Two processes that wait for
+    /// room in each other's mailbox both go on when their time is up.
+    ///
+    /// # Errors
+    /// Gives the message back: with `Expired` if no room came up, else as for [`Context::send`].
+    pub async fn send_wait<M: Message>(
+        &self,
+        to: impl Address,
+        message: M,
+        within: Duration,
+    ) -> Result<(), SendError<M>> {
+        let shard = self.shard;
+        let deadline = shard.now_ticks().saturating_add(shard.ticks(within));
+        let mut message = message;
+        loop {
+            match self.send(&to, message) {
+                Err(error) if error.reason == SendReason::MailboxFull => message = error.into_inner(),
+                sent => return sent,
+            }
+            let left = deadline.saturating_sub(shard.now_ticks());
+            let Some(target) = shard.resolve(to.route()).filter(|_| left > 0) else {
+                return Err(SendError::new(SendReason::Expired, message));
+            };
+            match shard.wait_for_room(target, left).await {
+                Ok(()) => {}
+                Err(CallError::Send(reason)) => return Err(SendError::new(reason, message)),
+                Err(_) => return Err(SendError::new(SendReason::Expired, message)),
+            }
+        }
+    }
+
+    /// Sends a message and learns whether it reached the mailbox, also on another shard. On this shard that is what
+    /// [`Context::send`] says.
+    ///
+    /// # Errors
+    /// The message was refused and comes back, or nothing is known after `within`.
+    pub async fn send_important<M: Message>(
+        &self,
+        to: impl Address,
+        message: M,
+        within: Duration,
+    ) -> Result<(), DeliveryError<M>> {
+        let shard = self.shard;
+        let target = shard.resolve(to.route());
+        let Some(target) = target.filter(|pid| shard.is_other_shard(*pid)) else {
+            return self.send(to, message).map_err(DeliveryError::Refused);
+        };
+        match shard.send_and_learn(target, message, Meta::MAIN, shard.ticks(within)).await {
+            Ok(sent) => sent.map_err(DeliveryError::Refused),
+            Err(_) => Err(DeliveryError::Unknown),
+        }
+    }
+
+    /// Hands a message on: the process that gets it sees the sender of the message being handled, not this process. Targets
+    /// are processes of this node.
+    ///
+    /// # Errors
+    /// As for [`Context::send`].
+    pub fn forward<M: Message>(&self, to: impl Address, message: M) -> Result<(), SendError<M>> {
+        self.hand_on(to.route(), message, 0)
+    }
+
+    /// Hands a call on: whoever gets it answers the caller. Targets are processes of this node.
+    ///
+    /// # Errors
+    /// Gives the request back; its caller is told why.
+    pub fn forward_call<M: Message>(
+        &self,
+        to: impl Address,
+        request: M,
+        reply: ReplyTo<M::Reply>,
+    ) -> Result<(), SendError<M>> {
+        if !reply.is_of(self.shard) {
+            return Err(SendError::new(SendReason::LocalOnly, request));
+        }
+        let waiter = reply.give_up();
+        self.hand_on(to.route(), request, waiter).inspect_err(|error| {
+            self.shard.refuse(waiter, CallError::Send(error.reason));
+        })
+    }
+
+    fn hand_on<M: Message>(&self, to: Route<'_>, message: M, waiter: u64) -> Result<(), SendError<M>> {
+        let Some(target) = self.shard.resolve(to) else {
+            return Err(SendError::new(SendReason::NoProcess, message));
+        };
+        let carried = self.shard.carry_on(Erased::new(message), waiter);
+        self.shard.forward(target, carried).map_err(|(reason, Carried { message, .. })| {
+            match message.downcast::<M>() {
+                Ok(message) => SendError::new(reason, message),
+                Err(_) => unreachable!("a message comes back as what it was packed as"),
+            }
+        })
     }
 
     /// Sends a request and returns its answer to come. Waits 5 seconds at most.
@@ -139,12 +232,82 @@ impl<'a> Context<'a> {
         self.shard.call_route(to.route(), request, self.shard.ticks(timeout))
     }
 
-    /// Sends a message to a process after a delay. The message is dropped, and counted, if the target is gone by then.
+    /// Sends a request at the given priority and returns its answer to come, waiting at most `timeout`.
+    pub fn call_with<M: Message>(
+        &self,
+        to: impl Address,
+        request: M,
+        priority: Priority,
+        timeout: Duration,
+    ) -> Call<'a, M::Reply> {
+        let timeout = self.shard.ticks(timeout);
+        self.shard.ungated(|| self.shard.call_flagged(to.route(), request, priority.queue(), timeout))
+    }
+
+    /// Sends a request without waiting: the answer arrives as a [`Response`](crate::Response) with this label, exactly
+    /// once, at the latest when `timeout` has passed.
+    ///
+    /// # Errors
+    /// Gives the request back with the reason; then no answer comes.
+    pub fn request<M: Message>(
+        &self,
+        to: impl Address,
+        request: M,
+        label: u64,
+        timeout: Duration,
+    ) -> Result<Request, SendError<M>> {
+        self.shard.request(to.route(), request, label, Meta::MAIN, self.shard.ticks(timeout))
+    }
+
+    /// Gives a request up: no answer comes. `false` if it has come already.
+    pub fn cancel_request(&self, request: Request) -> bool {
+        self.shard.cancel_request(request)
+    }
+
+    /// Sends a message after a delay. The message is dropped, and counted, if it is refused then.
     ///
     /// # Errors
     /// Too many timers and calls wait on this shard; the message comes back.
-    pub fn send_after<M: Message>(&self, to: Pid, message: M, delay: Duration) -> Result<(), SendError<M>> {
-        self.shard.send_after(to, message, delay)
+    pub fn send_after<M: Message>(
+        &self,
+        to: impl Address,
+        message: M,
+        delay: Duration,
+    ) -> Result<TimerRef, SendError<M>> {
+        self.shard.send_after(OwnedRoute::from(to.route()), message, Meta::MAIN, delay)
+    }
+
+    /// Sends a message at the given priority after a delay.
+    ///
+    /// # Errors
+    /// As for [`Context::send_after`].
+    pub fn send_after_with<M: Message>(
+        &self,
+        to: impl Address,
+        message: M,
+        priority: Priority,
+        delay: Duration,
+    ) -> Result<TimerRef, SendError<M>> {
+        self.shard.send_after(OwnedRoute::from(to.route()), message, priority.queue(), delay)
+    }
+
+    /// Sends copies of a message at a fixed rate: the first after `period`, the k-th after k periods. Ticks that are late by
+    /// more than a period are left out; a refused one is counted. It ends with this process, or when it is cancelled.
+    ///
+    /// # Errors
+    /// Too many timers and calls wait on this shard; the message comes back.
+    pub fn send_every<M: Message + Clone>(
+        &self,
+        to: impl Address,
+        message: M,
+        period: Duration,
+    ) -> Result<TimerRef, SendError<M>> {
+        self.shard.send_every(OwnedRoute::from(to.route()), message, Meta::MAIN, period)
+    }
+
+    /// Disarms a delayed or repeated send; `false` if it has fired or was cancelled before.
+    pub fn cancel_timer(&self, timer: TimerRef) -> bool {
+        self.shard.cancel_timer(timer)
     }
 
     /// Waits without holding the shard.
@@ -169,26 +332,29 @@ impl<'a> Context<'a> {
         factory: impl FnOnce() -> A,
         options: SpawnOptions,
     ) -> Result<Pid, SpawnError> {
-        self.shard.spawn(factory, &options, self.shard.current_id())
+        if !matches!(self.shard.place(options.placement()), Ok(shard) if shard == self.shard.index()) {
+            return Err(SpawnError::OtherShard);
+        }
+        let origin = Origin { parent: self.shard.current_id(), env: None, links_child: true };
+        self.shard.spawn(factory, &options, origin)
     }
 
-    /// Kills a process of this node: its handler is dropped at once if it is suspended, at its next return if it runs.
-    pub fn kill(&self, pid: Pid) {
-        self.shard.kill(pid);
-    }
-
-    /// The process that holds a name on this node.
-    #[must_use]
-    pub fn whereis(&self, name: &str) -> Option<Pid> {
-        self.shard.node().lookup(name)
-    }
-
-    /// Claims a name for this process, which has none yet.
+    /// Starts a process where the options say, and waits until its `init` is done.
     ///
     /// # Errors
-    /// Somebody holds it, this process has one already, or the name is not usable.
-    pub fn register(&self, name: &str) -> Result<(), SpawnError> {
-        self.shard.register_current(name)
+    /// As for [`Context::spawn`]; or `init` failed, which no exit signal tells then.
+    pub async fn spawn_wait<A: Actor>(
+        &self,
+        factory: impl FnOnce() -> A + Send + 'static,
+        options: SpawnOptions,
+    ) -> Result<Pid, SpawnError> {
+        let limit = options.init_timeout();
+        let call = self.shard.spawn_call(factory, options);
+        match call.await {
+            Ok(outcome) => outcome,
+            Err(CallError::Timeout) => Err(SpawnError::Timeout { limit }),
+            Err(_) => Err(SpawnError::Stopping),
+        }
     }
 
     /// The node's log, with this process as its source.
@@ -197,6 +363,10 @@ impl<'a> Context<'a> {
         Log::new(self.shard)
     }
 }
+
+/// Names a delayed or repeated send.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct TimerRef(pub(crate) u64);
 
 /// A wait of [`Context::sleep`].
 #[derive(Debug)]

@@ -4,23 +4,28 @@ mod address;
 mod batch;
 mod call;
 mod context;
+mod family;
 mod inspect;
 mod live;
 mod options;
+mod relation;
 mod reply;
 mod table;
 
 pub use address::{Address, Named, Route};
 pub use batch::{Batch, Closed, Envelope, Exit};
 pub use call::Call;
-pub use context::{Context, Priority, Sleep, YieldNow};
+pub use context::{Context, Priority, Sleep, TimerRef, YieldNow};
 
 pub(crate) use context::DEFAULT_CALL_TIMEOUT;
 pub use inspect::Inspect;
-pub use options::SpawnOptions;
+pub use options::{Placement, SpawnOptions};
+pub use relation::{Addressed, Down, ExitSignal, Fallback, Request, Response, Target};
 pub use reply::ReplyTo;
 pub use table::Actor;
 
+pub(crate) use address::OwnedRoute;
 pub(crate) use batch::Slot;
 pub(crate) use live::Live;
+pub(crate) use options::{DEFAULT_INIT_TIMEOUT, Rare};
 pub(crate) use table::{ActorTable, TableOf};

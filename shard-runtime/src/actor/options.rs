@@ -1,11 +1,85 @@
 //! How a process is started.
 
-/// Options of a spawn. The default: no name, a shard of the runtime's choice, a budget of 256 messages.
+use crate::actor::Priority;
+use crate::process::{Env, OnFull};
+use shard_wire::Pid;
+use std::any::Any;
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
+
+/// How long `init` may take by default.
+pub(crate) const DEFAULT_INIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// On which shard a process starts. It stays there for its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Placement {
+    /// The spawner's shard. From outside any shard: shards take turns.
+    #[default]
+    Caller,
+    /// This shard.
+    Shard(u16),
+    /// The shard with the fewest ready and live processes at that moment.
+    LeastLoaded,
+    /// The shard that this hash leads to: equal keys meet on one shard while the number of shards stays.
+    Key(u64),
+}
+
+impl Placement {
+    /// The shard that a key leads to.
+    pub fn by_key(key: &impl Hash) -> Self {
+        let mut hasher = rustc_hash::FxHasher::default();
+        key.hash(&mut hasher);
+        // The low bits of this hash are weak; a multiplication mixes them into the high ones.
+        Self::Key(hasher.finish().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32)
+    }
+}
+
+/// Options of a spawn. The default: no name, the spawner's shard, a mailbox without a bound, a budget of 256 messages,
+/// 5 seconds for `init`.
 #[derive(Clone, Debug, Default)]
 pub struct SpawnOptions {
     name: Option<String>,
-    shard: Option<u16>,
+    placement: Placement,
     budget: Option<u32>,
+    /// What few processes have: one test for all of it.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Rare {
+    pub(crate) mailbox: Option<u32>,
+    pub(crate) on_full: OnFull,
+    pub(crate) fallback: Option<(String, String)>,
+    pub(crate) leader: Option<Pid>,
+    pub(crate) env: Env,
+    pub(crate) priority: Priority,
+    pub(crate) link_parent: bool,
+    pub(crate) link_child: bool,
+    pub(crate) trap_exit: bool,
+    /// Set by the runtime for its own behaviours.
+    pub(crate) trap_all: bool,
+    pub(crate) split: bool,
+    pub(crate) init_timeout: Duration,
+}
+
+impl Default for Rare {
+    fn default() -> Self {
+        Self {
+            mailbox: None,
+            on_full: OnFull::default(),
+            fallback: None,
+            leader: None,
+            env: Env::default(),
+            priority: Priority::default(),
+            link_parent: false,
+            link_child: false,
+            trap_exit: false,
+            trap_all: false,
+            split: false,
+            init_timeout: DEFAULT_INIT_TIMEOUT,
+        }
+    }
 }
 
 impl SpawnOptions {
@@ -28,10 +102,16 @@ impl SpawnOptions {
         self
     }
 
-    /// Sets the shard, for spawns from outside.
+    /// Sets the shard.
     #[must_use]
-    pub fn on_shard(mut self, shard: u16) -> Self {
-        self.shard = Some(shard);
+    pub fn on_shard(self, shard: u16) -> Self {
+        self.with_placement(Placement::Shard(shard))
+    }
+
+    /// Sets where the process starts.
+    #[must_use]
+    pub fn with_placement(mut self, placement: Placement) -> Self {
+        self.placement = placement;
         self
     }
 
@@ -42,17 +122,122 @@ impl SpawnOptions {
         self
     }
 
+    /// Bounds each queue of the mailbox to this many messages, at least 1. Exit signals, down messages and answers are never
+    /// refused; they take places all the same.
+    #[must_use]
+    pub fn with_mailbox(self, messages: u32) -> Self {
+        self.rarely(|rare| rare.mailbox = Some(messages.max(1)))
+    }
+
+    /// Sets what happens to a message that finds its queue full. Means nothing without [`with_mailbox`](Self::with_mailbox).
+    #[must_use]
+    pub fn on_full(self, policy: OnFull) -> Self {
+        self.rarely(|rare| rare.on_full = policy)
+    }
+
+    /// Sends what is refused on to the process registered as `name`, wrapped in [`Fallback`](crate::Fallback) with `tag`.
+    /// For sends, not for calls; only under [`OnFull::Reject`]. A name that this process itself holds means nothing.
+    #[must_use]
+    pub fn with_fallback(self, name: impl Into<String>, tag: impl Into<String>) -> Self {
+        self.rarely(|rare| rare.fallback = Some((name.into(), tag.into())))
+    }
+
+    /// Sets the leader: a label of the process's group. Default: the parent's leader.
+    #[must_use]
+    pub fn with_leader(self, leader: Pid) -> Self {
+        self.rarely(|rare| rare.leader = Some(leader))
+    }
+
+    /// Sets a value of the environment, over what is inherited from the parent. Keys do not depend on case.
+    #[must_use]
+    pub fn with_env<T: Any + Send + Sync>(self, key: &str, value: T) -> Self {
+        self.rarely(|rare| rare.env.set(key, value))
+    }
+
+    /// Sets the priority of what the process sends without naming one.
+    #[must_use]
+    pub fn with_send_priority(self, priority: Priority) -> Self {
+        self.rarely(|rare| rare.priority = priority)
+    }
+
+    /// Links the process to its parent: it ends when the parent ends. Means nothing for spawns from outside.
+    #[must_use]
+    pub fn link_parent(self) -> Self {
+        self.rarely(|rare| rare.link_parent = true)
+    }
+
+    /// Links the parent to the process: the parent gets an exit signal when it ends. Means nothing for spawns from outside.
+    #[must_use]
+    pub fn link_child(self) -> Self {
+        self.rarely(|rare| rare.link_child = true)
+    }
+
+    /// Exit signals arrive as [`ExitSignal`](crate::ExitSignal) messages, except those of the parent.
+    #[must_use]
+    pub fn trap_exit(self) -> Self {
+        self.rarely(|rare| rare.trap_exit = true)
+    }
+
+    /// Messages sent by name or alias arrive as [`Addressed`](crate::Addressed). Messages of other nodes arrive bare.
+    #[must_use]
+    pub fn split_handle(self) -> Self {
+        self.rarely(|rare| rare.split = true)
+    }
+
+    /// Sets how long `init` may take. A process that takes longer ends with `InitTimeout`. Default 5 seconds.
+    #[must_use]
+    pub fn with_init_timeout(self, limit: Duration) -> Self {
+        self.rarely(|rare| rare.init_timeout = limit)
+    }
+
+    pub(crate) fn trap_all(self) -> Self {
+        self.rarely(|rare| rare.trap_all = true)
+    }
+
+    fn rarely(mut self, set: impl FnOnce(&mut Rare)) -> Self {
+        set(self.rare.get_or_insert_default());
+        self
+    }
+
     #[inline]
     pub(crate) fn name_text(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    pub(crate) fn shard(&self) -> Option<u16> {
-        self.shard
+    pub(crate) fn placement(&self) -> Placement {
+        self.placement
     }
 
     #[inline]
     pub(crate) fn budget_or(&self, default: u32) -> u32 {
         self.budget.unwrap_or(default)
+    }
+
+    #[inline]
+    pub(crate) fn rare(&self) -> Option<&Rare> {
+        self.rare.as_deref()
+    }
+
+    pub(crate) fn init_timeout(&self) -> Duration {
+        self.rare.as_ref().map_or(DEFAULT_INIT_TIMEOUT, |rare| rare.init_timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Placement;
+
+    #[test]
+    fn keys_spread_over_shards_and_repeat() {
+        let shard = |key: u32| match Placement::by_key(&key) {
+            Placement::Key(hash) => hash % 4,
+            other => panic!("{other:?}"),
+        };
+        let mut counts = [0; 4];
+        for key in 0..4000 {
+            assert_eq!(shard(key), shard(key));
+            counts[shard(key) as usize] += 1;
+        }
+        assert!(counts.iter().all(|&count| count > 700), "{counts:?}");
     }
 }

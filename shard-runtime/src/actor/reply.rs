@@ -65,6 +65,16 @@ impl<R: Send + 'static> ReplyTo<R> {
         });
     }
 
+    /// Gives the right up to somebody who will answer: returns the waiter.
+    pub(crate) fn give_up(mut self) -> u64 {
+        std::mem::take(&mut self.waiter)
+    }
+
+    /// Whether it was made on this shard, where its waiter is known.
+    pub(crate) fn is_of(&self, shard: &Shard) -> bool {
+        shard.home() == self.home
+    }
+
     /// Answers with what a handler returned.
     #[inline(always)]
     pub(crate) fn finish(mut self, shard: &Shard, result: Result<R, ActorError>) -> Exit {

@@ -7,7 +7,7 @@
 //! due it looks four times a second, else every few milliseconds. W3 a parked shard with data links is woken once a second:
 //! whether its sockets are readable cannot be seen from outside. Cost: a few loads per shard and look.
 
-use crate::shard::Port;
+use crate::shard::{LogLevel, Port, STALL_NS};
 use crate::shared::NodeShared;
 use shard_wire::session::Stall;
 use shard_wire::{LocalId, Pid};
@@ -109,6 +109,9 @@ impl Watchdog {
             let since = port.cells.current_since.load(Relaxed);
             // Another process may have begun between the two loads; the next look will tell.
             let stuck = Duration::from_nanos(clock.span_ns(now.saturating_sub(since)));
+            if local != 0 && stuck.as_nanos() as u64 > STALL_NS && port.cells.current.load(Relaxed) == local {
+                note_stall(&self.node, port, LocalId(local), since, stuck);
+            }
             if local != 0 && stuck > STALL && port.cells.current.load(Relaxed) == local {
                 let pid = Pid { node: self.node.key(), local: LocalId(local) };
                 let stalled_ms = u32::try_from(stuck.as_millis()).unwrap_or(u32::MAX);
@@ -118,11 +121,27 @@ impl Watchdog {
     }
 }
 
+/// Says once that a callback holds a shard, while it does.
+fn note_stall(node: &NodeShared, port: &Port, local: LocalId, since: u64, stuck: Duration) {
+    if port.cells.stall_noted.swap(since, Relaxed) == since {
+        return;
+    }
+    let record = port.table.published(local.slot()).record;
+    let behavior = record.behavior().unwrap_or("-");
+    let pid = Pid { node: node.key(), local };
+    node.log().node(LogLevel::Warning, || {
+        format!(
+            "shard {} is held by {} ({behavior}) since {stuck:.1?}: nothing else runs there until it returns",
+            local.shard(),
+            pid.short(node.crc()),
+        )
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::{ALERT, IDLE, LATE, RESYNC, STALL, Watchdog};
     use crate::clock::{Clock, VirtualClock};
-    use crate::process::Table;
     use crate::shard::{LogLevel, Port};
     use crate::shared::NodeShared;
     use crate::tap::{LogTap, StderrSink};
@@ -135,7 +154,7 @@ mod tests {
     fn parked() -> (Watchdog, VirtualClock, Arc<Port>, Arc<Port>) {
         let name = NodeName::new("a@localhost").unwrap();
         let log = LogTap::start(name.clone(), LogLevel::Error, Box::<StderrSink>::default()).unwrap();
-        let port = || Arc::new(Port::new(Arc::new(Table::reserve(16).unwrap()), 16));
+        let port = || Arc::new(Port::reserve(16, 16).unwrap());
         let ports = vec![port(), port()].into_boxed_slice();
         let incarnation = Incarnation { start_nanos: 1, random: 1 };
         let (clock, hand) = Clock::new_virtual(1);

@@ -2,21 +2,43 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Why a process ended.
-#[derive(Debug)]
+/// Why a process ended, or why a link or monitor fired. Cheap to clone: every watcher gets its own.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ExitReason {
     /// It was done.
     Normal,
-    /// The node or its application stopped.
+    /// The node, its application or its supervisor stopped.
     Shutdown,
     /// Somebody killed it.
     Kill,
-    /// A handler, `init` or `terminate` panicked; the text is the panic's message.
-    Panic(Box<str>),
-    /// A handler or `init` returned this error.
-    Error(Box<dyn Error + Send>),
+    /// A handler, `init` or `terminate` panicked; the text is the panic's message and place.
+    Panic(Arc<str>),
+    /// A handler or `init` returned this error, or somebody sent an exit with it.
+    Error(Arc<dyn Error + Send + Sync>),
+    /// `init` was not done in time.
+    InitTimeout {
+        /// How long it had.
+        limit: Duration,
+    },
+    /// A supervisor restarted its children too often.
+    Exceeded {
+        /// Restarts allowed within the period.
+        limit: u16,
+        /// The period.
+        period: Duration,
+        /// Why the last child ended.
+        cause: Box<Self>,
+    },
+    /// For watchers only: the process had ended before it could be watched; why is not known any more.
+    NoProcess,
+    /// For watchers only: the connection to the node was lost.
+    NoConnection,
+    /// For watchers only: the name, alias or event was given up while its process lives.
+    Unregistered,
 }
 
 impl fmt::Display for ExitReason {
@@ -27,11 +49,33 @@ impl fmt::Display for ExitReason {
             Self::Kill => f.write_str("kill"),
             Self::Panic(message) => write!(f, "panic: {message}"),
             Self::Error(error) => error.fmt(f),
+            Self::InitTimeout { limit } => write!(f, "init was not done within {limit:?}"),
+            Self::Exceeded { limit, period, cause } => {
+                write!(f, "supervisor restart intensity exceeded (max {limit} in {period:?}): {cause}")
+            }
+            Self::NoProcess => f.write_str("no such process"),
+            Self::NoConnection => f.write_str("no connection"),
+            Self::Unregistered => f.write_str("unregistered"),
         }
     }
 }
 
 impl ExitReason {
+    /// A reason of the caller's own type.
+    #[must_use]
+    pub fn custom(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::Error(Arc::new(error))
+    }
+
+    /// The error inside, if it is of this type.
+    #[must_use]
+    pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
+        match self {
+            Self::Error(error) => error.downcast_ref(),
+            _ => None,
+        }
+    }
+
     /// Whether it is an ordinary end: `Normal` or `Shutdown`.
     #[must_use]
     pub fn is_ordinary(&self) -> bool {
@@ -83,9 +127,9 @@ impl fmt::Display for ActorError {
     }
 }
 
-impl<E: Error + Send + 'static> From<E> for ActorError {
+impl<E: Error + Send + Sync + 'static> From<E> for ActorError {
     #[cold]
     fn from(error: E) -> Self {
-        Self::new(ExitReason::Error(Box::new(error)))
+        Self::new(ExitReason::custom(error))
     }
 }

@@ -42,6 +42,21 @@ pub enum CallError {
     /// A blocking call was made on a shard's thread, which it would block.
     #[error("a blocking call is not allowed on a shard thread; use `cx.call(..).await`")]
     OnShard,
+    /// Somebody cancelled the wait. The request may still be handled.
+    #[error("the wait was cancelled; the request may still be handled")]
+    Canceled,
+    /// The target's mailbox was full, and its policy dropped the request unhandled.
+    #[error("the request was dropped from a full mailbox; retry later, or raise the mailbox's limit")]
+    Dropped,
+    /// A router's decision: the request goes nowhere.
+    #[error("the router discarded the request")]
+    Discarded,
+    /// The route or child is disabled. Retrying helps once it is enabled.
+    #[error("the target is disabled; enable it first")]
+    Disabled,
+    /// The target is being replaced or restarted. Retry in a moment.
+    #[error("the target is being replaced or restarted; retry in a moment")]
+    Busy,
 }
 
 impl CallError {
@@ -60,6 +75,11 @@ impl CallError {
             Self::Decode => 9,
             Self::SelfCall => 10,
             Self::OnShard => 11,
+            Self::Canceled => 12,
+            Self::Dropped => 13,
+            Self::Discarded => 14,
+            Self::Disabled => 15,
+            Self::Busy => 16,
             Self::Send(reason) => match reason {
                 SendReason::NoProcess => 100,
                 SendReason::NameUnknown => 101,
@@ -71,6 +91,10 @@ impl CallError {
                 SendReason::TooLarge => 107,
                 SendReason::Encode => 108,
                 SendReason::Stopping => 109,
+                SendReason::Terminated => 110,
+                SendReason::MailboxFull => 111,
+                SendReason::AliasUnknown => 112,
+                SendReason::Expired => 113,
             },
         }
     }
@@ -89,6 +113,11 @@ impl CallError {
             9 => Self::Decode,
             10 => Self::SelfCall,
             11 => Self::OnShard,
+            12 => Self::Canceled,
+            13 => Self::Dropped,
+            14 => Self::Discarded,
+            15 => Self::Disabled,
+            16 => Self::Busy,
             100 => Self::Send(SendReason::NoProcess),
             101 => Self::Send(SendReason::NameUnknown),
             102 => Self::Send(SendReason::NoRoute),
@@ -99,6 +128,10 @@ impl CallError {
             107 => Self::Send(SendReason::TooLarge),
             108 => Self::Send(SendReason::Encode),
             109 => Self::Send(SendReason::Stopping),
+            110 => Self::Send(SendReason::Terminated),
+            111 => Self::Send(SendReason::MailboxFull),
+            112 => Self::Send(SendReason::AliasUnknown),
+            113 => Self::Send(SendReason::Expired),
             _ => Self::NoReply,
         }
     }
@@ -118,7 +151,7 @@ mod tests {
                 known += 1;
             }
         }
-        assert_eq!(known, 21);
+        assert_eq!(known, 30);
         assert_eq!(
             CallError::from_code(CallError::Send(SendReason::TooLarge).code()),
             CallError::Send(SendReason::TooLarge)

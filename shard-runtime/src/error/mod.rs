@@ -3,6 +3,7 @@
 mod actor;
 mod call;
 mod diag;
+mod link;
 mod node;
 mod preflight;
 mod registrar;
@@ -12,8 +13,9 @@ mod spawn;
 pub use actor::{ActorError, ActorResult, ExitReason};
 pub use call::CallError;
 pub use diag::DiagCallError;
+pub use link::LinkError;
 pub use node::NodeError;
 pub use preflight::PreflightError;
 pub use registrar::RegistrarError;
-pub use send::{SendError, SendReason};
+pub use send::{DeliveryError, SendError, SendReason};
 pub use spawn::SpawnError;

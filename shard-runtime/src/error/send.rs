@@ -1,14 +1,15 @@
 //! Why a message was not accepted. The message comes back.
 
 use std::fmt;
+use sync_wrapper::SyncWrapper;
 
-/// A message that was not accepted, and why.
+/// A message that was not accepted, and why. [`SendError::into_inner`] gives the message back, unharmed.
 #[non_exhaustive]
 pub struct SendError<M> {
     /// Why.
     pub reason: SendReason,
-    /// The message, unharmed.
-    pub message: M,
+    /// Wrapped, so that the error is `Sync` whatever the message is, and `?` works in every handler.
+    message: SyncWrapper<M>,
 }
 
 /// Why a message was not accepted.
@@ -44,6 +45,18 @@ pub enum SendReason {
     /// Encoding failed.
     #[error("the message could not be encoded")]
     Encode,
+    /// The target is ending: its `terminate` runs, or it was killed inside a callback. Retrying does not help.
+    #[error("the process is ending; look up its successor by name")]
+    Terminated,
+    /// The target's mailbox holds as many messages as it may. Retry later, wait for room with `send_wait`, or send less.
+    #[error("the target's mailbox is full; slow down, or wait for room with `send_wait`")]
+    MailboxFull,
+    /// The alias was deleted, or never existed. Its process may live: ask it for another.
+    #[error("no such alias: it was deleted or its process has ended")]
+    AliasUnknown,
+    /// No room came up within the time given. Nothing was sent.
+    #[error("the target's mailbox stayed full for as long as was waited")]
+    Expired,
     /// The node is stopping, or has stopped.
     #[error("the node is stopping")]
     Stopping,
@@ -52,13 +65,13 @@ pub enum SendReason {
 impl<M> SendError<M> {
     #[cold]
     pub(crate) fn new(reason: SendReason, message: M) -> Self {
-        Self { reason, message }
+        Self { reason, message: SyncWrapper::new(message) }
     }
 
     /// The message.
     #[must_use]
     pub fn into_inner(self) -> M {
-        self.message
+        self.message.into_inner()
     }
 }
 
@@ -75,3 +88,34 @@ impl<M> fmt::Display for SendError<M> {
 }
 
 impl<M> std::error::Error for SendError<M> {}
+
+/// What became of an important send that did not succeed.
+#[non_exhaustive]
+pub enum DeliveryError<M> {
+    /// It did not reach the mailbox; the message comes back.
+    Refused(SendError<M>),
+    /// Nothing was heard in time: it may or may not have reached the mailbox. A retry may deliver it twice.
+    Unknown,
+}
+
+impl<M> fmt::Debug for DeliveryError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => f.debug_tuple("Refused").field(error).finish(),
+            Self::Unknown => f.write_str("Unknown"),
+        }
+    }
+}
+
+impl<M> fmt::Display for DeliveryError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => error.fmt(f),
+            Self::Unknown => {
+                f.write_str("no acknowledgement in time; the message may or may not have arrived")
+            }
+        }
+    }
+}
+
+impl<M> std::error::Error for DeliveryError<M> {}

@@ -1,5 +1,6 @@
 //! Why a process was not started.
 
+use crate::error::ExitReason;
 use shard_wire::Pid;
 
 /// Why a process was not started.
@@ -36,8 +37,8 @@ pub enum SpawnError {
     /// `init` returned an error, panicked, or the process was killed before it was up.
     #[error("the process did not start: {reason}")]
     Init {
-        /// Why, as text: the reason itself went to the process's end.
-        reason: Box<str>,
+        /// Why it ended.
+        reason: ExitReason,
     },
     /// The factory panicked.
     #[error("the actor's factory panicked: {message}")]
@@ -51,8 +52,11 @@ pub enum SpawnError {
         /// How long was waited.
         limit: std::time::Duration,
     },
+    /// The options place the process on another shard, which a spawn that does not wait cannot reach.
+    #[error("the options place the process on another shard; use `cx.spawn_wait`")]
+    OtherShard,
     /// A spawn that waits was asked for on a shard thread.
-    #[error("a blocking spawn is not allowed on a shard thread; use `cx.spawn`")]
+    #[error("a blocking spawn is not allowed on a shard thread; use `cx.spawn` or `cx.spawn_wait`")]
     OnShard,
     /// The node is stopping, or has stopped.
     #[error("the node is stopping")]

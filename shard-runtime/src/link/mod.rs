@@ -3,6 +3,7 @@
 
 mod caller;
 mod data;
+mod forward;
 mod name;
 mod net;
 mod peer;

@@ -68,6 +68,13 @@ impl Shard {
         for (_, state) in names {
             self.fail_name(state);
         }
+        self.node_down(session.peer.name.as_str());
+    }
+
+    /// Whether this shard is in session with a node.
+    pub(crate) fn is_in_session(&self, node: &str) -> bool {
+        let sessions = self.net.sessions.borrow();
+        sessions.iter().any(|peer| peer.is_up && peer.session.peer.name.as_str() == node)
     }
 
     /// A data link stands, and this shard owns it.

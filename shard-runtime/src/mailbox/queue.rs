@@ -11,6 +11,12 @@ pub(crate) struct Queue {
     count: u64,
 }
 
+impl Default for Queue {
+    fn default() -> Self {
+        Self::NEW
+    }
+}
+
 impl Queue {
     pub(crate) const NEW: Self = Self { head: EnvelopePtr::NULL, tail: EnvelopePtr::NULL, count: 0 };
 

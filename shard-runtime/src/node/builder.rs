@@ -4,7 +4,6 @@ use crate::clock::Clock;
 use crate::control::{ControlThread, NetworkSettings};
 use crate::error::NodeError;
 use crate::node::Node;
-use crate::process::Table;
 use crate::reactor::executor::{DriveSettings, ShardThread};
 use crate::reactor::preflight::doctor;
 use crate::registrar::RegistrarSpec;
@@ -238,9 +237,9 @@ impl NodeBuilder {
             .map_err(|source| NodeError::Thread { thread: "log".into(), source })?;
         let mut ports = Vec::with_capacity(usize::from(self.shards));
         for _ in 0..self.shards {
-            let table = Table::reserve(self.max_processes)
+            let port = Port::reserve(self.max_processes, self.inbox_limit)
                 .map_err(|source| NodeError::Memory { what: "processes", source })?;
-            ports.push(Arc::new(Port::new(Arc::new(table), self.inbox_limit)));
+            ports.push(Arc::new(port));
         }
         let node = NodeTable::enter(
             |index| {

@@ -1,14 +1,14 @@
 //! The handle of a node: what a program does with it from outside its shards.
 
 use crate::actor::SpawnOptions;
-use crate::actor::{Actor, Address, DEFAULT_CALL_TIMEOUT, Route};
+use crate::actor::{Actor, Address, DEFAULT_CALL_TIMEOUT, OwnedRoute, Placement, Route};
 use crate::control::{ControlThread, DiagPort, NodeEvent};
-use crate::error::{CallError, ExitReason, NodeError, SendError, SendReason, SpawnError};
+use crate::error::{CallError, NodeError, SendError, SendReason, SpawnError};
 use crate::link::Request;
 use crate::mailbox::Meta;
 use crate::node::NodeBuilder;
 use crate::oneshot::{self, RecvError};
-use crate::shard::{Inbound, LogLevel, Parcel, Shard, with_current};
+use crate::shard::{Admission, Inbound, LogLevel, Parcel, Shard, with_current};
 use crate::shared::NodeShared;
 use crate::stats::Reader;
 use shard_wire::{Erased, LocalId, Message, NodeName, Pid, vtable};
@@ -24,9 +24,7 @@ use std::time::Duration;
 
 /// How long a shard has to end its processes before the stop goes on without it.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
-/// How much longer than its call an outside caller waits for the shard to say that it timed out.
-/// How long an outside spawner waits for `init`.
-const INIT_LIMIT: Duration = Duration::from_secs(15);
+/// How much longer than its call, or its spawn, an outside caller waits for the shard to say that it timed out.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// A running node. Clones are the same node; it stops when [`Node::stop`] is called or the last clone is dropped.
@@ -142,32 +140,23 @@ impl Node {
             return Err(SpawnError::Stopping);
         }
         let shards = self.shards();
-        let shard = options
-            .shard()
-            .unwrap_or_else(|| (self.inner.next_shard.fetch_add(1, Relaxed) % u32::from(shards)) as u16);
-        let (answer, mut outcome) = oneshot::channel();
-        let task = move |shard: &Shard| {
-            let panicked = std::cell::Cell::new(true);
-            let answer = std::cell::Cell::new(Some(answer));
-            shard.contain(|| {
-                shard.spawn_and_tell_outside(factory, &options, &answer);
-                panicked.set(false);
-            });
-            if panicked.get()
-                && let Some(answer) = answer.take()
-            {
-                let _unheard =
-                    answer.send(Err(SpawnError::FactoryPanicked { message: "see the log".into() }));
-            }
+        let shard = match options.placement() {
+            Placement::Caller => (self.inner.next_shard.fetch_add(1, Relaxed) % u32::from(shards)) as u16,
+            Placement::Shard(shard) => shard,
+            Placement::LeastLoaded => self.shared().least_loaded(),
+            Placement::Key(hash) => (hash % u64::from(shards)) as u16,
         };
+        let limit = options.init_timeout() + GRACE;
+        let (answer, mut outcome) = oneshot::channel();
+        let task = move |shard: &Shard| shard.spawn_and_tell_outside(factory, &options, answer);
         let port = self.shared().port(shard).ok_or(SpawnError::NoShard { shard, shards })?;
         if port.post(Inbound::Task(Box::new(task))).is_err() {
             return Err(SpawnError::Stopping);
         }
-        match outcome.recv_timeout(INIT_LIMIT) {
+        match outcome.recv_timeout(limit) {
             Ok(spawned) => spawned,
             Err(RecvError::Closed) => Err(SpawnError::Stopping),
-            Err(RecvError::Timeout) => Err(SpawnError::Timeout { limit: INIT_LIMIT }),
+            Err(RecvError::Timeout) => Err(SpawnError::Timeout { limit }),
         }
     }
 
@@ -192,18 +181,28 @@ impl Node {
         }
         let pid = match route {
             Route::Pid(pid) => Some(pid),
+            Route::Alias(_) => return self.send_by_way_of_shard(OwnedRoute::from(route), message),
             Route::Name(name) => shared.lookup(name),
             Route::Remote { name, node } if node == shared.name() => shared.lookup(name),
             Route::Remote { name, node } => {
-                return self.send_by_way_of_shard(name.to_owned(), node.to_owned(), message);
+                return self.send_by_way_of_shard(OwnedRoute::from(Route::Remote { name, node }), message);
             }
         };
         let Some(pid) = pid else { return Err(SendError::new(SendReason::NameUnknown, message)) };
         if pid.node != shared.key() {
-            return self.send_pid_by_way_of_shard(pid, message);
+            return self.send_by_way_of_shard(OwnedRoute::Pid(pid), message);
         }
-        let port = shared.port(pid.local.shard()).filter(|port| port.table.exists(pid.local.0));
-        let Some(port) = port else { return Err(SendError::new(SendReason::NoProcess, message)) };
+        let Some(port) = shared.port(pid.local.shard()) else {
+            return Err(SendError::new(SendReason::NoProcess, message));
+        };
+        match port.admit(pid.local, Meta::MAIN) {
+            Admission::Enter => {}
+            Admission::Refuse(reason) => return Err(SendError::new(reason, message)),
+            Admission::Drop => {
+                shared.count_outside_dropped();
+                return Ok(());
+            }
+        }
         let meta = shared.clock().ticks() << Meta::BITS;
         let parcel = Parcel::new(pid.local.0, vtable::<M>(), LocalId::CORE.0, meta, 0, message);
         port.post(Inbound::Parcel(parcel)).map_err(|full| match full.into_inner() {
@@ -212,20 +211,11 @@ impl Node {
         })
     }
 
-    /// Messages for other nodes leave by a shard; which one does not matter.
-    fn send_by_way_of_shard<M: Message>(
-        &self,
-        name: String,
-        node: String,
-        message: M,
-    ) -> Result<(), SendError<M>> {
+    /// Messages for other nodes, and to aliases, go by a shard; which one does not matter.
+    fn send_by_way_of_shard<M: Message>(&self, to: OwnedRoute, message: M) -> Result<(), SendError<M>> {
         self.on_shard(0, message, move |shard, message| {
-            shard.deliver_route(Route::Remote { name: &name, node: &node }, message, Meta::MAIN, 0)
+            shard.deliver_route(to.route(), message, Meta::MAIN, 0)
         })
-    }
-
-    fn send_pid_by_way_of_shard<M: Message>(&self, pid: Pid, message: M) -> Result<(), SendError<M>> {
-        self.on_shard(0, message, move |shard, message| shard.deliver(pid, message, Meta::MAIN, 0))
     }
 
     fn on_shard<M: Message>(
@@ -276,15 +266,17 @@ impl Node {
             return Err(CallError::OnShard);
         }
         let shared = self.shared();
-        let (home, target) = match to.route() {
-            Route::Pid(pid) if pid.node == shared.key() => (pid.local.shard(), Owned::Pid(pid)),
-            Route::Pid(pid) => (0, Owned::Pid(pid)),
+        let route = to.route();
+        let home = match route {
+            Route::Pid(pid) if pid.node == shared.key() => pid.local.shard(),
+            Route::Alias(alias) if alias.node == shared.key() => alias.shard(),
             Route::Name(name) => match shared.lookup(name) {
-                Some(pid) => (pid.local.shard(), Owned::Pid(pid)),
+                Some(pid) => pid.local.shard(),
                 None => return Err(CallError::Send(SendReason::NameUnknown)),
             },
-            Route::Remote { name, node } => (0, Owned::Named(name.to_owned(), node.to_owned())),
+            Route::Pid(_) | Route::Alias(_) | Route::Remote { .. } => 0,
         };
+        let target = OwnedRoute::from(route);
         let (answer, mut outcome) = oneshot::channel();
         let task = move |shard: &Shard| {
             shard.call_with_callback(target.route(), request, timeout, move |result| {
@@ -313,8 +305,8 @@ impl Node {
             && let Some(port) = self.shared().port(pid.local.shard())
         {
             port.table.identity(pid.local.slot()).signal.store(pid.local.0, Relaxed);
-            let task = Box::new(move |shard: &Shard| shard.signal(pid, ExitReason::Kill));
-            if port.post(Inbound::Task(task)).is_err() {
+            let task = Box::new(move |shard: &Shard| shard.kill_here(pid.local.0));
+            if port.post_reserved(Inbound::Task(task)).is_err() {
                 self.shared().count_inbox_refused();
             }
         }
@@ -405,20 +397,6 @@ impl Node {
     }
 }
 
-enum Owned {
-    Pid(Pid),
-    Named(String, String),
-}
-
-impl Owned {
-    fn route(&self) -> Route<'_> {
-        match self {
-            Self::Pid(pid) => Route::Pid(*pid),
-            Self::Named(name, node) => Route::Remote { name, node },
-        }
-    }
-}
-
 impl Inner {
     fn stop(&self) {
         self.shared.begin_stop();
@@ -460,7 +438,7 @@ impl Drop for Inner {
 pub(crate) fn stop_shards(shared: &Arc<NodeShared>, threads: Vec<JoinHandle<()>>) {
     shared.begin_stop();
     for port in shared.ports() {
-        if port.post(Inbound::Task(Box::new(Shard::begin_stop))).is_err() {
+        if port.post_reserved(Inbound::Task(Box::new(Shard::begin_stop))).is_err() {
             shared.count_inbox_refused();
         }
     }

@@ -1,7 +1,10 @@
-//! What most processes never need: the three other queues, a pending signal, inspect requests. Made on first use.
+//! What most processes never need: the three other queues, a pending signal, relations, aliases. Made on first use.
 
 use crate::error::ExitReason;
 use crate::mailbox::Queue;
+use crate::process::{Env, Relations};
+use crate::shard::Shard;
+use std::collections::VecDeque;
 
 /// Where the answer of an inspect request goes; called on the shard.
 pub(crate) type InspectAnswer = Box<dyn FnOnce(Vec<(String, String)>)>;
@@ -13,25 +16,48 @@ pub(crate) struct PendingInspect {
 }
 
 /// Who is told that `init` is done, or why there will be no process.
-pub(crate) type StartedAnswer = Box<dyn FnOnce(Result<(), Box<str>>)>;
+pub(crate) type StartedAnswer = Box<dyn FnOnce(&Shard, Result<(), ExitReason>)>;
+
+/// What a process does with exit signals.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Trap {
+    /// They end it.
+    #[default]
+    Off,
+    /// They arrive as messages, except those of its parent.
+    On,
+    /// All arrive as messages: for supervisors, which end their children before themselves.
+    All,
+}
 
 /// The lazy part of a process.
+#[derive(Default)]
 pub(crate) struct Extension {
-    /// Urgent, System, Log: indexed by [`Extension::queue_index`].
+    /// Urgent, System, Log: indexed by [`Extension::URGENT`] and so on.
     pub(crate) queues: [Queue; 3],
     pub(crate) signal: Option<ExitReason>,
     pub(crate) inspects: Vec<PendingInspect>,
     pub(crate) started: Option<StartedAnswer>,
+    /// The timer of an `init` that waits.
+    pub(crate) init_timer: u64,
+    /// Ticks that `init` may take; 0 means the default.
+    pub(crate) init_limit: u64,
+    pub(crate) trap: Trap,
+    pub(crate) relations: Relations,
+    pub(crate) aliases: Vec<u64>,
+    /// Symbols of the events it has registered.
+    pub(crate) events: Vec<u32>,
+    /// Waiters of senders that wait for room in a bounded mailbox.
+    pub(crate) room: VecDeque<u64>,
+    pub(crate) env: Env,
+    /// Priority of what it sends without naming one, as the bits of an envelope.
+    pub(crate) send_queue: u64,
 }
 
 impl Extension {
     pub(crate) const URGENT: usize = 0;
     pub(crate) const SYSTEM: usize = 1;
     pub(crate) const LOG: usize = 2;
-
-    pub(crate) fn new() -> Self {
-        Self { queues: [Queue::NEW; 3], signal: None, inspects: Vec::new(), started: None }
-    }
 
     pub(crate) fn is_queue_left(&self) -> bool {
         self.queues.iter().any(|queue| queue.len() > 0)

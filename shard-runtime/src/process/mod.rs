@@ -1,10 +1,20 @@
 //! Processes: the record that is header and published counters in one, the table that holds it, and what is made on
 //! first use only.
 
+mod alias;
+mod bound;
+mod env;
 mod extension;
 mod record;
+mod relations;
 mod table;
 
-pub(crate) use extension::{Extension, InspectAnswer, PendingInspect, StartedAnswer};
+pub use bound::OnFull;
+pub use env::Env;
+
+pub(crate) use alias::{AliasTable, OwnedAliases};
+pub(crate) use bound::{Bound, MAIN as MAIN_QUEUE, NoPlace};
+pub(crate) use extension::{Extension, InspectAnswer, PendingInspect, StartedAnswer, Trap};
 pub(crate) use record::{Flags, Identity, Record, bump};
+pub(crate) use relations::{Bond, Relations, Subject, Tie, Watch};
 pub(crate) use table::{FIRST_SLOT, OwnedTable, Table};

@@ -43,6 +43,20 @@ impl Flags {
     pub(crate) const CALLING: u32 = 128;
     /// `terminate` runs or has run.
     pub(crate) const TERMINATED: u32 = 256;
+    /// The mailbox has a bound: each message needs a place.
+    pub(crate) const BOUNDED: u32 = 512;
+    /// The actor lives on a thread of its own: messages are handed on to it.
+    pub(crate) const DEDICATED: u32 = 1024;
+    /// Messages sent by name or alias arrive as such.
+    pub(crate) const SPLIT: u32 = 2048;
+    /// What it sends without naming a priority has one of its own.
+    pub(crate) const SENDER: u32 = 4096;
+    /// A send must look before it queues.
+    pub(crate) const SPECIAL: u32 = Self::BOUNDED | Self::DEDICATED | Self::TERMINATED;
+    /// What belongs to the process, not to its state.
+    pub(crate) const TRAITS: u32 = Self::BOUNDED | Self::DEDICATED | Self::SPLIT | Self::SENDER;
+    /// Traits that an activation does not care for.
+    pub(crate) const QUIET: u32 = Self::BOUNDED | Self::SPLIT;
     /// What an activation leaves standing for the next one.
     pub(crate) const KEPT: u32 = Self::OTHER | Self::SIGNAL | Self::INSPECT;
 }

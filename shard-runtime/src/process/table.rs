@@ -1,13 +1,14 @@
-//! The process table of one shard: two reserved ranges that are indexed by slot.
+//! The process table of one shard: three reserved ranges that are indexed by slot.
 //!
 //! Owns: the address ranges; shared with readers, who may look at atomics only.
-//! Invariants: T1 both ranges are mapped, and zero until used, while any reference to the table lives. T2 slot 0 is never
+//! Invariants: T1 all ranges are mapped, and zero until used, while any reference to the table lives. T2 slot 0 is never
 //! given out and its id is `u64::MAX`, so no id names it. T3 a slot is found by masking, so an id from anywhere indexes
 //! inside the range; the comparison of the whole id decides.
 //! Cost: an address computation; no lookup, no lock. A record is committed by its first use.
 #![expect(unsafe_code, reason = "reserved ranges; proven by any_id_is_safe_to_look_up")]
 
-use super::record::{Identity, Record};
+use super::bound::Bound;
+use super::record::{Flags, Identity, Record};
 use crate::reactor::memory::Mapping;
 use std::io;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub(crate) const FIRST_SLOT: u32 = 1001;
 pub(crate) struct Table {
     records: Mapping,
     identities: Mapping,
+    bounds: Mapping,
     mask: u32,
     /// One past the highest slot ever used.
     high: AtomicU32,
@@ -43,6 +45,7 @@ impl Table {
         let table = Self {
             records: Mapping::reserve(slots as usize * size_of::<Record>())?,
             identities: Mapping::reserve(slots as usize * size_of::<Identity>())?,
+            bounds: Mapping::reserve(slots as usize * size_of::<Bound>())?,
             mask: slots - 1,
             high: AtomicU32::new(FIRST_SLOT),
         };
@@ -66,6 +69,21 @@ impl Table {
         let address = self.identities.address().cast::<Identity>().wrapping_add(index);
         // SAFETY: T1 and T3: inside the range; it consists of atomics only.
         unsafe { &*address }
+    }
+
+    /// The bound at a slot; any number is safe (T3). Meaningful for bounded processes only.
+    pub(crate) fn bound(&self, slot: u32) -> &Bound {
+        let index = (slot & self.mask) as usize;
+        let address = self.bounds.address().cast::<Bound>().wrapping_add(index);
+        // SAFETY: T1 and T3: inside the range; it consists of atomics only, and all-zero bytes are a closed bound.
+        unsafe { &*address }
+    }
+
+    /// What a process is, besides its state, if it lives here now: [`Flags::TRAITS`] and whether it is ending.
+    #[inline(always)]
+    pub(crate) fn traits_of(&self, local: u64) -> Option<u32> {
+        let record = self.record(local as u32);
+        (record.id.load(Relaxed) == local).then(|| record.flags() & (Flags::TRAITS | Flags::TERMINATED))
     }
 
     /// Both parts, for a reader on another thread, which touches the atomics only.

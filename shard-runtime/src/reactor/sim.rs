@@ -10,12 +10,11 @@ use crate::actor::{Actor, Address};
 use crate::clock::{Clock, VirtualClock};
 use crate::error::{CallError, NodeError, SendError, SpawnError};
 use crate::mailbox::Meta;
-use crate::process::Table;
-use crate::shard::{MAX_NODES, NodeTable, Port, Shard, ShardCounters, ShardSettings, Turn};
+use crate::shard::{MAX_NODES, NodeTable, Origin, Port, Shard, ShardCounters, ShardSettings, Turn};
 use crate::shared::NodeShared;
 use crate::stats::{ProcessStats, Reader};
 use crate::tap::{LogSink, LogTap, StderrSink};
-use shard_wire::{Incarnation, LocalId, Message, NodeName, Pid, Registry};
+use shard_wire::{Incarnation, Message, NodeName, Pid, Registry};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -64,9 +63,8 @@ impl Simulation {
         let registry = Registry::collect().map_err(|error| NodeError::Messages(error.to_string()))?;
         let (clock, hand) = Clock::new_virtual(1_000_000);
         let memory = |source| NodeError::Memory { what: "processes", source };
-        let ports: Result<Vec<_>, _> = (0..shards.max(1))
-            .map(|_| Table::reserve(1 << 21).map(|table| Arc::new(Port::new(Arc::new(table), 1 << 16))))
-            .collect();
+        let ports: Result<Vec<_>, _> =
+            (0..shards.max(1)).map(|_| Port::reserve(1 << 21, 1 << 16).map(Arc::new)).collect();
         let ports = ports.map_err(memory)?;
         let log = LogTap::start(name.clone(), level, sink)
             .map_err(|source| NodeError::Thread { thread: "log".into(), source })?;
@@ -142,7 +140,7 @@ impl Simulation {
         options: &SpawnOptions,
     ) -> Result<Pid, SpawnError> {
         let missing = SpawnError::NoShard { shard, shards: self.node.shards() };
-        self.shards.get(shard as usize).ok_or(missing)?.spawn(factory, options, LocalId::CORE.0)
+        self.shards.get(shard as usize).ok_or(missing)?.spawn(factory, options, Origin::CORE)
     }
 
     /// Sends a message from outside, by way of the target's shard.

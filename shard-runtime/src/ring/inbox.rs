@@ -112,6 +112,24 @@ impl<T: Send> Inbox<T> {
         }
     }
 
+    /// Queues one message that must not be refused while the shard lives: the limit does not hold for it. For kills, wakers
+    /// and answers, whose number is that of the processes and requests they are for.
+    ///
+    /// # Errors
+    /// [`InboxError`] with the message when the inbox is closed.
+    pub fn push_reserved(&self, message: T, wake: impl FnOnce()) -> Result<(), InboxError<T>> {
+        let reserved = self
+            .len
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |len| (len & CLOSED == 0).then_some(len + 1));
+        if reserved.is_err() {
+            self.refused_total.fetch_add(1, Ordering::Relaxed);
+            return Err(InboxError { reason: InboxRefusal::Closed, message });
+        }
+        self.queue.push(message);
+        self.sleep.wake(wake);
+        Ok(())
+    }
+
     /// Takes up to `max` messages, oldest first, and returns how many.
     ///
     /// Room for new ones is made once, at the end. If `each` panics, the message it had was its own.

@@ -77,6 +77,21 @@ impl<T: Send> Outbox<T> {
         }
     }
 
+    /// Queues one message that must not be refused: the limit does not hold for it. For signals, whose number is that of the
+    /// relations and requests they answer.
+    pub fn push_reserved(&mut self, message: T) {
+        let message = if self.spill.is_empty() {
+            match self.sender.push(message) {
+                Ok(()) => return,
+                Err(message) => message,
+            }
+        } else {
+            message
+        };
+        self.spilled_total += 1;
+        self.spill.push_back(message);
+    }
+
     /// Queues one message made in its slot. `false`: the ring is full or messages wait behind it, and `make` was not
     /// called; then [`push`](Self::push) is to be used.
     #[inline]

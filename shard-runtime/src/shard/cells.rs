@@ -42,6 +42,21 @@ impl LogLevel {
     }
 }
 
+/// Upper bounds, in nanoseconds, of the lengths by which stalls are counted; the last bucket has none.
+pub const STALL_BOUNDS_NS: [u64; 9] = [
+    200_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_000_000_000,
+    5_000_000_000,
+    10_000_000_000,
+    30_000_000_000,
+    60_000_000_000,
+    300_000_000_000,
+];
+/// Buckets of stall lengths.
+pub(crate) const STALL_BUCKETS: usize = STALL_BOUNDS_NS.len() + 1;
+
 macro_rules! cells {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Counters and gauges of one shard.
@@ -50,6 +65,8 @@ macro_rules! cells {
         pub(crate) struct ShardCells {
             /// Log records by level.
             pub(crate) log: [AtomicU64; 6],
+            /// Activations that held the shard for too long, by length: see [`STALL_BOUNDS_NS`].
+            pub(crate) stall_times: [AtomicU64; STALL_BUCKETS],
             $($(#[$doc])* pub(crate) $name: AtomicU64,)*
         }
         /// Counters and gauges of one shard at one moment.
@@ -57,12 +74,17 @@ macro_rules! cells {
         pub struct ShardCounters {
             /// Log records by level.
             pub log: [u64; 6],
+            /// Activations that held the shard for too long, by length: see [`STALL_BOUNDS_NS`].
+            pub stall_times: [u64; STALL_BUCKETS],
             $($(#[$doc])* pub $name: u64,)*
         }
         impl ShardCounters {
             /// Adds another shard's values. Those that are not sums (`current`, time stamps) lose their meaning.
             pub(crate) fn add(&mut self, other: &Self) {
                 for (sum, value) in self.log.iter_mut().zip(other.log) {
+                    *sum += value;
+                }
+                for (sum, value) in self.stall_times.iter_mut().zip(other.stall_times) {
                     *sum += value;
                 }
                 $(self.$name = self.$name.wrapping_add(other.$name);)*
@@ -72,6 +94,7 @@ macro_rules! cells {
             pub(crate) fn read(&self) -> ShardCounters {
                 ShardCounters {
                     log: std::array::from_fn(|level| self.log[level].load(Relaxed)),
+                    stall_times: std::array::from_fn(|bucket| self.stall_times[bucket].load(Relaxed)),
                     $($name: self.$name.load(Relaxed),)*
                 }
             }
@@ -128,6 +151,20 @@ cells! {
     call_errors_remote,
     /// Messages lost after they had been accepted: their target was gone when they arrived.
     dead_letters,
+    /// Messages dropped from, or in front of, full mailboxes by their policy.
+    policy_dropped,
+    /// Messages of other nodes refused by full mailboxes, or by processes that were ending.
+    mailbox_refused,
+    /// Messages that were queued at a process when it ended.
+    mailbox_lost,
+    /// Messages whose handler was cut off: by a panic, a kill or an exit while it waited.
+    interrupted,
+    /// Activations that held the shard for longer than the stall threshold.
+    stalls,
+    /// Ticks that these held it, in sum.
+    stalled,
+    /// Beginning, in ticks, of the stall that the control thread has logged. Written by the control thread.
+    stall_noted,
     /// Messages for which the target had no handler.
     unhandled,
     /// Replies that came after their caller had stopped waiting.

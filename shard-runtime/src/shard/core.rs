@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::error::{ActorError, CallError, ExitReason, NodeError};
 use crate::link::Net;
 use crate::mailbox::{EnvelopePtr, Meta, Pool};
-use crate::process::{OwnedTable, Record, bump};
+use crate::process::{OwnedAliases, OwnedTable, Record, Watch, bump};
 use crate::shard::current::{self, Home};
 use crate::shard::mesh::Mesh;
 use crate::shard::ready::Ready;
@@ -28,6 +28,9 @@ use std::time::Duration;
 /// Messages one activation of a process may handle by default.
 pub(crate) const DEFAULT_BUDGET: u32 = 256;
 
+/// Nanoseconds that an activation may take before it counts as a stall: 100 ms.
+pub(crate) const STALL_NS: u64 = 100_000_000;
+
 /// What a shard is made with.
 #[derive(Clone, Debug)]
 pub(crate) struct ShardSettings {
@@ -41,6 +44,8 @@ pub(crate) struct ShardSettings {
 pub struct Shard {
     // What a send touches.
     pub(super) key: u64,
+    /// `key`, or 0 while a process runs whose sends have options of their own: then no target is on the fast path.
+    pub(super) gate: Cell<u64>,
     pub(super) table: OwnedTable,
     pub(super) pool: Pool,
     pub(super) stamp: Cell<u64>,
@@ -74,6 +79,11 @@ pub struct Shard {
     pub(crate) net: Net,
     pub(super) due: RefCell<Vec<u64>>,
     pub(super) free_slots: RefCell<Vec<u32>>,
+    pub(super) aliases: OwnedAliases,
+    /// Processes of this shard that watch other nodes.
+    pub(super) node_watchers: RefCell<Vec<(Watch, u32)>>,
+    /// Ticks that an activation may take before it counts as a stall.
+    pub(super) stall_ticks: u64,
     pub(super) default_timeout: u64,
     pub(super) stopping: Cell<bool>,
 }
@@ -101,6 +111,10 @@ impl Shard {
         let default_timeout = ticks_of(&clock, crate::actor::DEFAULT_CALL_TIMEOUT);
         Ok(Self {
             key: node.key().0,
+            gate: Cell::new(node.key().0),
+            aliases: OwnedAliases::new(Arc::clone(&port.aliases), index),
+            node_watchers: RefCell::default(),
+            stall_ticks: clock.ticks_in(STALL_NS),
             table: OwnedTable::new(Arc::clone(&port.table)),
             pool: Pool::new(settings.prefault_messages).map_err(memory("messages"))?,
             stamp: Cell::new(now << Meta::BITS),

@@ -93,8 +93,9 @@ impl Home {
     /// Runs something on the shard, soon. If its node is gone, so is whoever would care.
     pub(crate) fn post(self, task: impl FnOnce(&Shard) + Send + 'static) {
         if let Some(node) = NodeTable::find(self.node).filter(|node| node.serial() == self.serial) {
-            let refused =
-                node.port(self.shard).is_some_and(|port| port.post(Inbound::Task(Box::new(task))).is_err());
+            let refused = node
+                .port(self.shard)
+                .is_some_and(|port| port.post_reserved(Inbound::Task(Box::new(task))).is_err());
             if refused {
                 node.count_inbox_refused();
             }
@@ -136,7 +137,7 @@ fn wake(word: *const ()) {
         _ => {
             if let Some(node) = NodeTable::find(node)
                 && let Some(port) = node.port(shard)
-                && port.post(Inbound::Wake { slot, generation }).is_err()
+                && port.post_reserved(Inbound::Wake { slot, generation }).is_err()
             {
                 node.count_inbox_refused();
             }

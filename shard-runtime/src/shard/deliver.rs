@@ -3,10 +3,11 @@
 //! Cost of a same-shard send: an envelope from the free list, its words, two links and an add; no hash, no lock, no
 //! allocation for messages up to 24 bytes.
 
-use crate::actor::{Call, Route};
+use crate::actor::{Addressed, Call, Route, Target};
 use crate::error::{CallError, SendError, SendReason};
 use crate::mailbox::{EnvelopePtr, Meta};
 use crate::process::{Extension, Flags, Record, bump};
+use crate::shard::bounded::Admission;
 use crate::shard::waiter::{RemoteWait, Sink, State};
 use crate::shard::{Outcome, Parcel, Shard};
 use shard_wire::header::Deadline;
@@ -32,7 +33,8 @@ impl Shard {
         reply: u64,
     ) -> Result<(), SendError<M>> {
         let record = self.table.record(to.local.slot());
-        if (to.node.0 ^ self.key) | (record.id.load(Relaxed) ^ to.local.0) != 0 {
+        let special = u64::from(record.flags() & Flags::SPECIAL);
+        if (to.node.0 ^ self.gate.get()) | (record.id.load(Relaxed) ^ to.local.0) | special != 0 {
             return self.elsewhere(to, message, flags, reply);
         }
         let envelope = self.pool.take();
@@ -56,10 +58,19 @@ impl Shard {
         match route {
             Route::Pid(pid) => self.deliver(pid, message, flags, reply),
             Route::Name(name) => match self.node.lookup(name) {
-                Some(pid) => self.deliver(pid, message, flags, reply),
+                Some(pid) => self.deliver_addressed(pid, || Target::name(name), message, flags, reply),
                 None => {
                     self.count_send_error(flags, false);
                     Err(SendError::new(SendReason::NameUnknown, message))
+                }
+            },
+            Route::Alias(alias) => match self.alias_owner(alias) {
+                Some(local) => {
+                    self.deliver_addressed(self.pid(local), || Target::Alias(alias), message, flags, reply)
+                }
+                None => {
+                    self.count_send_error(flags, false);
+                    Err(SendError::new(SendReason::AliasUnknown, message))
                 }
             },
             Route::Remote { name, node } if node == self.node.name() => {
@@ -67,6 +78,23 @@ impl Shard {
             }
             Route::Remote { name, node } => self.deliver_named(name, node, message, flags, reply),
         }
+    }
+
+    /// Sends to the process that a name or alias led to, which may want to know by which.
+    fn deliver_addressed<M: Message>(
+        &self,
+        to: Pid,
+        by: impl FnOnce() -> Target,
+        message: M,
+        flags: u64,
+        reply: u64,
+    ) -> Result<(), SendError<M>> {
+        let traits = self.node.port(to.local.shard()).and_then(|port| port.table.traits_of(to.local.0));
+        if traits.is_none_or(|traits| traits & Flags::SPLIT == 0) {
+            return self.deliver(to, message, flags, reply);
+        }
+        self.deliver(to, Addressed { by: by(), message }, flags, reply)
+            .map_err(|error| SendError::new(error.reason, error.into_inner().message))
     }
 
     /// Puts an envelope into its queue and makes the process ready.
@@ -116,14 +144,30 @@ impl Shard {
     /// Not a process of this shard: another shard's, another node's, or nobody.
     #[inline(never)]
     fn elsewhere<M: Message>(&self, to: Pid, message: M, flags: u64, reply: u64) -> Result<(), SendError<M>> {
+        if self.gate.get() != self.key {
+            let flags = if flags & Meta::QUEUE == Meta::MAIN { flags | self.own_queue() } else { flags };
+            return self.ungated(|| self.deliver(to, message, flags, reply));
+        }
         if to.node.0 != self.key {
             return self.deliver_remote(to, message, flags, reply);
         }
-        if !self.lives_elsewhere(to.local) {
-            self.count_send_error(flags, false);
-            return Err(SendError::new(SendReason::NoProcess, message));
-        }
         let shard = to.local.shard();
+        if shard == self.index {
+            return self.deliver_special(to, message, flags, reply);
+        }
+        if !self.lives_elsewhere(to.local) {
+            let admission = self.node.port(shard).map(|port| port.admit(to.local, flags));
+            match admission {
+                Some(Admission::Enter) => {}
+                Some(Admission::Drop) => {
+                    self.sent.set(self.sent.get() + 1);
+                    self.drop_newest(message, flags, reply);
+                    return Ok(());
+                }
+                Some(Admission::Refuse(reason)) => return self.refused(to, reason, message, flags),
+                None => return self.refused(to, SendReason::NoProcess, message, flags),
+            }
+        }
         let meta = self.stamp.get() | flags;
         let make =
             |message: M| Parcel::new(to.local.0, vtable::<M>(), self.current_id.get(), meta, reply, message);
@@ -136,6 +180,7 @@ impl Shard {
         if let Some(message) = message
             && let Some(refused) = self.mesh.push(self, shard, make(message))
         {
+            self.forget_place(to.local, flags);
             self.count_send_error(flags, false);
             return Err(SendError::new(SendReason::Overloaded, refused.into_message()));
         }
@@ -143,8 +188,25 @@ impl Shard {
         Ok(())
     }
 
-    /// Whether a process lives on another shard of this node. Looked up once per activation and target: the word that tells
-    /// lies in the line that the target's shard writes for each message, and would travel to and fro between two CPUs.
+    /// The priority of what the current process sends without naming one.
+    #[cold]
+    fn own_queue(&self) -> u64 {
+        let record = self.table.record(self.current_id.get() as u32);
+        self.with_existing_extension(record, |extension| Some(extension.send_queue)).unwrap_or(Meta::MAIN)
+    }
+
+    /// Runs something with the options of the current process's sends left out.
+    #[inline]
+    pub(crate) fn ungated<R>(&self, f: impl FnOnce() -> R) -> R {
+        let before = self.gate.replace(self.key);
+        let result = f();
+        self.gate.set(before);
+        result
+    }
+
+    /// Whether a process lives on another shard of this node and takes what comes. Looked up once per activation and target:
+    /// the words that tell lie in the line that the target's shard writes for each message, and would travel to and fro
+    /// between two CPUs.
     #[inline]
     fn lives_elsewhere(&self, local: LocalId) -> bool {
         let seen = (local.0, self.now.get());
@@ -152,8 +214,8 @@ impl Shard {
             return true;
         }
         let shard = local.shard();
-        let lives =
-            shard != self.index && self.node.port(shard).is_some_and(|port| port.table.exists(local.0));
+        let traits = self.node.port(shard).and_then(|port| port.table.traits_of(local.0));
+        let lives = traits.is_some_and(|traits| traits & Flags::SPECIAL == 0);
         if lives {
             self.seen.set(seen);
         }
@@ -179,7 +241,8 @@ impl Shard {
     pub(super) fn accept_in_place(&self, parcel: &ManuallyDrop<Parcel>) {
         let record = self.table.record(parcel.target as u32);
         let special = parcel.meta & (Meta::REPLY | Meta::REFUSE | Meta::TASK);
-        if special != 0 || record.id.load(Relaxed) != parcel.target {
+        let look = u64::from(record.flags() & Flags::SPECIAL);
+        if special | look | (record.id.load(Relaxed) ^ parcel.target) != 0 {
             return self.accept(Parcel::take_over(parcel));
         }
         let envelope = self.pool.take();
@@ -204,6 +267,14 @@ impl Shard {
         if record.id.load(Relaxed) != parcel.target {
             return self.dead_letter(parcel);
         }
+        if record.flags() & Flags::SPECIAL != 0 {
+            return self.arrive_special(record, parcel);
+        }
+        self.enqueue_parcel(record, parcel);
+    }
+
+    /// Moves a parcel into an envelope of a process's queue.
+    pub(super) fn enqueue_parcel(&self, record: &Record, parcel: Parcel) {
         let parcel = parcel.unpack();
         let envelope = self.pool.take();
         envelope.fill_erased(parcel.vtable, parcel.from, parcel.meta, parcel.payload);
@@ -266,11 +337,24 @@ impl Shard {
         if let Route::Pid(pid) = route {
             return self.call(pid, request, timeout);
         }
+        self.call_flagged(route, request, Meta::MAIN, timeout)
+    }
+
+    /// The same, at a priority.
+    pub(crate) fn call_flagged<M: Message>(
+        &self,
+        route: Route<'_>,
+        request: M,
+        queue: u64,
+        timeout: u64,
+    ) -> Call<'_, M::Reply> {
         let waiter = self.wait_for_reply(timeout);
-        if waiter != 0
-            && let Err(error) = self.deliver_route(route, request, Meta::CALL, waiter)
-        {
-            self.refuse(waiter, CallError::Send(error.reason));
+        if waiter != 0 {
+            if matches!(route, Route::Pid(pid) if pid == self.current_pid()) {
+                self.refuse(waiter, CallError::SelfCall);
+            } else if let Err(error) = self.deliver_route(route, request, Meta::CALL | queue, waiter) {
+                self.refuse(waiter, CallError::Send(error.reason));
+            }
         }
         Call::new(self, waiter)
     }
@@ -364,8 +448,8 @@ impl Shard {
         if shard == self.index {
             return self.accept_reply(parcel);
         }
-        if let Some(refused) = self.mesh.push(self, shard, parcel) {
-            // The caller's time-out answers it.
+        // As many as there are calls: no bound refuses them.
+        if let Some(refused) = self.mesh.push_reserved(self, shard, parcel) {
             self.count(|cells| &cells.dead_letters, 1);
             self.contain(|| drop(refused));
         }
@@ -382,13 +466,11 @@ impl Shard {
                 self.waiters.free(reference);
                 self.contain(|| callback(self, Outcome::Reply(payload)));
             }
-            Some(Sink::Waker(waker)) => {
+            sink => {
                 waiter.put_erased(payload);
-                self.contain(|| waker.wake());
-                self.resume(self.table.record(waiter.owner.get()));
-            }
-            None => {
-                waiter.put_erased(payload);
+                if let Some(Sink::Waker(waker)) = sink {
+                    self.contain(|| waker.wake());
+                }
                 self.resume(self.table.record(waiter.owner.get()));
             }
         }
@@ -408,7 +490,7 @@ impl Shard {
         if shard != self.index {
             let table = const { &Table::<u64>::local() }.erased();
             let parcel = Parcel::new(reference, table, 0, Meta::REFUSE, 0, u64::from(error.code()));
-            if self.mesh.push(self, shard, parcel).is_some() {
+            if self.mesh.push_reserved(self, shard, parcel).is_some() {
                 self.count(|cells| &cells.dead_letters, 1);
             }
             return;
@@ -495,6 +577,10 @@ impl Shard {
         if record.id.load(Relaxed) != to {
             return self.dead_letter(Parcel { target: to, vtable, from, meta: stamped, payload, reply });
         }
+        if record.flags() & Flags::SPECIAL != 0 {
+            let parcel = Parcel { target: to, vtable, from, meta: stamped, payload, reply };
+            return self.admit_parcel(record, parcel);
+        }
         let envelope = self.pool.take();
         envelope.fill_erased(vtable, from, stamped, payload);
         envelope.set_reply(reply);
@@ -527,62 +613,6 @@ impl Shard {
     #[inline]
     pub(crate) fn count_sent(&self) {
         self.sent.set(self.sent.get() + 1);
-    }
-
-    /// A timer of the wheel has come due.
-    pub(super) fn timer_due(&self, reference: u64) {
-        let Some(waiter) = self.waiters.find(reference) else { return };
-        waiter.timer.set(None);
-        if !waiter.is_timer.get() {
-            let remote = waiter.remote().is_some();
-            self.count_send_error(Meta::CALL, remote);
-            return self.fail(reference, CallError::Timeout);
-        }
-        match waiter.take_extra().and_then(|extra| extra.sink) {
-            Some(Sink::Callback(callback)) => {
-                self.waiters.free(reference);
-                self.contain(|| callback(self, Outcome::Due));
-            }
-            sink => {
-                waiter.put(());
-                if let Some(Sink::Waker(waker)) = sink {
-                    self.contain(|| waker.wake());
-                }
-                self.resume(self.table.record(waiter.owner.get()));
-            }
-        }
-    }
-
-    /// A wait that its timer completes. If no timer can be had, the wait fails at once, which ends a sleep early.
-    pub(crate) fn sleep(&self, duration: Duration) -> Call<'_, ()> {
-        let waiter = self.wait_for_reply(self.ticks(duration));
-        if let Some(waiter) = self.waiters.find(waiter) {
-            waiter.is_timer.set(true);
-        }
-        Call::new(self, waiter)
-    }
-
-    pub(crate) fn send_after<M: Message>(
-        &self,
-        to: Pid,
-        message: M,
-        delay: Duration,
-    ) -> Result<(), SendError<M>> {
-        let reference = self.wait_for_reply(self.ticks(delay));
-        let Some(waiter) = self.waiters.find(reference) else {
-            return Err(SendError::new(SendReason::Overloaded, message));
-        };
-        waiter.is_timer.set(true);
-        let sender = self.current_id.get();
-        let callback = Box::new(move |shard: &Self, _: Outcome| {
-            let before = shard.current_id.replace(sender);
-            if shard.deliver(to, message, Meta::MAIN, 0).is_err() {
-                shard.count(|cells| &cells.dead_letters, 1);
-            }
-            shard.current_id.set(before);
-        });
-        waiter.set_extra(|extra| extra.sink = Some(Sink::Callback(callback)));
-        Ok(())
     }
 
     /// A call on behalf of somebody who is not a process: the callback gets the outcome on this shard.

@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "erased payloads; proven by what_a_ring_still_holds_is_dropped_once")]
 
 use crate::mailbox::Meta;
-use crate::process::Table;
+use crate::process::{AliasTable, Table};
 use crate::ring::{Inbox, InboxError, Sleep};
 use crate::shard::{Shard, ShardCells};
 use atomic_waker::AtomicWaker;
@@ -69,6 +69,13 @@ impl Parcel {
         unsafe { Payload::read::<M>(&raw const this.payload) }
     }
 
+    /// A function to run on the target shard.
+    pub(crate) fn task(run: Box<dyn FnOnce(&Shard) + Send>) -> Self {
+        type Run = Box<dyn FnOnce(&Shard) + Send>;
+        let table = const { &shard_wire::Table::<Run>::local() }.erased();
+        Self::new(0, table, 0, Meta::TASK, 0, run)
+    }
+
     /// The function of a task.
     pub(crate) fn into_task(self) -> Box<dyn FnOnce(&Shard) + Send> {
         debug_assert!(self.meta & Meta::TASK != 0, "only tasks carry a function");
@@ -120,6 +127,7 @@ pub(crate) enum Inbound {
 /// A shard as everybody else sees it.
 pub(crate) struct Port {
     pub(crate) table: Arc<Table>,
+    pub(crate) aliases: Arc<AliasTable>,
     pub(crate) cells: Arc<ShardCells>,
     pub(crate) inbox: Inbox<Inbound>,
     pub(crate) waker: AtomicWaker,
@@ -135,21 +143,32 @@ impl std::fmt::Debug for Port {
 }
 
 impl Port {
-    pub(crate) fn new(table: Arc<Table>, inbox_limit: usize) -> Self {
-        Self {
-            table,
+    /// Reserves the tables of a shard with room for at least `processes`.
+    ///
+    /// # Errors
+    /// The system refused the address space.
+    pub(crate) fn reserve(processes: u32, inbox_limit: usize) -> std::io::Result<Self> {
+        Ok(Self {
+            table: Arc::new(Table::reserve(processes)?),
+            aliases: Arc::new(AliasTable::reserve()?),
             cells: Arc::default(),
             inbox: Inbox::new(inbox_limit),
             waker: AtomicWaker::new(),
             rescue: AtomicWaker::new(),
             rescued: AtomicBool::new(false),
-        }
+        })
     }
 
     /// Hands something to the shard from outside and wakes it.
     #[expect(clippy::result_large_err, reason = "a refused item comes back, a message with it")]
     pub(crate) fn post(&self, item: Inbound) -> Result<(), InboxError<Inbound>> {
         self.inbox.push(item, || self.waker.wake())
+    }
+
+    /// The same for what must not be refused while the shard lives.
+    #[expect(clippy::result_large_err, reason = "a refused item comes back, a message with it")]
+    pub(crate) fn post_reserved(&self, item: Inbound) -> Result<(), InboxError<Inbound>> {
+        self.inbox.push_reserved(item, || self.waker.wake())
     }
 
     /// Ends the shard's sleep if it sleeps; returns whether it did.

@@ -1,26 +1,40 @@
-//! Birth and death of a process on its shard.
+//! The birth of a process on its shard.
 //!
-//! Order of an end (each step contains panics of its own): the suspended handler is dropped, `terminate` runs, the name is
-//! freed, queued messages are dropped and their callers told why, the id is cleared, the actor is dropped, the slot is freed.
-//! Invariant: G1 a slot's next generation is kept in `Identity::born` while it is free; at the last one it is retired.
+//! Invariant: G1 of [`ending`](super::ending): a slot's next generation is kept in `Identity::born` while it is free.
 #![expect(unsafe_code, reason = "owns actor bodies; proven by an_actor_is_dropped_exactly_once")]
 
-use crate::actor::SpawnOptions;
-use crate::actor::{Actor, ActorTable, TableOf};
-use crate::error::{CallError, ExitReason, SpawnError};
-use crate::mailbox::{EnvelopePtr, Meta};
+use crate::actor::{Actor, ActorTable, Call, DEFAULT_INIT_TIMEOUT, Placement, Rare, SpawnOptions, TableOf};
+use crate::error::{ExitReason, SpawnError};
+use crate::mailbox::EnvelopePtr;
 use crate::names::NameError;
 use crate::oneshot;
 use crate::process::{
-    Extension, FIRST_SLOT, Flags, Identity, InspectAnswer, PendingInspect, Record, StartedAnswer, bump,
+    Bond, Env, Extension, FIRST_SLOT, Flags, Identity, Record, StartedAnswer, Subject, Tie,
 };
+use crate::process::{Trap, Watch, bump};
 use crate::shard::core::DEFAULT_BUDGET;
-use crate::shard::{Inbound, LogLevel, Shard};
-use crate::symbol::Symbol;
+use crate::shard::pump::panic_message;
+use crate::shard::waiter::Sink;
+use crate::shard::watch::SPAWN_LINK;
+use crate::shard::{Outcome, Shard};
 use shard_wire::{LocalId, Pid, ShardId};
-use std::cell::Cell;
-use std::rc::Rc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::{Relaxed, Release};
+
+/// From whom a process comes.
+pub(crate) struct Origin {
+    /// The parent's local id.
+    pub(crate) parent: u64,
+    /// The environment it inherits, if its parent is not of this shard.
+    pub(crate) env: Option<Env>,
+    /// Whether the parent is linked to it at once; else that is done when `init` is done.
+    pub(crate) links_child: bool,
+}
+
+impl Origin {
+    /// Spawned by the node.
+    pub(crate) const CORE: Self = Self { parent: LocalId::CORE.0, env: None, links_child: false };
+}
 
 impl Shard {
     /// Starts a process on this shard.
@@ -29,31 +43,39 @@ impl Shard {
         &self,
         factory: impl FnOnce() -> A,
         options: &SpawnOptions,
-        parent: u64,
+        origin: Origin,
     ) -> Result<Pid, SpawnError> {
         let body = Box::new(factory());
         let (record, id) = self.claim(options)?;
         record.body.set(Box::into_raw(body).cast());
-        self.start(record, id, TableOf::<A>::TABLE, A::HAS_INIT, options, parent);
+        self.start(record, id, TableOf::<A>::TABLE, A::HAS_INIT, options, origin);
         Ok(self.pid(id))
     }
 
-    /// Starts a process and tells when its `init` is done.
+    /// Starts a process and tells when its `init` is done. A panic of the factory is an answer too.
     pub(crate) fn spawn_and_tell<A: Actor>(
         &self,
         factory: impl FnOnce() -> A,
         options: &SpawnOptions,
-        told: impl FnOnce(Result<Pid, SpawnError>) + 'static,
+        origin: Origin,
+        told: impl FnOnce(&Self, Result<Pid, SpawnError>) + 'static,
     ) {
-        match self.spawn(factory, options, LocalId::CORE.0) {
+        let spawned = match catch_unwind(AssertUnwindSafe(factory)) {
+            Ok(actor) => self.spawn(move || actor, options, origin),
+            Err(panic) => {
+                self.count(|cells| &cells.panics, 1);
+                Err(SpawnError::FactoryPanicked { message: panic_message(panic.as_ref()).into() })
+            }
+        };
+        match spawned {
             Err(error) => {
                 self.count(|cells| &cells.spawn_failed, 1);
-                told(Err(error));
+                told(self, Err(error));
             }
-            Ok(pid) if !A::HAS_INIT => told(Ok(pid)),
+            Ok(pid) if !A::HAS_INIT => told(self, Ok(pid)),
             Ok(pid) => {
-                let answer: StartedAnswer = Box::new(move |started| {
-                    told(started.map(|()| pid).map_err(|reason| SpawnError::Init { reason }));
+                let answer: StartedAnswer = Box::new(move |shard, started| {
+                    told(shard, started.map(|()| pid).map_err(|reason| SpawnError::Init { reason }));
                 });
                 let record = self.table.record(pid.local.slot());
                 self.with_extension(record, |extension| extension.started = Some(answer));
@@ -61,23 +83,84 @@ impl Shard {
         }
     }
 
-    /// The same for a caller outside: the answer goes to a channel, which the caller can still use if the factory panics.
+    /// The same for a caller outside.
     pub(crate) fn spawn_and_tell_outside<A: Actor>(
         &self,
         factory: impl FnOnce() -> A,
         options: &SpawnOptions,
-        answer: &Cell<Option<oneshot::Sender<Result<Pid, SpawnError>>>>,
+        answer: oneshot::Sender<Result<Pid, SpawnError>>,
     ) {
-        let actor = factory();
-        let Some(answer) = answer.take() else { return };
-        self.spawn_and_tell(
-            move || actor,
-            options,
-            move |outcome| {
-                // The spawner may have stopped waiting; the process stays, as its name and the tables show.
-                let _unheard = answer.send(outcome);
-            },
-        );
+        self.spawn_and_tell(factory, options, Origin::CORE, move |_, outcome| {
+            // The spawner may have stopped waiting; the process stays, as its name and the tables show.
+            let _unheard = answer.send(outcome);
+        });
+    }
+
+    /// Starts a process on any shard on behalf of the current one, and answers a waiter of this shard when it is up.
+    pub(crate) fn spawn_anywhere<A: Actor>(
+        &self,
+        factory: impl FnOnce() -> A + Send + 'static,
+        options: SpawnOptions,
+        waiter: u64,
+    ) {
+        let (parent, home) = (self.current_id.get(), self.index);
+        let target = match self.place(options.placement()) {
+            Ok(target) => target,
+            Err(error) => return self.spawned(waiter, parent, Err(error), false),
+        };
+        let env = self.env_of(parent);
+        let links = options.rare().is_some_and(|rare| rare.link_child) && parent != LocalId::CORE.0;
+        self.tell(target, move |shard| {
+            let origin = Origin { parent, env: Some(env), links_child: false };
+            shard.spawn_and_tell(factory, &options, origin, move |shard, outcome| {
+                if links && let Ok(pid) = &outcome {
+                    let tie = Tie { subject: Subject::Pid(pid.local.0), bond: Bond::Link };
+                    shard.add_watch(pid.local.0, Watch { consumer: parent, tie }, SPAWN_LINK);
+                }
+                shard.tell(home, move |shard| shard.spawned(waiter, parent, outcome, links));
+            });
+        });
+    }
+
+    /// The same with its waiter.
+    pub(crate) fn spawn_call<A: Actor>(
+        &self,
+        factory: impl FnOnce() -> A + Send + 'static,
+        options: SpawnOptions,
+    ) -> Call<'_, Result<Pid, SpawnError>> {
+        // The process's own limit ends first; this one is for a shard that does not answer.
+        let limit = self.ticks(options.init_timeout()).saturating_add(self.default_timeout);
+        let waiter = self.wait_for_reply(limit);
+        if waiter != 0 {
+            self.spawn_anywhere(factory, options, waiter);
+        }
+        Call::new(self, waiter)
+    }
+
+    /// A process that a process of this shard asked for is up, or will not be.
+    fn spawned(&self, waiter: u64, parent: u64, outcome: Result<Pid, SpawnError>, links: bool) {
+        if links
+            && let Ok(pid) = &outcome
+            && let Some(record) = self.live_record(parent)
+        {
+            let tie = Tie { subject: Subject::Pid(pid.local.0), bond: Bond::Link };
+            let holder = pid.local.0;
+            self.with_extension(record, |extension| extension.relations.adopt(tie, holder, SPAWN_LINK));
+        }
+        let table = const { &shard_wire::Table::<()>::local() }.erased();
+        self.answer(waiter, table, outcome);
+    }
+
+    /// The shard a placement leads to now.
+    pub(crate) fn place(&self, placement: Placement) -> Result<u16, SpawnError> {
+        let shards = self.node.shards();
+        match placement {
+            Placement::Caller => Ok(self.index),
+            Placement::Shard(shard) if shard < shards => Ok(shard),
+            Placement::Shard(shard) => Err(SpawnError::NoShard { shard, shards }),
+            Placement::Key(hash) => Ok((hash % u64::from(shards)) as u16),
+            Placement::LeastLoaded => Ok(self.node.least_loaded()),
+        }
     }
 
     /// The node stops: no more spawns, and the pump ends after its turn.
@@ -129,123 +212,6 @@ impl Shard {
         Ok(symbol.0)
     }
 
-    #[inline]
-    fn start(
-        &self,
-        record: &Record,
-        id: u64,
-        table: &'static ActorTable,
-        has_init: bool,
-        options: &SpawnOptions,
-        parent: u64,
-    ) {
-        let identity = self.table.table().identity(id as u32);
-        let now = self.now.get();
-        record.actor.store(std::ptr::from_ref(table).cast_mut(), Relaxed);
-        record.tail.set(EnvelopePtr::head_of(&record.head));
-        record.budget.set(options.budget_or(DEFAULT_BUDGET));
-        for counter in
-            [&record.pushed, &record.taken, &record.out, &record.wakeups, &record.run, &record.latency]
-        {
-            counter.store(0, Relaxed);
-        }
-        record.last.store(now, Relaxed);
-        identity.parent.store(parent, Relaxed);
-        identity.leader.store(if parent == LocalId::CORE.0 { id } else { parent }, Relaxed);
-        identity.born.store(now, Relaxed);
-        for counter in [&identity.init, &identity.other_in, &identity.other_taken, &identity.signal] {
-            counter.store(0, Relaxed);
-        }
-        identity.application.store(0, Relaxed);
-        record.set_flags(if has_init { Flags::START } else { 0 });
-        // ORDERING: pairs with the Acquire load of a reader's sweep: who sees the id sees the rest.
-        record.id.store(id, Release);
-        let cells = self.cells();
-        bump(&cells.spawned, 1);
-        bump(&cells.processes, 1);
-        if has_init {
-            self.make_ready(record);
-        }
-    }
-
-    /// The cold part of a record.
-    #[inline]
-    pub(super) fn identity(&self, record: &Record) -> &Identity {
-        self.table.table().identity(record.slot())
-    }
-
-    /// Works on the lazy part of a process, which is made on first use.
-    pub(super) fn with_extension<R>(&self, record: &Record, f: impl FnOnce(&mut Extension) -> R) -> R {
-        if record.extension.get().is_null() {
-            record.extension.set(Box::into_raw(Box::new(Extension::new())));
-        }
-        // SAFETY: made from a box above, owned by the record; one thread, and `f` cannot reach it another way.
-        f(unsafe { &mut *record.extension.get() })
-    }
-
-    /// The same, if there is one.
-    pub(super) fn with_existing_extension<R>(
-        &self,
-        record: &Record,
-        f: impl FnOnce(&mut Extension) -> Option<R>,
-    ) -> Option<R> {
-        if record.extension.get().is_null() { None } else { self.with_extension(record, f) }
-    }
-
-    /// Kills a process of this node.
-    pub(crate) fn kill(&self, pid: Pid) {
-        self.signal(pid, ExitReason::Kill);
-    }
-
-    /// Ends a process out of band: at once if it is idle or suspended, else when its handler returns.
-    pub(crate) fn signal(&self, pid: Pid, reason: ExitReason) {
-        if pid.node.0 != self.key {
-            return;
-        }
-        let local = pid.local.0;
-        if pid.local.shard() != self.index {
-            if let Some(port) = self.node.port(pid.local.shard()) {
-                port.table.identity(local as u32).signal.store(local, Relaxed);
-                let task = Box::new(move |shard: &Self| shard.signal(pid, reason));
-                if port.post(Inbound::Task(task)).is_err() {
-                    self.node.count_inbox_refused();
-                }
-            }
-            return;
-        }
-        let record = self.table.record(local as u32);
-        if record.id.load(Relaxed) != local {
-            return;
-        }
-        self.identity(record).signal.store(local, Relaxed);
-        self.with_extension(record, |extension| {
-            extension.signal.get_or_insert(reason);
-        });
-        record.add_flags(Flags::SIGNAL);
-        self.make_ready(record);
-    }
-
-    /// Asks a process to report about itself at its next boundary between handlers.
-    ///
-    /// Gives the answer function back if there is no such process.
-    pub(crate) fn inspect(
-        &self,
-        local: u64,
-        items: Vec<String>,
-        answer: InspectAnswer,
-    ) -> Result<(), InspectAnswer> {
-        let record = self.table.record(local as u32);
-        if record.id.load(Relaxed) != local {
-            return Err(answer);
-        }
-        self.with_extension(record, |extension| extension.inspects.push(PendingInspect { items, answer }));
-        record.add_flags(Flags::INSPECT);
-        if record.flags() & Flags::LIVE == 0 {
-            self.make_ready(record);
-        }
-        Ok(())
-    }
-
     /// Claims a name for the current process.
     pub(crate) fn register_current(&self, name: &str) -> Result<(), SpawnError> {
         let id = self.current_id.get();
@@ -258,163 +224,215 @@ impl Shard {
         Ok(())
     }
 
-    /// Ends a process.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn bury(&self, record: &Record, reason: ExitReason) {
-        let id = record.id.load(Relaxed);
+    #[inline]
+    fn start(
+        &self,
+        record: &Record,
+        id: u64,
+        table: &'static ActorTable,
+        has_init: bool,
+        options: &SpawnOptions,
+        origin: Origin,
+    ) {
         let identity = self.table.table().identity(id as u32);
-        // SAFETY: A1: a used record's `actor` is a `&'static ActorTable`.
-        let table: &'static ActorTable = unsafe { &*record.actor.load(Relaxed) };
-        self.refusal.set(match reason {
-            ExitReason::Kill => CallError::Killed,
-            ExitReason::Panic(_) => CallError::Panicked,
-            _ => CallError::Terminated,
-        });
-        record.set_flags(Flags::QUEUED | Flags::RUNNING | Flags::TERMINATED);
-        self.in_hand.set(EnvelopePtr::NULL);
-        // The reason's own `Display` and `Drop` are the user's code.
-        self.contain(|| self.log_end(table.behavior, identity.name.load(Relaxed), id, &reason));
-        self.contain(|| self.cancel_live(record));
-        let reason = Rc::new(reason);
-        if table.has_terminate {
-            self.run_terminate(record, table, id, &reason);
+        let now = self.now.get();
+        record.actor.store(std::ptr::from_ref(table).cast_mut(), Relaxed);
+        record.tail.set(EnvelopePtr::head_of(&record.head));
+        record.budget.set(options.budget_or(DEFAULT_BUDGET));
+        for counter in
+            [&record.pushed, &record.taken, &record.out, &record.wakeups, &record.run, &record.latency]
+        {
+            counter.store(0, Relaxed);
         }
-        self.contain(|| drop(reason));
-        self.free_name(identity, id);
-        self.retire(record, identity);
-        // From here on nothing can be sent to it, so what is queued is all there will be.
-        // ORDERING: pairs with the Acquire load of a reader's sweep.
-        record.id.store(0, Release);
-        self.drop_queues(record);
-        // SAFETY: A1; no handler borrows the body any more, and it is not touched again.
-        self.contain(|| unsafe { table.drop_body(record) });
-        record.set_flags(0);
-        self.free_slot(identity, id);
-        self.refusal.set(CallError::NoReply);
-    }
-
-    fn run_terminate(&self, record: &Record, table: &'static ActorTable, id: u64, reason: &Rc<ExitReason>) {
-        self.ending.replace(Some(Rc::clone(reason)));
-        self.current.set(record);
-        self.current_id.set(id);
-        self.sent.set(0);
-        self.in_hand.set(EnvelopePtr::NULL);
-        self.intake.set(EnvelopePtr::NULL);
-        self.limit.set(0);
-        self.contain(|| {
-            // SAFETY: A1; the suspended handler is gone, so nobody borrows the body.
-            unsafe { table.terminate(self, record) };
-        });
-        if !record.live.get().is_null() {
-            self.count(|cells| &cells.terminate_cut, 1);
-            self.contain(|| self.cancel_live(record));
+        record.last.store(now, Relaxed);
+        identity.parent.store(origin.parent, Relaxed);
+        identity.leader.store(self.leader_of(origin.parent), Relaxed);
+        identity.born.store(now, Relaxed);
+        for counter in [&identity.init, &identity.other_in, &identity.other_taken, &identity.signal] {
+            counter.store(0, Relaxed);
         }
-        bump(&record.out, self.sent.replace(0));
-        let last = self.ending.replace(None);
-        self.contain(|| drop(last));
-    }
-
-    fn free_name(&self, identity: &Identity, id: u64) {
-        let symbol = identity.name.load(Relaxed);
-        if symbol == 0 {
-            return;
-        }
-        identity.name.store(0, Relaxed);
-        if let Some(name) = self.node.symbols().text(Symbol(symbol)) {
-            self.node.names().unregister(name, LocalId(id));
-        }
-    }
-
-    /// Drops what is still queued and tells the callers why there will be no answer.
-    fn drop_queues(&self, record: &Record) {
-        let drop_one = |envelope: EnvelopePtr| {
-            let (meta, reply) = (envelope.meta(), envelope.reply());
-            self.count(|cells| &cells.dead_letters, 1);
-            self.contain(|| envelope.drop_message());
-            self.pool.give(envelope);
-            if meta & Meta::CALL != 0 {
-                self.refuse(reply, self.refusal.get());
-            }
-        };
-        while record.depth() > 0 {
-            let envelope = record.head.get();
-            record.remove(1, envelope);
-            drop_one(envelope);
-        }
-        if record.extension.get().is_null() {
-            return;
-        }
-        // SAFETY: made from a box by `with_extension`; taken out of the record, once.
-        let mut extension = unsafe { Box::from_raw(record.extension.replace(std::ptr::null_mut())) };
-        for queue in &mut extension.queues {
-            while let Some(envelope) = queue.pop() {
-                drop_one(envelope);
-            }
-        }
-        for request in extension.inspects {
-            self.contain(|| (request.answer)(vec![("error".to_owned(), "the process has ended".to_owned())]));
-        }
-        if let Some(started) = extension.started {
-            self.contain(|| started(Err("it ended before its init was done; its log line says why".into())));
-        }
-    }
-
-    fn retire(&self, record: &Record, identity: &Identity) {
+        identity.application.store(0, Relaxed);
+        record.set_flags(if has_init { Flags::START } else { 0 });
+        // ORDERING: pairs with the Acquire load of a reader's sweep: who sees the id sees the rest.
+        record.id.store(id, Release);
         let cells = self.cells();
-        let total_in = record.pushed.load(Relaxed) + identity.other_in.load(Relaxed);
-        for (cell, value) in [
-            (&cells.retired_in, total_in),
-            (&cells.retired_out, record.out.load(Relaxed)),
-            (&cells.retired_run, record.run.load(Relaxed)),
-            (&cells.retired_wakeups, record.wakeups.load(Relaxed)),
-            (&cells.retired_latency, record.latency.load(Relaxed)),
-            (&cells.terminated, 1),
-        ] {
-            bump(cell, value);
+        bump(&cells.spawned, 1);
+        bump(&cells.processes, 1);
+        self.inherit(record, origin.parent, origin.env);
+        if let Some(rare) = options.rare() {
+            self.dress(record, id, rare, origin.parent, origin.links_child);
         }
-        cells.processes.store(cells.processes.load(Relaxed).saturating_sub(1), Relaxed);
-    }
-
-    fn free_slot(&self, identity: &Identity, id: u64) {
-        let generation = LocalId(id).generation();
-        if generation < LocalId::MAX_GENERATION {
-            identity.born.store(u64::from(generation) + 1, Relaxed);
-            self.free_slots.borrow_mut().push(id as u32);
+        if has_init {
+            self.make_ready(record);
         }
     }
 
-    /// Ends all processes: what is left when the node stops.
-    pub(crate) fn end_all(&self) {
-        let _scope = super::current::Scope::enter(self);
-        self.stopping.set(true);
-        for slot in FIRST_SLOT..self.table.table().high() {
-            let record = self.table.record(slot);
-            if record.id.load(Relaxed) != 0 {
-                self.bury(record, ExitReason::Shutdown);
-            }
+    /// The leader of a process that this parent spawns.
+    #[inline]
+    fn leader_of(&self, parent: u64) -> u64 {
+        if parent == LocalId::CORE.0 {
+            return parent;
         }
-        self.mesh.publish(self);
-        self.flush_links();
-        // What is still in the inbox is dropped here, so that whoever waits for it learns that there will be no answer.
-        self.port.inbox.close();
-        while !self.port.inbox.is_finished() {
-            self.port.inbox.drain(usize::MAX, |item| self.contain(|| drop(item)));
+        let home = LocalId(parent).shard();
+        if home == self.index {
+            return self.table.table().identity(parent as u32).leader.load(Relaxed);
+        }
+        self.node
+            .port(home)
+            .map_or(LocalId::CORE.0, |port| port.table.identity(parent as u32).leader.load(Relaxed))
+    }
+
+    #[inline]
+    fn inherit(&self, record: &Record, parent: u64, given: Option<Env>) {
+        let env = match given {
+            Some(env) => env,
+            None if parent == LocalId::CORE.0 => return,
+            None => self.env_of(parent),
+        };
+        if !env.is_empty() {
+            self.with_extension(record, |extension| extension.env = env);
         }
     }
 
-    /// A message for which the process has no handler.
+    /// The environment of a process of this shard.
+    #[inline]
+    pub(crate) fn env_of(&self, local: u64) -> Env {
+        let record = self.table.record(local as u32);
+        if record.id.load(Relaxed) != local {
+            return Env::default();
+        }
+        self.with_existing_extension(record, |extension| Some(extension.env.clone())).unwrap_or_default()
+    }
+
+    /// Changes the environment of the current process.
+    pub(crate) fn change_env<R>(&self, change: impl FnOnce(&mut Env) -> R) -> R {
+        let record = self.table.record(self.current_id.get() as u32);
+        self.with_extension(record, |extension| change(&mut extension.env))
+    }
+
+    /// What few processes have.
     #[cold]
-    pub(crate) fn unhandled(&self, record: &Record, envelope: EnvelopePtr) {
-        self.count(|cells| &cells.unhandled, 1);
-        let type_name = envelope.vtable().type_name();
-        self.log_line(LogLevel::Warning, record.id.load(Relaxed), || {
-            format!("no handler for {type_name}: the message is dropped; add a #[handle] for it")
-        });
-        let (meta, reply) = (envelope.meta(), envelope.reply());
-        self.contain(|| envelope.drop_message());
-        if meta & Meta::CALL != 0 {
-            self.refuse(reply, CallError::Unhandled);
+    fn dress(&self, record: &Record, id: u64, rare: &Rare, parent: u64, links_child: bool) {
+        let identity = self.identity(record);
+        if let Some(leader) = rare.leader {
+            identity.leader.store(leader.local.0, Relaxed);
         }
+        if let Some(limit) = rare.mailbox {
+            let symbol = |text: &str| self.node.symbols().intern(text).map_or(0, |symbol| symbol.0);
+            let (name, tag) =
+                rare.fallback.as_ref().map_or((0, 0), |(name, tag)| (symbol(name), symbol(tag)));
+            let bound = self.table.table().bound(id as u32);
+            bound.open(LocalId(id).generation(), limit, rare.on_full, name, tag);
+            record.add_flags(Flags::BOUNDED);
+        }
+        if rare.split {
+            record.add_flags(Flags::SPLIT);
+        }
+        let queue = rare.priority.queue();
+        if queue != 0 {
+            record.add_flags(Flags::SENDER);
+        }
+        let trap = match (rare.trap_all, rare.trap_exit) {
+            (true, _) => Trap::All,
+            (false, true) => Trap::On,
+            (false, false) => Trap::Off,
+        };
+        let init_limit =
+            if rare.init_timeout == DEFAULT_INIT_TIMEOUT { 0 } else { self.ticks(rare.init_timeout) };
+        self.with_extension(record, |extension| {
+            extension.trap = trap;
+            extension.send_queue = queue;
+            extension.init_limit = init_limit;
+            if !rare.env.is_empty() {
+                extension.env = extension.env.overlaid_by(&rare.env);
+            }
+        });
+        if parent == LocalId::CORE.0 {
+            return;
+        }
+        if rare.link_parent {
+            self.bind_at_birth(id, parent);
+        }
+        if rare.link_child && links_child {
+            self.bind_at_birth(parent, id);
+        }
+    }
+
+    /// Links a process of this shard to another one: one of the two is being spawned.
+    fn bind_at_birth(&self, consumer: u64, holder: u64) {
+        let tie = Tie { subject: Subject::Pid(holder), bond: Bond::Link };
+        let Some(record) = self.live_record(consumer) else { return };
+        let number = self.with_extension(record, |extension| extension.relations.begin(tie, holder));
+        if let Some(number) = number {
+            let watch = Watch { consumer, tie };
+            self.tell(LocalId(holder).shard(), move |shard| shard.add_watch(holder, watch, number));
+        }
+    }
+
+    /// `init` waits for something: its time is limited from here on.
+    #[cold]
+    pub(super) fn limit_init(&self, record: &Record) {
+        let id = record.id.load(Relaxed);
+        let born = self.identity(record).born.load(Relaxed);
+        let limit = match self.with_existing_extension(record, |extension| Some(extension.init_limit)) {
+            None | Some(0) => self.ticks(DEFAULT_INIT_TIMEOUT),
+            Some(limit) => limit,
+        };
+        let left = (born + limit).saturating_sub(self.now.get());
+        let timer = self.wait_for_reply(left);
+        let Some(waiter) = self.waiters.find(timer) else { return };
+        waiter.is_timer.set(true);
+        let expired = Box::new(move |shard: &Self, _: Outcome| {
+            if let Some(record) = shard.live_record(id)
+                && record.flags() & Flags::START != 0
+            {
+                shard.with_extension(record, |extension| extension.init_timer = 0);
+                let limit = std::time::Duration::from_nanos(shard.clock.span_ns(limit));
+                shard.end_by_signal(record, ExitReason::InitTimeout { limit });
+            }
+        });
+        waiter.set_extra(|extra| extra.sink = Some(Sink::Callback(expired)));
+        self.with_extension(record, |extension| extension.init_timer = timer);
+    }
+
+    /// `init` is done: whoever waits for that is told.
+    pub(super) fn init_done(&self, record: &Record) {
+        record.clear_flags(Flags::START);
+        let identity: &Identity = self.identity(record);
+        let took = self.clock.ticks().saturating_sub(identity.born.load(Relaxed));
+        identity.init.store(took, Relaxed);
+        let done = |extension: &mut Extension| {
+            Some((std::mem::take(&mut extension.init_timer), extension.started.take()))
+        };
+        let Some((timer, started)) = self.with_existing_extension(record, done) else { return };
+        self.free_waiter::<()>(timer);
+        if let Some(started) = started {
+            started(self, Ok(()));
+        }
+    }
+
+    /// The cold part of a record.
+    #[inline]
+    pub(super) fn identity(&self, record: &Record) -> &Identity {
+        self.table.table().identity(record.slot())
+    }
+
+    /// Works on the lazy part of a process, which is made on first use.
+    pub(super) fn with_extension<R>(&self, record: &Record, f: impl FnOnce(&mut Extension) -> R) -> R {
+        if record.extension.get().is_null() {
+            record.extension.set(Box::into_raw(Box::default()));
+        }
+        // SAFETY: made from a box above, owned by the record; one thread, and `f` cannot reach it another way.
+        f(unsafe { &mut *record.extension.get() })
+    }
+
+    /// The same, if there is one.
+    #[inline]
+    pub(super) fn with_existing_extension<R>(
+        &self,
+        record: &Record,
+        f: impl FnOnce(&mut Extension) -> Option<R>,
+    ) -> Option<R> {
+        if record.extension.get().is_null() { None } else { self.with_extension(record, f) }
     }
 }

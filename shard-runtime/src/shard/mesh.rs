@@ -103,13 +103,33 @@ impl Mesh {
         None
     }
 
+    /// Queues a parcel that must not be refused: an exit signal, an answer of the runtime. It comes back only if there is no
+    /// such shard, or it has stopped.
+    #[inline(never)]
+    pub(crate) fn push_reserved(&self, shard: &Shard, target: u16, parcel: Parcel) -> Option<Parcel> {
+        let Some(place) = self.lanes.get(target as usize) else { return Some(parcel) };
+        if place.borrow().is_none() {
+            let Some(lane) = self.open(shard, target) else { return Some(parcel) };
+            place.replace(Some(lane));
+        }
+        let mut place = place.borrow_mut();
+        let Some(lane) = place.as_mut() else { return Some(parcel) };
+        self.dirty.set(true);
+        lane.dirty = true;
+        lane.outbox.push_reserved(parcel);
+        if lane.outbox.backlog() == 0 {
+            lane.pushed(shard);
+        }
+        None
+    }
+
     /// Makes the ring to a shard and tells it.
     #[cold]
     fn open(&self, shard: &Shard, target: u16) -> Option<Lane> {
         let port = shard.node().port(target)?;
         let (sender, receiver) = channel(self.ring_slots);
         let announce = move |shard: &Shard| shard.mesh().rings.borrow_mut().push(receiver);
-        port.post(Inbound::Task(Box::new(announce))).ok()?;
+        port.post_reserved(Inbound::Task(Box::new(announce))).ok()?;
         let outbox = Outbox::new(sender, DEFAULT_SPILL_LIMIT);
         Some(Lane { target, outbox, dirty: false, unpublished: 0, held: Ready::new(), held_since: 0 })
     }

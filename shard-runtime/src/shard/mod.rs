@@ -2,27 +2,37 @@
 //!
 //! A shard is driven by a reactor that calls [`Shard::turn`] and parks it. Nothing in here knows which reactor.
 
+mod bounded;
 mod cells;
 mod core;
 mod current;
 mod deliver;
+mod ending;
+mod forward;
 mod futures;
 mod inbound;
 mod lifecycle;
 mod mesh;
 mod pump;
 mod ready;
+mod requests;
+mod signals;
+mod timers;
 mod waiter;
+mod watch;
 
 pub use core::Shard;
 
-pub use cells::{LogLevel, ShardCounters};
+pub use cells::{LogLevel, STALL_BOUNDS_NS, ShardCounters};
 
+pub(crate) use bounded::Admission;
 pub(crate) use cells::ShardCells;
-pub(crate) use core::ShardSettings;
+pub(crate) use core::{STALL_NS, ShardSettings};
 pub(crate) use current::{Home, MAX_NODES, NodeTable, Scope, with_current};
 pub(crate) use deliver::REMOTE_CALLER;
+pub(crate) use forward::Carried;
 pub(crate) use futures::FuturePool;
 pub(crate) use inbound::{Inbound, Parcel, Port};
+pub(crate) use lifecycle::Origin;
 pub(crate) use pump::Turn;
 pub(crate) use waiter::{Outcome, RemoteWait};

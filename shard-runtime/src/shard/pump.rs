@@ -9,9 +9,10 @@
 use crate::actor::{ActorTable, Exit, Live};
 use crate::error::{CallError, ExitReason};
 use crate::mailbox::{EnvelopePtr, Meta};
-use crate::process::{Extension, Flags, Identity, Record, bump};
+use crate::process::{Extension, Flags, MAIN_QUEUE, Record, bump};
+use crate::shard::cells::STALL_BOUNDS_NS;
 use crate::shard::current::{self, Scope};
-use crate::shard::{Inbound, Shard};
+use crate::shard::{Inbound, LogLevel, Shard};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
@@ -163,23 +164,27 @@ impl Shard {
         cells.current_since.store(self.now.get(), Relaxed);
         cells.current.store(id, Relaxed);
         self.sent.set(0);
-        let exit = if flags == Flags::QUEUED {
-            record.set_flags(Flags::QUEUED | Flags::RUNNING);
+        let exit = if flags & !Flags::QUIET == Flags::QUEUED {
+            record.set_flags(flags | Flags::RUNNING);
             self.dispatch_main(record)
         } else {
             self.uncommon(record, flags)
         };
         let now = self.clock.ticks();
-        bump(&record.run, now.saturating_sub(self.now.get()));
+        let took = now.saturating_sub(self.now.get());
+        bump(&record.run, took);
+        if took > self.stall_ticks {
+            self.stalled(record, id, took);
+        }
         self.set_now(now);
         bump(&record.out, self.sent.get());
         bump(&record.wakeups, 1);
         bump(&cells.activations, 1);
         record.last.store(now, Relaxed);
         if exit == Exit::Continue {
-            let kept = record.flags() & Flags::KEPT;
-            if record.depth() == 0 && kept == 0 {
-                record.set_flags(0);
+            let kept = record.flags() & (Flags::KEPT | Flags::TRAITS);
+            if record.depth() == 0 && kept & Flags::KEPT == 0 {
+                record.set_flags(kept);
             } else {
                 if record.depth() > 0 {
                     record.oldest.store(record.head.get().meta() >> Meta::BITS, Relaxed);
@@ -246,7 +251,7 @@ impl Shard {
             let reason = self.reason.take().map_or(ExitReason::Normal, |reason| *reason);
             return self.bury(record, reason);
         }
-        let kept = record.flags() & (Flags::KEPT | Flags::CALLING | Flags::START);
+        let kept = record.flags() & (Flags::KEPT | Flags::TRAITS | Flags::CALLING | Flags::START);
         if self.again.replace(false) || kept & Flags::SIGNAL != 0 {
             // A reply that came while it ran, a yield, or a kill: straight back into the queue.
             record.set_flags(Flags::QUEUED | Flags::LIVE | kept);
@@ -259,6 +264,15 @@ impl Shard {
     /// Start, resume, signal, inspect, other queues.
     #[inline(never)]
     fn uncommon(&self, record: &Record, flags: u32) -> Exit {
+        if flags & Flags::SENDER != 0 {
+            self.gate.set(0);
+        }
+        let exit = self.uncommon_kinds(record, flags);
+        self.gate.set(self.key);
+        exit
+    }
+
+    fn uncommon_kinds(&self, record: &Record, flags: u32) -> Exit {
         if flags & Flags::SIGNAL != 0 {
             let signal = self.with_extension(record, |extension| extension.signal.take());
             self.reason.set(Some(Box::new(signal.unwrap_or(ExitReason::Kill))));
@@ -298,19 +312,10 @@ impl Shard {
         let exit = unsafe { Self::actor_of(record).init(self, record) };
         match exit {
             Exit::Continue => self.init_done(record),
-            Exit::Suspended | Exit::Stop => (),
+            Exit::Suspended => self.limit_init(record),
+            Exit::Stop => (),
         }
         exit
-    }
-
-    fn init_done(&self, record: &Record) {
-        record.clear_flags(Flags::START);
-        let identity: &Identity = self.identity(record);
-        let took = self.clock.ticks().saturating_sub(identity.born.load(Relaxed));
-        identity.init.store(took, Relaxed);
-        if let Some(started) = self.with_existing_extension(record, |extension| extension.started.take()) {
-            started(Ok(()));
-        }
     }
 
     fn resume_live(&self, record: &Record, flags: u32) -> Exit {
@@ -398,6 +403,11 @@ impl Shard {
         let waited = handled.wrapping_mul(self.stamp.get()).wrapping_sub(stamps).cast_signed() >> Meta::BITS;
         bump(&record.latency, waited.max(0).cast_unsigned());
         self.in_hand.set(EnvelopePtr::NULL);
+        if record.flags() & Flags::BOUNDED != 0 {
+            let source = self.source.get();
+            let queue = if source == Self::SOURCE_MAIN { MAIN_QUEUE } else { source };
+            self.release_places(record, queue, handled);
+        }
         if self.source.get() != Self::SOURCE_MAIN {
             return self.settle_other(record, handled, last);
         }
@@ -439,7 +449,9 @@ impl Shard {
             }
             self.settle(record, handled, in_hand, stamps);
             self.in_hand.set(EnvelopePtr::NULL);
+            self.count(|cells| &cells.interrupted, 1);
         }
+        self.gate.set(self.key);
         self.source.set(Self::SOURCE_MAIN);
         let now = self.clock.ticks();
         bump(&record.run, now.saturating_sub(self.now.get()));
@@ -456,6 +468,30 @@ impl Shard {
         }
         self.bury(record, ExitReason::Panic(panic_message(panic).into()));
         self.idle_current();
+    }
+
+    /// An activation held the shard for too long.
+    #[cold]
+    #[inline(never)]
+    fn stalled(&self, record: &Record, id: u64, took: u64) {
+        let cells = self.cells();
+        bump(&cells.stalls, 1);
+        bump(&cells.stalled, took);
+        let took_ns = self.clock.span_ns(took);
+        let bucket = STALL_BOUNDS_NS.partition_point(|bound| *bound < took_ns);
+        bump(&cells.stall_times[bucket], 1);
+        if cells.stall_noted.load(Relaxed) == self.now.get() {
+            // The control thread has said so while it lasted.
+            return;
+        }
+        let behavior = record.behavior().unwrap_or("-");
+        self.log_line(LogLevel::Warning, id, || {
+            format!(
+                "{behavior} held shard {} for {:.1} ms: make it await, split the work, or give it a dedicated thread",
+                self.index,
+                took_ns as f64 / 1e6
+            )
+        });
     }
 
     /// Runs code of the user outside a handler; a panic is counted and goes no further.

@@ -12,6 +12,7 @@
 use crate::error::CallError;
 use crate::reactor::memory::Mapping;
 use crate::shard::Shard;
+use crate::shard::timers::Interval;
 use crate::wheel::TimerKey;
 use shard_wire::{Payload, WireOps};
 use std::cell::{Cell, UnsafeCell};
@@ -42,6 +43,8 @@ pub(crate) enum Sink {
     Callback(Callback),
     /// The waker of a combinator inside a handler.
     Waker(Waker),
+    /// A repeated send.
+    Interval(Box<Interval>),
 }
 
 /// States of a waiter (W1).
@@ -199,6 +202,29 @@ impl Waiters {
         self.free.set(index);
     }
 
+    /// Whether there is no waiter left.
+    pub(crate) fn is_full(&self) -> bool {
+        self.used.get() == MAX_WAITERS
+    }
+
+    /// References of the calls that the process in this slot waits for.
+    pub(crate) fn calls_of(&self, owner: u32) -> Vec<u64> {
+        (0..self.high.get())
+            .filter_map(|index| {
+                let waiter = self.at(index);
+                let waits = waiter.owner.get() == owner
+                    && waiter.state.get() == State::Waiting
+                    && !waiter.is_timer.get()
+                    && !waiter.has_callback();
+                waits.then(|| self.reference(index))
+            })
+            .collect()
+    }
+
+    fn reference(&self, index: u32) -> u64 {
+        self.shard | u64::from(self.at(index).generation.get()) << INDEX_BITS | u64::from(index)
+    }
+
     /// References of all waiters that wait for a reply of this incarnation.
     pub(crate) fn waiting_for(&self, peer: u64) -> Vec<u64> {
         (0..self.high.get())
@@ -206,8 +232,7 @@ impl Waiters {
                 let waiter = self.at(index);
                 let waits = waiter.state.get() == State::Waiting
                     && waiter.remote().is_some_and(|wait| wait.peer == peer);
-                waits
-                    .then(|| self.shard | u64::from(waiter.generation.get()) << INDEX_BITS | u64::from(index))
+                waits.then(|| self.reference(index))
             })
             .collect()
     }
@@ -261,6 +286,14 @@ impl Waiter {
         }
         // SAFETY: W3: owned by this waiter; `change` cannot reach it another way.
         change(unsafe { &mut *self.extra.get() });
+    }
+
+    /// Whether a function, not a handler, waits.
+    fn has_callback(&self) -> bool {
+        let extra = self.extra.get();
+        // SAFETY: W3: owned by this waiter, made from a box by `set_extra`.
+        let extra = unsafe { extra.as_ref() };
+        extra.is_some_and(|extra| matches!(extra.sink, Some(Sink::Callback(_) | Sink::Interval(_))))
     }
 
     pub(crate) fn take_extra(&self) -> Option<Box<Extra>> {

@@ -291,6 +291,7 @@ impl Reader {
         sum.log_lost = log.lost();
         sum.names = self.node.names().len() as u64;
         sum.inbox_refused = self.node.inbox_refused();
+        sum.counters.policy_dropped += self.node.outside_dropped();
         sum
     }
 

@@ -1,0 +1,159 @@
+//! What a handler can do to other processes, and by what it is known: links, monitors, exits, names, aliases, environment.
+
+use crate::actor::{Context, Target, TimerRef};
+use crate::error::{ExitReason, LinkError, SpawnError};
+use crate::process::Bond;
+use shard_wire::{Alias, LocalId, Pid};
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Context<'_> {
+    /// Links this process to a target: when that ends, this one gets an exit signal, once. One way.
+    ///
+    /// # Errors
+    /// There is nothing to link to, the link exists, or it would be to itself. A target that ends meanwhile fires.
+    pub fn link(&self, target: impl Into<Target>) -> Result<(), LinkError> {
+        self.shard().bind(Bond::Link, &target.into())
+    }
+
+    /// Undoes a link.
+    ///
+    /// # Errors
+    /// There is no such link: it has fired, or was never made.
+    pub fn unlink(&self, target: impl Into<Target>) -> Result<(), LinkError> {
+        self.shard().unbind(Bond::Link, &target.into())
+    }
+
+    /// Watches a target: when that ends, this process gets a [`Down`](crate::Down) message, once.
+    ///
+    /// # Errors
+    /// As for [`Context::link`].
+    pub fn monitor(&self, target: impl Into<Target>) -> Result<(), LinkError> {
+        self.shard().bind(Bond::Monitor, &target.into())
+    }
+
+    /// Undoes a monitor. No down message comes after it, unless it is in the mailbox already.
+    ///
+    /// # Errors
+    /// As for [`Context::unlink`].
+    pub fn demonitor(&self, target: impl Into<Target>) -> Result<(), LinkError> {
+        self.shard().unbind(Bond::Monitor, &target.into())
+    }
+
+    /// Sends an exit signal: the process ends with this reason at its next boundary, unless it traps exits.
+    ///
+    /// # Errors
+    /// There is no such process, or it is this one, its parent or its leader.
+    pub fn exit(&self, pid: Pid, reason: ExitReason) -> Result<(), LinkError> {
+        self.shard().send_exit(pid, reason)
+    }
+
+    /// Sends an exit signal after a delay. `None` if too many timers wait on this shard.
+    pub fn exit_after(&self, pid: Pid, reason: ExitReason, delay: Duration) -> Option<TimerRef> {
+        self.shard().exit_after(pid, reason, delay)
+    }
+
+    /// Whether exit signals arrive as [`ExitSignal`](crate::ExitSignal) messages from now on. Those of the parent never do.
+    pub fn trap_exit(&self, on: bool) {
+        self.shard().trap_exits(on);
+    }
+
+    /// Whether messages sent by name or alias arrive as [`Addressed`](crate::Addressed) from now on.
+    pub fn split_handle(&self, on: bool) {
+        self.shard().split_handle(on);
+    }
+
+    /// Kills a process of this node: its handler is dropped at once if it is suspended, at its next return if it runs.
+    pub fn kill(&self, pid: Pid) {
+        self.shard().kill(pid);
+    }
+
+    /// Who spawned this process; the node's core process if it came from outside.
+    #[must_use]
+    pub fn parent(&self) -> Pid {
+        self.shard().family_of_current().0
+    }
+
+    /// The leader of this process's group.
+    #[must_use]
+    pub fn leader(&self) -> Pid {
+        self.shard().family_of_current().1
+    }
+
+    /// The node's core process: sender and parent of what comes from outside.
+    #[must_use]
+    pub fn core(&self) -> Pid {
+        self.shard().pid(LocalId::CORE.0)
+    }
+
+    /// The process that holds a name on this node.
+    #[must_use]
+    pub fn whereis(&self, name: &str) -> Option<Pid> {
+        self.shard().node().lookup(name)
+    }
+
+    /// Claims a name for this process, which has none yet.
+    ///
+    /// # Errors
+    /// Somebody holds it, this process has one already, or the name is not usable.
+    pub fn register(&self, name: &str) -> Result<(), SpawnError> {
+        self.shard().register_current(name)
+    }
+
+    /// Gives this process's name up. What was linked to the name, or watched it, fires with `Unregistered`.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn unregister(&self) -> Result<(), LinkError> {
+        self.shard().unregister_current()
+    }
+
+    /// A new alias of this process: a further address, which can be given up again.
+    ///
+    /// # Errors
+    /// The shard has a million of them.
+    pub fn create_alias(&self) -> Result<Alias, LinkError> {
+        self.shard().create_alias()
+    }
+
+    /// Gives an alias up. What was linked to it, or watched it, fires with `Unregistered`.
+    ///
+    /// # Errors
+    /// There is no such alias, or it is another process's.
+    pub fn delete_alias(&self, alias: Alias) -> Result<(), LinkError> {
+        self.shard().delete_alias(alias)
+    }
+
+    /// Registers an event of which this process is the producer, so that it can be linked to and watched.
+    ///
+    /// # Errors
+    /// The name is taken or not usable.
+    pub fn register_event(&self, name: &str) -> Result<(), LinkError> {
+        self.shard().register_event(name)
+    }
+
+    /// Removes an event. What was linked to it, or watched it, fires with `Unregistered`.
+    ///
+    /// # Errors
+    /// There is no such event, or it is another process's.
+    pub fn unregister_event(&self, name: &str) -> Result<(), LinkError> {
+        self.shard().unregister_event(name)
+    }
+
+    /// A value of this process's environment, if it is of this type.
+    #[must_use]
+    pub fn env<T: Any + Send + Sync>(&self, key: &str) -> Option<Arc<T>> {
+        self.shard().env_of(self.pid().local.0).get(key)
+    }
+
+    /// Sets a value of this process's environment. Children spawned later inherit it.
+    pub fn set_env<T: Any + Send + Sync>(&self, key: &str, value: T) {
+        self.shard().change_env(|env| env.set(key, value));
+    }
+
+    /// Removes a value of this process's environment; whether it was there.
+    pub fn remove_env(&self, key: &str) -> bool {
+        self.shard().change_env(|env| env.remove(key))
+    }
+}

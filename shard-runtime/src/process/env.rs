@@ -1,0 +1,103 @@
+//! The environment of a process: values by key, inherited from its parent, copied when changed.
+//!
+//! Cost: inheriting is one reference count; a process without one has nothing.
+
+use rustc_hash::FxBuildHasher;
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+type Value = Arc<dyn Any + Send + Sync>;
+
+/// Values by key. Keys do not depend on case. Values are never printed, only their keys are.
+#[derive(Clone, Default)]
+pub struct Env {
+    values: Option<Arc<HashMap<Box<str>, Value, FxBuildHasher>>>,
+}
+
+impl Env {
+    /// The value under a key, if it is of this type.
+    #[must_use]
+    pub fn get<T: Any + Send + Sync>(&self, key: &str) -> Option<Arc<T>> {
+        let values = self.values.as_ref()?;
+        values.get(key.to_uppercase().as_str())?.clone().downcast().ok()
+    }
+
+    /// Sets a value. Others that share this environment keep theirs.
+    pub fn set<T: Any + Send + Sync>(&mut self, key: &str, value: T) {
+        let values = Arc::make_mut(self.values.get_or_insert_default());
+        values.insert(key.to_uppercase().into(), Arc::new(value));
+    }
+
+    /// Removes a value; whether it was there.
+    pub fn remove(&mut self, key: &str) -> bool {
+        let key = key.to_uppercase();
+        match &mut self.values {
+            Some(values) if values.contains_key(key.as_str()) => {
+                Arc::make_mut(values).remove(key.as_str());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The keys, in order.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> =
+            self.values.iter().flat_map(|values| values.keys().map(|key| key.to_string())).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Whether it holds nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.values.as_ref().is_none_or(|values| values.is_empty())
+    }
+
+    /// This environment with the other one's values over it.
+    pub(crate) fn overlaid_by(&self, over: &Self) -> Self {
+        match (&self.values, &over.values) {
+            (_, None) => self.clone(),
+            (None, Some(_)) => over.clone(),
+            (Some(base), Some(over)) => {
+                let mut values = (**base).clone();
+                values.extend(over.iter().map(|(key, value)| (key.clone(), Arc::clone(value))));
+                Self { values: Some(Arc::new(values)) }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Env {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Env;
+
+    #[test]
+    fn a_copy_goes_its_own_way_and_values_do_not_print() {
+        let mut parent = Env::default();
+        parent.set("limit", 7_u32);
+        parent.set("secret", String::from("hunter2"));
+        let mut child = parent.clone();
+        child.set("LIMIT", 8_u32);
+        assert!(child.remove("Secret") && !child.remove("secret"));
+        assert_eq!(
+            (parent.get("Limit").as_deref(), child.get("limit").as_deref()),
+            (Some(&7_u32), Some(&8_u32))
+        );
+        assert_eq!(parent.get::<String>("limit"), None);
+        assert_eq!(format!("{parent:?}"), r#"{"LIMIT", "SECRET"}"#);
+        let over = Env::default().overlaid_by(&child);
+        assert_eq!(parent.overlaid_by(&over).keys(), ["LIMIT", "SECRET"]);
+        assert_eq!(parent.overlaid_by(&over).get("limit").as_deref(), Some(&8_u32));
+        assert!(Env::default().is_empty());
+    }
+}

@@ -1,0 +1,305 @@
+//! Sends to processes that need a look first: bounded mailboxes and their policies, processes that are ending.
+//!
+//! A place is reserved before a message is queued or crosses to another shard, and given back when it leaves the queue; so
+//! what arrives from another shard has its place. Invariant: M1 of [`Bound`](crate::process::Bound).
+//! Cost: one compare-and-swap per message of a bounded process; a wait for room costs a waiter.
+
+use crate::actor::{Call, Fallback};
+use crate::error::{CallError, SendError, SendReason};
+use crate::mailbox::{EnvelopePtr, Meta};
+use crate::process::{Bound, Extension, Flags, MAIN_QUEUE, NoPlace, OnFull, Record, bump};
+use crate::shard::{Parcel, Port, Shard};
+use crate::symbol::Symbol;
+use shard_wire::{Erased, LocalId, Message, Pid, Table, vtable};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Waits for room that one mailbox keeps. What exceeds it is refused with `Overloaded`.
+const MAX_ROOM_WAITS: usize = 1 << 16;
+
+/// What becomes of a message for a bounded mailbox.
+pub(crate) enum Admission {
+    /// It has a place.
+    Enter,
+    /// It is dropped, and its sender is told `Ok`.
+    Drop,
+    /// Its sender gets it back.
+    Refuse(SendReason),
+}
+
+/// The queue that an envelope's flags name, as an index of [`Bound`] and of the extension's queues.
+pub(crate) fn queue_index(flags: u64) -> usize {
+    match flags & Meta::QUEUE {
+        Meta::MAIN => MAIN_QUEUE,
+        Meta::URGENT => Extension::URGENT,
+        Meta::LOG => Extension::LOG,
+        _ => Extension::SYSTEM,
+    }
+}
+
+impl Port {
+    /// Asks for a place in a mailbox of this shard. From any thread. For a process without a bound it is there.
+    pub(crate) fn admit(&self, local: LocalId, flags: u64) -> Admission {
+        match self.table.traits_of(local.0) {
+            None => Admission::Refuse(SendReason::NoProcess),
+            Some(traits) if traits & Flags::TERMINATED != 0 => Admission::Refuse(SendReason::Terminated),
+            Some(traits) if traits & Flags::BOUNDED == 0 => Admission::Enter,
+            Some(_) => {
+                let bound = self.table.bound(local.slot());
+                let force = bound.policy() == OnFull::DropOldest;
+                admit(bound, local, flags, force)
+            }
+        }
+    }
+}
+
+fn admit(bound: &Bound, local: LocalId, flags: u64, force: bool) -> Admission {
+    let (queue, generation) = (queue_index(flags), local.generation());
+    let place = if force { bound.force(queue, generation) } else { bound.reserve(queue, generation) };
+    match (place, bound.policy()) {
+        (Ok(()), _) => Admission::Enter,
+        (Err(NoPlace::Gone), _) => Admission::Refuse(SendReason::NoProcess),
+        (Err(NoPlace::Full), OnFull::Reject) => Admission::Refuse(SendReason::MailboxFull),
+        (Err(NoPlace::Full), OnFull::DropNewest | OnFull::DropOldest) => Admission::Drop,
+    }
+}
+
+impl Shard {
+    /// Sends to a process of this shard that needs a look, or to nobody.
+    #[inline(never)]
+    pub(super) fn deliver_special<M: Message>(
+        &self,
+        to: Pid,
+        message: M,
+        flags: u64,
+        reply: u64,
+    ) -> Result<(), SendError<M>> {
+        let record = self.table.record(to.local.slot());
+        let admission = if record.id.load(Relaxed) == to.local.0 {
+            self.admit_here(record, to.local, flags)
+        } else {
+            Admission::Refuse(SendReason::NoProcess)
+        };
+        match admission {
+            Admission::Enter => {
+                let envelope = self.pool.take();
+                envelope.fill(vtable::<M>(), self.current_id.get(), self.stamp.get() | flags, message);
+                if flags & Meta::CALL != 0 {
+                    envelope.set_reply(reply);
+                }
+                self.sent.set(self.sent.get() + 1);
+                self.enqueue(record, envelope, flags);
+                self.trim(record, queue_index(flags));
+                Ok(())
+            }
+            Admission::Drop => {
+                self.sent.set(self.sent.get() + 1);
+                self.drop_newest(message, flags, reply);
+                Ok(())
+            }
+            Admission::Refuse(reason) => self.refused(to, reason, message, flags),
+        }
+    }
+
+    fn admit_here(&self, record: &Record, local: LocalId, flags: u64) -> Admission {
+        let traits = record.flags();
+        if traits & Flags::TERMINATED != 0 {
+            return Admission::Refuse(SendReason::Terminated);
+        }
+        if traits & Flags::BOUNDED == 0 {
+            return Admission::Enter;
+        }
+        let bound = self.table.table().bound(local.slot());
+        // The oldest messages of a process that sends to itself are those of its running batch: they cannot be dropped.
+        let force = bound.policy() == OnFull::DropOldest && traits & Flags::RUNNING == 0;
+        admit(bound, local, flags, force)
+    }
+
+    /// A message is dropped by its target's policy.
+    #[cold]
+    pub(super) fn drop_newest<M>(&self, message: M, flags: u64, reply: u64) {
+        self.count(|cells| &cells.policy_dropped, 1);
+        self.contain(|| drop(message));
+        if flags & Meta::CALL != 0 {
+            self.refuse(reply, CallError::Dropped);
+        }
+    }
+
+    /// A message was refused: to the fallback if there is one, else back to the sender.
+    #[cold]
+    pub(super) fn refused<M: Message>(
+        &self,
+        to: Pid,
+        reason: SendReason,
+        message: M,
+        flags: u64,
+    ) -> Result<(), SendError<M>> {
+        let is_own = to.local.0 == self.current_id.get();
+        if reason == SendReason::MailboxFull && flags & Meta::CALL == 0 && !is_own {
+            let port = self.node.port(to.local.shard());
+            let (name, tag) = port.map_or((0, 0), |port| port.table.bound(to.local.slot()).fallback());
+            let holder = self.node.symbols().text(Symbol(name)).and_then(|name| self.node.lookup(name));
+            if let Some(holder) = holder.filter(|holder| *holder != to) {
+                return self.fall_back(to, holder, tag, message, flags);
+            }
+        }
+        self.count_send_error(flags, false);
+        Err(SendError::new(reason, message))
+    }
+
+    fn fall_back<M: Message>(
+        &self,
+        pid: Pid,
+        holder: Pid,
+        tag: u32,
+        message: M,
+        flags: u64,
+    ) -> Result<(), SendError<M>> {
+        let tag: Arc<str> = self.node.symbols().text(Symbol(tag)).unwrap_or("").into();
+        let wrapped = Fallback { pid, tag, message: Erased::new(message) };
+        self.deliver(holder, wrapped, flags & Meta::QUEUE, 0).map_err(|error| {
+            let reason = error.reason;
+            match error.into_inner().message.downcast::<M>() {
+                Ok(message) => SendError::new(reason, message),
+                Err(_) => unreachable!("a fallback comes back as what it was packed as"),
+            }
+        })
+    }
+
+    /// Queues a message that no bound refuses; it takes a place all the same.
+    pub(super) fn enqueue_by_force(&self, record: &Record, envelope: EnvelopePtr, flags: u64) {
+        if record.flags() & Flags::BOUNDED != 0 {
+            let local = LocalId(record.id.load(Relaxed));
+            // The only process that has no place for it is one whose count is full: four billion messages.
+            let _counted =
+                self.table.table().bound(local.slot()).force(queue_index(flags), local.generation());
+        }
+        self.enqueue(record, envelope, flags);
+    }
+
+    /// Takes a parcel for a process that needs a look. Its place was reserved where it was sent.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn arrive_special(&self, record: &Record, parcel: Parcel) {
+        if record.flags() & Flags::TERMINATED != 0 {
+            return self.dead_letter(parcel);
+        }
+        let flags = parcel.meta & Meta::FLAGS;
+        self.enqueue_parcel(record, parcel);
+        self.trim(record, queue_index(flags));
+    }
+
+    /// Drops the oldest messages that are more than the mailbox holds, if that is its policy.
+    fn trim(&self, record: &Record, queue: usize) {
+        if record.flags() & (Flags::BOUNDED | Flags::RUNNING) != Flags::BOUNDED {
+            return;
+        }
+        let bound = self.table.table().bound(record.slot());
+        if bound.policy() != OnFull::DropOldest {
+            return;
+        }
+        while bound.used(queue) > u64::from(bound.limit()) {
+            let Some(envelope) = self.pop_oldest(record, queue) else { return };
+            bound.release(queue, 1);
+            self.count(|cells| &cells.policy_dropped, 1);
+            self.drop_queued(envelope, CallError::Dropped);
+        }
+    }
+
+    fn pop_oldest(&self, record: &Record, queue: usize) -> Option<EnvelopePtr> {
+        if queue != MAIN_QUEUE {
+            let envelope = self.with_extension(record, |extension| extension.queues[queue].pop())?;
+            bump(&self.identity(record).other_taken, 1);
+            return Some(envelope);
+        }
+        if record.depth() == 0 {
+            return None;
+        }
+        let envelope = record.head.get();
+        record.remove(1, envelope);
+        if record.depth() > 0 {
+            record.oldest.store(record.head.get().meta() >> Meta::BITS, Relaxed);
+        }
+        Some(envelope)
+    }
+
+    /// Messages have left a queue of a bounded mailbox: their places are free, and those who wait for room are told.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn release_places(&self, record: &Record, queue: usize, count: u64) {
+        self.table.table().bound(record.slot()).release(queue, count);
+        let mut left = count;
+        while left > 0
+            && let Some(waiter) = self.with_existing_extension(record, |extension| extension.room.pop_front())
+        {
+            left -= 1;
+            let table = const { &Table::<()>::local() }.erased();
+            self.answer(waiter, table, ());
+        }
+    }
+
+    /// A message that had its place did not get away.
+    #[cold]
+    pub(super) fn forget_place(&self, local: LocalId, flags: u64) {
+        if let Some(port) = self.node.port(local.shard())
+            && port.table.traits_of(local.0).is_some_and(|traits| traits & Flags::BOUNDED != 0)
+        {
+            port.table.bound(local.slot()).cancel(queue_index(flags), local.generation());
+        }
+    }
+
+    /// A message of another node for a process that needs a look.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn admit_parcel(&self, record: &Record, parcel: Parcel) {
+        let (flags, reply) = (parcel.meta & Meta::FLAGS, parcel.reply);
+        match self.admit_here(record, LocalId(parcel.target), flags) {
+            Admission::Enter => self.arrive_special(record, parcel),
+            Admission::Drop => self.drop_newest(parcel, flags, reply),
+            Admission::Refuse(reason) => {
+                self.count(|cells| &cells.mailbox_refused, 1);
+                self.contain(|| drop(parcel));
+                if flags & Meta::CALL != 0 {
+                    self.refuse(reply, CallError::Send(reason));
+                }
+            }
+        }
+    }
+
+    /// Waits until a mailbox of this node may have room, `timeout` ticks at most.
+    pub(crate) fn wait_for_room(&self, to: Pid, timeout: u64) -> Call<'_, ()> {
+        let waiter = self.wait_for_reply(timeout);
+        if waiter != 0 {
+            if to.node.0 == self.key {
+                let local = to.local;
+                self.tell(local.shard(), move |shard| shard.want_room(local, waiter));
+            } else {
+                self.refuse(waiter, CallError::Send(SendReason::MailboxFull));
+            }
+        }
+        Call::new(self, waiter)
+    }
+
+    fn want_room(&self, local: LocalId, waiter: u64) {
+        let Some(record) = self.live_record(local.0) else {
+            return self.refuse(waiter, CallError::Send(SendReason::NoProcess));
+        };
+        let bound = self.table.table().bound(local.slot());
+        let has_bound = record.flags() & Flags::BOUNDED != 0;
+        if !has_bound || bound.used(MAIN_QUEUE) < u64::from(bound.limit()) {
+            let table = const { &Table::<()>::local() }.erased();
+            return self.answer(waiter, table, ());
+        }
+        let is_full = self.with_extension(record, |extension| {
+            // LIMIT: waits for room of one mailbox.
+            let is_full = extension.room.len() >= MAX_ROOM_WAITS;
+            if !is_full {
+                extension.room.push_back(waiter);
+            }
+            is_full
+        });
+        if is_full {
+            self.refuse(waiter, CallError::Send(SendReason::Overloaded));
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The end of a process on its shard.
+//!
+//! Order (each step contains panics of its own): the suspended handler is dropped, `terminate` runs, names, aliases and
+//! events are freed, the id is cleared, links and monitors fire, queued messages are dropped and their callers told why, the
+//! actor is dropped, the slot is freed. So whoever is told can start a successor under the same name at once.
+//! Invariant: G1 a slot's next generation is kept in `Identity::born` while it is free; at the last one it is retired.
+#![expect(unsafe_code, reason = "owns actor bodies; proven by an_actor_is_dropped_exactly_once")]
+
+use crate::actor::ActorTable;
+use crate::error::{CallError, ExitReason, SendReason};
+use crate::mailbox::{EnvelopePtr, Meta};
+use crate::process::{Extension, FIRST_SLOT, Flags, Identity, Record, bump};
+use crate::shard::{LogLevel, Shard};
+use crate::symbol::Symbol;
+use shard_wire::LocalId;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+impl Shard {
+    /// Ends a process.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn bury(&self, record: &Record, reason: ExitReason) {
+        let id = record.id.load(Relaxed);
+        let identity = self.table.table().identity(id as u32);
+        // SAFETY: A1: a used record's `actor` is a `&'static ActorTable`.
+        let table: &'static ActorTable = unsafe { &*record.actor.load(Relaxed) };
+        self.refusal.set(match reason {
+            ExitReason::Kill => CallError::Killed,
+            ExitReason::Panic(_) => CallError::Panicked,
+            _ => CallError::Terminated,
+        });
+        let was_live = record.flags() & (Flags::LIVE | Flags::START) == Flags::LIVE;
+        record.set_flags(Flags::QUEUED | Flags::RUNNING | Flags::TERMINATED);
+        self.in_hand.set(EnvelopePtr::NULL);
+        if was_live && !record.live.get().is_null() {
+            self.count(|cells| &cells.interrupted, 1);
+        }
+        // The reason's own `Display` and `Drop` are the user's code.
+        self.contain(|| self.log_end(table.behavior, identity.name.load(Relaxed), id, &reason));
+        self.contain(|| self.cancel_live(record));
+        let reason = Rc::new(reason);
+        if table.has_terminate {
+            self.run_terminate(record, table, id, &reason);
+        }
+        self.free_addresses(record, id);
+        self.retire(record, identity);
+        // From here on nothing can be sent to it, so what is queued is all there will be.
+        // ORDERING: pairs with the Acquire load of a reader's sweep.
+        record.id.store(0, Release);
+        let mut extension = self.take_extension(record);
+        if let Some(extension) = &mut extension {
+            self.end_relations(id, &mut extension.relations, &reason);
+        }
+        self.drop_queues(record, extension, &reason);
+        self.contain(|| drop(reason));
+        // SAFETY: A1; no handler borrows the body any more, and it is not touched again.
+        self.contain(|| unsafe { table.drop_body(record) });
+        record.set_flags(0);
+        self.free_slot(identity, id);
+        self.refusal.set(CallError::NoReply);
+    }
+
+    fn take_extension(&self, record: &Record) -> Option<Box<Extension>> {
+        let extension = record.extension.replace(std::ptr::null_mut());
+        // SAFETY: made from a box by `with_extension`; taken out of the record, once.
+        (!extension.is_null()).then(|| unsafe { Box::from_raw(extension) })
+    }
+
+    fn run_terminate(&self, record: &Record, table: &'static ActorTable, id: u64, reason: &Rc<ExitReason>) {
+        self.ending.replace(Some(Rc::clone(reason)));
+        self.current.set(record);
+        self.current_id.set(id);
+        self.sent.set(0);
+        self.in_hand.set(EnvelopePtr::NULL);
+        self.intake.set(EnvelopePtr::NULL);
+        self.limit.set(0);
+        self.contain(|| {
+            // SAFETY: A1; the suspended handler is gone, so nobody borrows the body.
+            unsafe { table.terminate(self, record) };
+        });
+        if !record.live.get().is_null() {
+            self.count(|cells| &cells.terminate_cut, 1);
+            self.contain(|| self.cancel_live(record));
+        }
+        bump(&record.out, self.sent.replace(0));
+        let last = self.ending.replace(None);
+        self.contain(|| drop(last));
+    }
+
+    pub(super) fn free_name(&self, identity: &Identity, id: u64) {
+        let symbol = identity.name.load(Relaxed);
+        if symbol == 0 {
+            return;
+        }
+        identity.name.store(0, Relaxed);
+        if let Some(name) = self.node.symbols().text(Symbol(symbol)) {
+            self.node.names().unregister(name, LocalId(id));
+        }
+    }
+
+    /// Drops a queued message and tells its caller why there will be no answer.
+    pub(super) fn drop_queued(&self, envelope: EnvelopePtr, why: CallError) {
+        let (meta, reply) = (envelope.meta(), envelope.reply());
+        self.contain(|| envelope.drop_message());
+        self.pool.give(envelope);
+        if meta & Meta::CALL != 0 {
+            self.refuse(reply, why);
+        }
+    }
+
+    /// Drops what is still queued, and answers whoever waits for the process.
+    fn drop_queues(&self, record: &Record, extension: Option<Box<Extension>>, reason: &ExitReason) {
+        let why = self.refusal.get();
+        while record.depth() > 0 {
+            let envelope = record.head.get();
+            record.remove(1, envelope);
+            self.count(|cells| &cells.mailbox_lost, 1);
+            self.drop_queued(envelope, why);
+        }
+        let Some(mut extension) = extension else { return };
+        for queue in &mut extension.queues {
+            while let Some(envelope) = queue.pop() {
+                self.count(|cells| &cells.mailbox_lost, 1);
+                self.drop_queued(envelope, why);
+            }
+        }
+        self.free_waiter::<()>(extension.init_timer);
+        for waiter in extension.room {
+            self.refuse(waiter, CallError::Send(SendReason::NoProcess));
+        }
+        for request in extension.inspects {
+            self.contain(|| (request.answer)(vec![("error".to_owned(), "the process has ended".to_owned())]));
+        }
+        if let Some(started) = extension.started {
+            let reason = reason.clone();
+            self.contain(|| started(self, Err(reason)));
+        }
+        // Values of the environment may be the last of their kind, and their `Drop` the user's code.
+        let env = std::mem::take(&mut extension.env);
+        self.contain(|| drop(env));
+    }
+
+    fn retire(&self, record: &Record, identity: &Identity) {
+        let cells = self.cells();
+        let total_in = record.pushed.load(Relaxed) + identity.other_in.load(Relaxed);
+        for (cell, value) in [
+            (&cells.retired_in, total_in),
+            (&cells.retired_out, record.out.load(Relaxed)),
+            (&cells.retired_run, record.run.load(Relaxed)),
+            (&cells.retired_wakeups, record.wakeups.load(Relaxed)),
+            (&cells.retired_latency, record.latency.load(Relaxed)),
+            (&cells.terminated, 1),
+        ] {
+            bump(cell, value);
+        }
+        cells.processes.store(cells.processes.load(Relaxed).saturating_sub(1), Relaxed);
+    }
+
+    fn free_slot(&self, identity: &Identity, id: u64) {
+        let generation = LocalId(id).generation();
+        if generation < LocalId::MAX_GENERATION {
+            identity.born.store(u64::from(generation) + 1, Relaxed);
+            self.free_slots.borrow_mut().push(id as u32);
+        }
+    }
+
+    /// Ends all processes: what is left when the node stops.
+    pub(crate) fn end_all(&self) {
+        let _scope = super::current::Scope::enter(self);
+        self.stopping.set(true);
+        for slot in FIRST_SLOT..self.table.table().high() {
+            let record = self.table.record(slot);
+            if record.id.load(Relaxed) != 0 {
+                self.bury(record, ExitReason::Shutdown);
+            }
+        }
+        self.mesh.publish(self);
+        self.flush_links();
+        // What is still in the inbox is dropped here, so that whoever waits for it learns that there will be no answer.
+        self.port.inbox.close();
+        while !self.port.inbox.is_finished() {
+            self.port.inbox.drain(usize::MAX, |item| self.contain(|| drop(item)));
+        }
+    }
+
+    /// A message for which the process has no handler.
+    #[cold]
+    pub(crate) fn unhandled(&self, record: &Record, envelope: EnvelopePtr) {
+        self.count(|cells| &cells.unhandled, 1);
+        let type_name = envelope.vtable().type_name();
+        self.log_line(LogLevel::Warning, record.id.load(Relaxed), || {
+            format!("no handler for {type_name}: the message is dropped; add a #[handle] for it")
+        });
+        let (meta, reply) = (envelope.meta(), envelope.reply());
+        self.contain(|| envelope.drop_message());
+        if meta & Meta::CALL != 0 {
+            self.refuse(reply, CallError::Unhandled);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Requests that do not suspend their sender: the answer comes as a message. And sends that learn what became of them.
+
+use crate::actor::{Call, Request, Response, Route};
+use crate::error::{CallError, SendError, SendReason};
+use crate::mailbox::Meta;
+use crate::shard::waiter::{Sink, State};
+use crate::shard::{Outcome, Parcel, Shard};
+use shard_wire::{Message, Pid, Table};
+
+impl Shard {
+    /// Sends a request whose answer arrives as a [`Response`] at the current process, in the queue of its priority.
+    pub(crate) fn request<M: Message>(
+        &self,
+        to: Route<'_>,
+        request: M,
+        label: u64,
+        queue: u64,
+        timeout: u64,
+    ) -> Result<Request, SendError<M>> {
+        let reference = self.wait_for_reply(timeout);
+        let Some(waiter) = self.waiters.find(reference) else {
+            return Err(SendError::new(SendReason::Overloaded, request));
+        };
+        let owner = self.current_id.get();
+        let callback = Box::new(move |shard: &Self, outcome: Outcome| {
+            let result = match outcome {
+                Outcome::Reply(payload) => Ok(Parcel::reply_of::<M>(payload)),
+                Outcome::Failed(error) => Err(error),
+                Outcome::Due => Err(CallError::Timeout),
+            };
+            match shard.live_record(owner) {
+                Some(record) => {
+                    let response = Response::<M> { request: Request(reference), label, result };
+                    shard.post_system(record, queue, response);
+                }
+                None => {
+                    shard.count(|cells| &cells.late_replies, 1);
+                    drop(result);
+                }
+            }
+        });
+        waiter.set_extra(|extra| extra.sink = Some(Sink::Callback(callback)));
+        self.deliver_route(to, request, Meta::CALL | queue, reference).map_err(|error| {
+            self.drop_waiter(reference);
+            error
+        })?;
+        Ok(Request(reference))
+    }
+
+    /// Gives a request up: its answer will not come. `false` if it has come, or there is no such request.
+    pub(crate) fn cancel_request(&self, request: Request) -> bool {
+        let waits = self.waiters.find(request.0).is_some_and(|waiter| {
+            waiter.state.get() == State::Waiting
+                && !waiter.is_timer.get()
+                && waiter.owner.get() == self.current_id.get() as u32
+        });
+        if waits {
+            self.drop_waiter(request.0);
+        }
+        waits
+    }
+
+    /// Frees a waiter that has no reply yet.
+    fn drop_waiter(&self, reference: u64) {
+        let Some(waiter) = self.waiters.find(reference) else { return };
+        if let Some(timer) = waiter.timer.take() {
+            self.wheel.borrow_mut().cancel(timer);
+        }
+        let extra = waiter.take_extra();
+        self.waiters.free(reference);
+        // What the callback holds may be the user's.
+        self.contain(|| drop(extra));
+    }
+
+    /// Sends to a process of another shard of this node and tells whether it reached its mailbox. The message comes back if
+    /// it did not.
+    pub(crate) fn send_and_learn<M: Message>(
+        &self,
+        to: Pid,
+        message: M,
+        queue: u64,
+        timeout: u64,
+    ) -> Call<'_, Result<(), SendError<M>>> {
+        let waiter = self.wait_for_reply(timeout);
+        let (home, sender) = (self.index, self.current_id.get());
+        if waiter != 0 {
+            self.tell(to.local.shard(), move |shard| {
+                let sent = shard.speaking_as(sender, || shard.deliver(to, message, queue, 0));
+                shard.tell(home, move |shard| {
+                    let table = const { &Table::<()>::local() }.erased();
+                    shard.answer(waiter, table, sent);
+                });
+            });
+        }
+        Call::new(self, waiter)
+    }
+}

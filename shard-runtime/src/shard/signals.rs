@@ -1,0 +1,93 @@
+//! What reaches a process out of band: kills, untrapped exits, inspect requests, cancelled waits.
+//!
+//! Invariant: K1 a signal never needs the handler: it waits in the extension, and the next activation of the process, which it
+//! causes, sees it before anything else.
+
+use crate::error::{CallError, ExitReason};
+use crate::process::{Flags, InspectAnswer, PendingInspect, Record, Trap};
+use crate::shard::Shard;
+use shard_wire::Pid;
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Shard {
+    /// Kills a process of this shard: at once if it is idle or suspended, else when its handler returns.
+    pub(crate) fn kill_here(&self, local: u64) {
+        let Some(record) = self.live_record(local) else { return };
+        self.identity(record).signal.store(local, Relaxed);
+        self.with_extension(record, |extension| extension.signal = Some(ExitReason::Kill));
+        self.signalled(record);
+    }
+
+    /// Ends a process for a reason of somebody else. A signal that is there already stays.
+    pub(super) fn end_by_signal(&self, record: &Record, reason: ExitReason) {
+        self.with_extension(record, |extension| {
+            extension.signal.get_or_insert(reason);
+        });
+        self.signalled(record);
+    }
+
+    fn signalled(&self, record: &Record) {
+        record.add_flags(Flags::SIGNAL);
+        if record.flags() & Flags::RUNNING != 0 {
+            // It signalled itself: the batch ends with the message in hand.
+            self.limit.set(0);
+        }
+        self.make_ready(record);
+    }
+
+    /// Asks a process to report about itself at its next boundary between handlers.
+    ///
+    /// Gives the answer function back if there is no such process.
+    pub(crate) fn inspect(
+        &self,
+        local: u64,
+        items: Vec<String>,
+        answer: InspectAnswer,
+    ) -> Result<(), InspectAnswer> {
+        let Some(record) = self.live_record(local) else { return Err(answer) };
+        self.with_extension(record, |extension| extension.inspects.push(PendingInspect { items, answer }));
+        record.add_flags(Flags::INSPECT);
+        if record.flags() & Flags::LIVE == 0 {
+            self.make_ready(record);
+        }
+        Ok(())
+    }
+
+    /// Whether the current process's exit signals arrive as messages from now on.
+    pub(crate) fn trap_exits(&self, on: bool) {
+        if let Some(record) = self.live_record(self.current_id.get()) {
+            self.with_extension(record, |extension| {
+                // A supervisor's own setting stays.
+                if extension.trap != Trap::All {
+                    extension.trap = if on { Trap::On } else { Trap::Off };
+                }
+            });
+        }
+    }
+
+    /// Whether what is sent to the current process by name or alias arrives as such from now on.
+    pub(crate) fn split_handle(&self, on: bool) {
+        let Some(record) = self.live_record(self.current_id.get()) else { return };
+        if on {
+            record.add_flags(Flags::SPLIT);
+        } else {
+            record.clear_flags(Flags::SPLIT);
+        }
+    }
+
+    /// Parent and leader of the current process.
+    pub(crate) fn family_of_current(&self) -> (Pid, Pid) {
+        let identity = self.table.table().identity(self.current_id.get() as u32);
+        (self.pid(identity.parent.load(Relaxed)), self.pid(identity.leader.load(Relaxed)))
+    }
+
+    /// Ends the waits of a suspended process for replies: its calls return `Canceled`. Returns how many there were.
+    pub(crate) fn cancel_waits(&self, local: u64) -> usize {
+        let Some(record) = self.live_record(local) else { return 0 };
+        let waits = self.waiters.calls_of(record.slot());
+        for reference in &waits {
+            self.fail(*reference, CallError::Canceled);
+        }
+        waits.len()
+    }
+}

@@ -1,0 +1,195 @@
+//! What a shard's timer wheel drives: call time-outs, sleeps, delayed and repeated sends.
+//!
+//! Invariant: each timer is a waiter, so it has a generation: a reference to one that has fired or was cancelled is stale.
+//! Cost: constant time to arm, cancel and fire; a delayed send is one box, an idle timer costs nothing while it waits.
+
+use crate::actor::{Call, OwnedRoute, TimerRef};
+use crate::error::{CallError, ExitReason, SendError, SendReason};
+use crate::mailbox::Meta;
+use crate::shard::waiter::{Sink, State};
+use crate::shard::{Outcome, Shard};
+use shard_wire::{Message, Pid};
+use std::time::Duration;
+
+/// A repeated send: what runs at each tick. `false` ends it.
+pub(crate) type Tick = Box<dyn FnMut(&Shard) -> bool>;
+
+/// A timer that comes again.
+pub(crate) struct Interval {
+    run: Tick,
+    /// Ticks of the clock between two runs.
+    period: u64,
+    /// When the next run is due.
+    next: u64,
+}
+
+impl Shard {
+    /// A timer of the wheel has come due.
+    pub(super) fn timer_due(&self, reference: u64) {
+        let Some(waiter) = self.waiters.find(reference) else { return };
+        waiter.timer.set(None);
+        if !waiter.is_timer.get() {
+            let remote = waiter.remote().is_some();
+            self.count_send_error(Meta::CALL, remote);
+            return self.fail(reference, CallError::Timeout);
+        }
+        match waiter.take_extra().and_then(|extra| extra.sink) {
+            Some(Sink::Callback(callback)) => {
+                self.waiters.free(reference);
+                self.contain(|| callback(self, Outcome::Due));
+            }
+            Some(Sink::Interval(interval)) => self.run_interval(reference, interval),
+            sink => {
+                waiter.put(());
+                if let Some(Sink::Waker(waker)) = sink {
+                    self.contain(|| waker.wake());
+                }
+                self.resume(self.table.record(waiter.owner.get()));
+            }
+        }
+    }
+
+    fn run_interval(&self, reference: u64, mut interval: Box<Interval>) {
+        let mut goes_on = false;
+        self.contain(|| goes_on = (interval.run)(self));
+        // It may have been cancelled by what it ran.
+        let Some(waiter) = self.waiters.find(reference) else { return };
+        if !goes_on {
+            return self.waiters.free(reference);
+        }
+        interval.next = next_due(interval.next, interval.period, self.now.get());
+        match self.wheel.borrow_mut().insert(interval.next, reference) {
+            Ok(timer) => {
+                waiter.timer.set(Some(timer));
+                waiter.set_extra(|extra| extra.sink = Some(Sink::Interval(interval)));
+            }
+            // LIMIT: timers of the shard. The interval ends, and is counted as what it would have sent.
+            Err(_) => {
+                self.count(|cells| &cells.dead_letters, 1);
+                self.waiters.free(reference);
+            }
+        }
+    }
+
+    /// A wait that its timer completes. If no timer can be had, the wait fails at once, which ends a sleep early.
+    pub(crate) fn sleep(&self, duration: Duration) -> Call<'_, ()> {
+        let waiter = self.wait_for_reply(self.ticks(duration));
+        if let Some(waiter) = self.waiters.find(waiter) {
+            waiter.is_timer.set(true);
+        }
+        Call::new(self, waiter)
+    }
+
+    /// A timer that runs something on this shard. `None`: there are too many.
+    fn timer(&self, delay: Duration, run: impl FnOnce(&Self) + 'static) -> Option<TimerRef> {
+        let reference = self.wait_for_reply(self.ticks(delay));
+        let waiter = self.waiters.find(reference)?;
+        waiter.is_timer.set(true);
+        let callback = Box::new(move |shard: &Self, _: Outcome| run(shard));
+        waiter.set_extra(|extra| extra.sink = Some(Sink::Callback(callback)));
+        Some(TimerRef(reference))
+    }
+
+    /// Whether one more timer can be had.
+    fn has_timer(&self) -> bool {
+        !self.waiters.is_full() && !self.wheel.borrow().is_full()
+    }
+
+    /// Sends a message after a delay, on behalf of the current process.
+    pub(crate) fn send_after<M: Message>(
+        &self,
+        to: OwnedRoute,
+        message: M,
+        queue: u64,
+        delay: Duration,
+    ) -> Result<TimerRef, SendError<M>> {
+        if !self.has_timer() {
+            return Err(SendError::new(SendReason::Overloaded, message));
+        }
+        let sender = self.current_id.get();
+        let run = move |shard: &Self| {
+            let sent =
+                shard.speaking_as(sender, || shard.deliver_route(to.route(), message, queue, 0).is_ok());
+            if !sent {
+                shard.count(|cells| &cells.dead_letters, 1);
+            }
+        };
+        Ok(self.timer(delay, run).unwrap_or(TimerRef(0)))
+    }
+
+    /// Sends copies of a message at a fixed rate until it is cancelled or the current process ends.
+    pub(crate) fn send_every<M: Message + Clone>(
+        &self,
+        to: OwnedRoute,
+        message: M,
+        queue: u64,
+        period: Duration,
+    ) -> Result<TimerRef, SendError<M>> {
+        let reference = self.wait_for_reply(self.ticks(period));
+        let Some(waiter) = self.waiters.find(reference) else {
+            return Err(SendError::new(SendReason::Overloaded, message));
+        };
+        waiter.is_timer.set(true);
+        let sender = self.current_id.get();
+        let run: Tick = Box::new(move |shard: &Self| {
+            if shard.live_record(sender).is_none() {
+                return false;
+            }
+            let sent = shard
+                .speaking_as(sender, || shard.deliver_route(to.route(), message.clone(), queue, 0).is_ok());
+            if !sent {
+                shard.count(|cells| &cells.dead_letters, 1);
+            }
+            true
+        });
+        let period = self.ticks(period).max(1);
+        let interval = Interval { run, period, next: self.now.get() + period };
+        waiter.set_extra(|extra| extra.sink = Some(Sink::Interval(Box::new(interval))));
+        Ok(TimerRef(reference))
+    }
+
+    /// Sends an exit signal after a delay, on behalf of the current process.
+    pub(crate) fn exit_after(&self, to: Pid, reason: ExitReason, delay: Duration) -> Option<TimerRef> {
+        let sender = self.current_id.get();
+        self.timer(delay, move |shard| {
+            if shard.speaking_as(sender, || shard.send_exit(to, reason)).is_err() {
+                shard.count(|cells| &cells.dead_letters, 1);
+            }
+        })
+    }
+
+    /// Disarms a delayed or repeated send; `false` if it has fired or was cancelled before.
+    pub(crate) fn cancel_timer(&self, timer: TimerRef) -> bool {
+        let Some(waiter) = self.waiters.find(timer.0) else { return false };
+        if !waiter.is_timer.get() || waiter.state.get() != State::Waiting {
+            return false;
+        }
+        if let Some(timer) = waiter.timer.take() {
+            self.wheel.borrow_mut().cancel(timer);
+        }
+        let extra = waiter.take_extra();
+        self.waiters.free(timer.0);
+        // The message's own `drop` is the user's code.
+        self.contain(|| drop(extra));
+        true
+    }
+}
+
+/// When a fixed-rate timer is due again: ticks that are late by more than a period are left out.
+fn next_due(due: u64, period: u64, now: u64) -> u64 {
+    let next = due + period;
+    if next > now { next } else { next + (now - next) / period * period + period }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next_due;
+
+    #[test]
+    fn a_late_interval_keeps_its_rate_and_leaves_ticks_out() {
+        assert_eq!(next_due(100, 10, 100), 110);
+        assert_eq!(next_due(100, 10, 109), 110);
+        assert_eq!(next_due(100, 10, 110), 120);
+        assert_eq!(next_due(100, 10, 157), 160);
+    }
+}
