@@ -53,6 +53,7 @@ mod tap;
 mod wheel;
 
 pub mod prelude;
+pub mod testing;
 
 pub use actor::{
     Actor, Address, Addressed, Call, Context, Down, ExitSignal, Fallback, Inspect, Named, Placement,
@@ -75,8 +76,8 @@ pub use shard_runtime_macros::{actor, handle};
 pub use shard_wire as wire;
 pub use shard_wire::{Alias, Message, Pid, data, message};
 pub use stats::{
-    AcceptorStats, NetStats, NodeStats, PeerStats, ProcessState, ProcessStats, Reader, ShardStats,
-    StalledShard,
+    AcceptorStats, NetStats, NodeStats, PeerStats, ProcessFacts, ProcessState, ProcessStats, Reader,
+    ShardStats, StalledShard,
 };
 pub use tap::{Log, LogRecord, LogSink, StderrSink};
 

@@ -143,7 +143,7 @@ impl<'a> Context<'a> {
                 return Err(SendError::new(SendReason::Expired, message));
             };
             match shard.wait_for_room(target, left).await {
-                Ok(()) => {}
+                Ok(room) => room.take(),
                 Err(CallError::Send(reason)) => return Err(SendError::new(reason, message)),
                 Err(_) => return Err(SendError::new(SendReason::Expired, message)),
             }

@@ -33,7 +33,7 @@ pub enum ExitReason {
         /// Why the last child ended.
         cause: Box<Self>,
     },
-    /// For watchers only: the process had ended before it could be watched; why is not known any more.
+    /// For watchers only: the process had ended before it could be watched, and why is not known any more.
     NoProcess,
     /// For watchers only: the connection to the node was lost.
     NoConnection,

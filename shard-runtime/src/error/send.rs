@@ -68,6 +68,12 @@ impl<M> SendError<M> {
         Self { reason, message: SyncWrapper::new(message) }
     }
 
+    /// Why, and the message.
+    #[must_use]
+    pub fn into_parts(self) -> (SendReason, M) {
+        (self.reason, self.message.into_inner())
+    }
+
     /// The message.
     #[must_use]
     pub fn into_inner(self) -> M {

@@ -10,7 +10,7 @@ use crate::node::NodeBuilder;
 use crate::oneshot::{self, RecvError};
 use crate::shard::{Admission, Inbound, LogLevel, Parcel, Shard, with_current};
 use crate::shared::NodeShared;
-use crate::stats::Reader;
+use crate::stats::{ProcessFacts, Reader};
 use shard_wire::{Erased, LocalId, Message, NodeName, Pid, vtable};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -364,6 +364,56 @@ impl Node {
         };
         port.post(Inbound::Task(Box::new(task))).map_err(|_| CallError::Send(SendReason::Overloaded))?;
         Ok(outcome)
+    }
+
+    /// What a process's shard knows of it beyond its counters: relations, addresses, options. Needs the shard, not the
+    /// process: a process that waits, or has much to do, is told of all the same.
+    ///
+    /// # Errors
+    /// There is no such process, or its shard's inbox is full.
+    pub fn facts(&self, pid: Pid) -> impl Future<Output = Result<ProcessFacts, CallError>> + Send + use<> {
+        let outcome = self.request_facts(pid);
+        async move { outcome?.await.map_err(|_| CallError::Terminated) }
+    }
+
+    /// The same for threads that may block, within `timeout`.
+    ///
+    /// # Errors
+    /// As for [`Node::facts`], or the shard did not get to it in time.
+    pub fn facts_blocking(&self, pid: Pid, timeout: Duration) -> Result<ProcessFacts, CallError> {
+        let mut outcome = self.request_facts(pid)?;
+        outcome.recv_timeout(timeout).map_err(|error| match error {
+            RecvError::Closed => CallError::Terminated,
+            RecvError::Timeout => CallError::Timeout,
+        })
+    }
+
+    fn request_facts(&self, pid: Pid) -> Result<oneshot::Receiver<ProcessFacts>, CallError> {
+        let missing = CallError::Send(SendReason::NoProcess);
+        let port = self.shared().port(pid.local.shard()).filter(|port| port.table.exists(pid.local.0));
+        let port = port.ok_or(missing)?;
+        let (answer, outcome) = oneshot::channel();
+        let task = move |shard: &Shard| {
+            if let Some(facts) = shard.facts(pid.local.0) {
+                let _unheard = answer.send(facts);
+            }
+        };
+        port.post(Inbound::Task(Box::new(task))).map_err(|_| CallError::Send(SendReason::Overloaded))?;
+        Ok(outcome)
+    }
+
+    /// Ends the waits of a suspended process for replies: its calls return `Canceled`.
+    pub fn cancel_waits(&self, pid: Pid) {
+        if pid.node == self.shared().key()
+            && let Some(port) = self.shared().port(pid.local.shard())
+        {
+            let task = Box::new(move |shard: &Shard| {
+                shard.cancel_waits(pid.local.0);
+            });
+            if port.post_reserved(Inbound::Task(task)).is_err() {
+                self.shared().count_inbox_refused();
+            }
+        }
     }
 
     /// Writes a line to the node's log.

@@ -5,6 +5,7 @@ use crate::mailbox::Queue;
 use crate::process::{Env, Relations};
 use crate::shard::Shard;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Where the answer of an inspect request goes; called on the shard.
 pub(crate) type InspectAnswer = Box<dyn FnOnce(Vec<(String, String)>)>;
@@ -40,8 +41,8 @@ pub(crate) struct Extension {
     pub(crate) started: Option<StartedAnswer>,
     /// The timer of an `init` that waits.
     pub(crate) init_timer: u64,
-    /// Ticks that `init` may take; 0 means the default.
-    pub(crate) init_limit: u64,
+    /// How long `init` may take; `None` means the default.
+    pub(crate) init_limit: Option<Duration>,
     pub(crate) trap: Trap,
     pub(crate) relations: Relations,
     pub(crate) aliases: Vec<u64>,

@@ -8,13 +8,14 @@ use crate::LogLevel;
 use crate::actor::SpawnOptions;
 use crate::actor::{Actor, Address};
 use crate::clock::{Clock, VirtualClock};
-use crate::error::{CallError, NodeError, SendError, SpawnError};
+use crate::error::{CallError, LinkError, NodeError, SendError, SpawnError};
 use crate::mailbox::Meta;
-use crate::shard::{MAX_NODES, NodeTable, Origin, Port, Shard, ShardCounters, ShardSettings, Turn};
+use crate::process::Bond;
+use crate::shard::{Carried, MAX_NODES, NodeTable, Origin, Port, Shard, ShardCounters, ShardSettings, Turn};
 use crate::shared::NodeShared;
-use crate::stats::{ProcessStats, Reader};
+use crate::stats::{ProcessFacts, ProcessStats, Reader};
 use crate::tap::{LogSink, LogTap, StderrSink};
-use shard_wire::{Incarnation, Message, NodeName, Pid, Registry};
+use shard_wire::{Incarnation, LocalId, Message, NodeName, Pid, Registry};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -151,6 +152,36 @@ impl Simulation {
         self.shards[0].deliver_route(to.route(), message, Meta::MAIN, 0)
     }
 
+    /// Sends a message on behalf of a process.
+    ///
+    /// # Errors
+    /// As for [`Context::send`](crate::Context::send).
+    pub fn send_as<M: Message>(
+        &mut self,
+        from: Pid,
+        to: impl Address,
+        message: M,
+    ) -> Result<(), SendError<M>> {
+        let shard = self.shard_of(from);
+        shard.speaking_as(from.local.0, || shard.deliver_route(to.route(), message, Meta::MAIN, 0))
+    }
+
+    /// Has a process watch another one.
+    pub(crate) fn monitor(&mut self, watcher: Pid, target: Pid) -> Result<(), LinkError> {
+        let shard = self.shard_of(watcher);
+        shard.speaking_as(watcher.local.0, || shard.bind(Bond::Monitor, &target.into()))
+    }
+
+    /// The shard of a process of this node; the first one for all others.
+    pub(crate) fn shard_of(&self, pid: Pid) -> &Shard {
+        self.shards.get(usize::from(pid.local.shard())).unwrap_or(&self.shards[0])
+    }
+
+    /// Who sent what a probe holds.
+    pub(crate) fn pid_of(&self, carried: &Carried) -> Pid {
+        Pid { node: self.node.key(), local: LocalId(carried.from) }
+    }
+
     /// Makes a call from outside and runs until it is answered or its 5 seconds have passed.
     ///
     /// # Errors
@@ -191,6 +222,30 @@ impl Simulation {
     #[must_use]
     pub fn process(&self, pid: Pid) -> Option<ProcessStats> {
         Reader::new(Arc::clone(&self.node)).process(pid.local)
+    }
+
+    /// What a process's shard knows of it beyond its counters.
+    #[must_use]
+    pub fn facts(&self, pid: Pid) -> Option<ProcessFacts> {
+        self.shard_of(pid).facts(pid.local.0)
+    }
+
+    /// Ends the waits of a suspended process for replies; returns how many there were.
+    pub fn cancel_waits(&mut self, pid: Pid) -> usize {
+        let ended = self.shard_of(pid).cancel_waits(pid.local.0);
+        self.run();
+        ended
+    }
+
+    /// Counters, summed over the shards.
+    #[must_use]
+    pub fn counters(&self) -> ShardCounters {
+        let mut sum = ShardCounters::default();
+        for shard in &self.shards {
+            shard.publish_gauges();
+            sum.add(&shard.cells().read());
+        }
+        sum
     }
 
     /// Published counters of a shard.

@@ -8,7 +8,7 @@ use crate::actor::{Call, Fallback};
 use crate::error::{CallError, SendError, SendReason};
 use crate::mailbox::{EnvelopePtr, Meta};
 use crate::process::{Bound, Extension, Flags, MAIN_QUEUE, NoPlace, OnFull, Record, bump};
-use crate::shard::{Parcel, Port, Shard};
+use crate::shard::{Home, Parcel, Port, Shard};
 use crate::symbol::Symbol;
 use shard_wire::{Erased, LocalId, Message, Pid, Table, vtable};
 use std::sync::Arc;
@@ -25,6 +25,30 @@ pub(crate) enum Admission {
     Drop,
     /// Its sender gets it back.
     Refuse(SendReason),
+}
+
+/// Says to one sender that a mailbox may have room. If that sender has gone meanwhile, the next one is told.
+#[derive(Debug)]
+pub(crate) struct Room {
+    local: u64,
+    home: Home,
+    is_taken: bool,
+}
+
+impl Room {
+    /// The sender is there, and will try.
+    pub(crate) fn take(mut self) {
+        self.is_taken = true;
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if !self.is_taken {
+            let local = self.local;
+            self.home.post(move |shard| shard.pass_room_on(local));
+        }
+    }
 }
 
 /// The queue that an envelope's flags name, as an index of [`Bound`] and of the extension's queues.
@@ -228,13 +252,30 @@ impl Shard {
     #[inline(never)]
     pub(super) fn release_places(&self, record: &Record, queue: usize, count: u64) {
         self.table.table().bound(record.slot()).release(queue, count);
-        let mut left = count;
-        while left > 0
-            && let Some(waiter) = self.with_existing_extension(record, |extension| extension.room.pop_front())
-        {
-            left -= 1;
-            let table = const { &Table::<()>::local() }.erased();
-            self.answer(waiter, table, ());
+        for _ in 0..count {
+            if !self.offer_room(record) {
+                return;
+            }
+        }
+    }
+
+    /// Tells the first who waits for room; `false` if nobody does.
+    fn offer_room(&self, record: &Record) -> bool {
+        let waiter = self.with_existing_extension(record, |extension| extension.room.pop_front());
+        let Some(waiter) = waiter else { return false };
+        let offer = Room { local: record.id.load(Relaxed), home: self.home(), is_taken: false };
+        let table = const { &Table::<()>::local() }.erased();
+        self.answer(waiter, table, offer);
+        true
+    }
+
+    /// An offer of room found nobody: the next one gets it.
+    fn pass_room_on(&self, local: u64) {
+        if let Some(record) = self.live_record(local) {
+            let bound = self.table.table().bound(local as u32);
+            if bound.used(MAIN_QUEUE) < u64::from(bound.limit()) {
+                self.offer_room(record);
+            }
         }
     }
 
@@ -267,7 +308,7 @@ impl Shard {
     }
 
     /// Waits until a mailbox of this node may have room, `timeout` ticks at most.
-    pub(crate) fn wait_for_room(&self, to: Pid, timeout: u64) -> Call<'_, ()> {
+    pub(crate) fn wait_for_room(&self, to: Pid, timeout: u64) -> Call<'_, Room> {
         let waiter = self.wait_for_reply(timeout);
         if waiter != 0 {
             if to.node.0 == self.key {
@@ -287,8 +328,9 @@ impl Shard {
         let bound = self.table.table().bound(local.slot());
         let has_bound = record.flags() & Flags::BOUNDED != 0;
         if !has_bound || bound.used(MAIN_QUEUE) < u64::from(bound.limit()) {
+            let offer = Room { local: local.0, home: self.home(), is_taken: false };
             let table = const { &Table::<()>::local() }.erased();
-            return self.answer(waiter, table, ());
+            return self.answer(waiter, table, offer);
         }
         let is_full = self.with_extension(record, |extension| {
             // LIMIT: waits for room of one mailbox.

@@ -18,6 +18,7 @@ use crate::shared::NodeShared;
 use crate::wheel::{DEFAULT_TIMER_LIMIT, Wheel};
 use shard_wire::{IncarnationKey, LocalId, Pid};
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -82,6 +83,8 @@ pub struct Shard {
     pub(super) aliases: OwnedAliases,
     /// Processes of this shard that watch other nodes.
     pub(super) node_watchers: RefCell<Vec<(Watch, u32)>>,
+    /// Why the last processes ended: for watchers whose request comes just too late.
+    pub(super) obituaries: RefCell<VecDeque<(u64, ExitReason)>>,
     /// Ticks that an activation may take before it counts as a stall.
     pub(super) stall_ticks: u64,
     pub(super) default_timeout: u64,
@@ -114,6 +117,7 @@ impl Shard {
             gate: Cell::new(node.key().0),
             aliases: OwnedAliases::new(Arc::clone(&port.aliases), index),
             node_watchers: RefCell::default(),
+            obituaries: RefCell::default(),
             stall_ticks: clock.ticks_in(STALL_NS),
             table: OwnedTable::new(Arc::clone(&port.table)),
             pool: Pool::new(settings.prefault_messages).map_err(memory("messages"))?,

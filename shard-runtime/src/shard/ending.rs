@@ -49,6 +49,7 @@ impl Shard {
         // ORDERING: pairs with the Acquire load of a reader's sweep.
         record.id.store(0, Release);
         let mut extension = self.take_extension(record);
+        self.write_obituary(id, &reason);
         if let Some(extension) = &mut extension {
             self.end_relations(id, &mut extension.relations, &reason);
         }

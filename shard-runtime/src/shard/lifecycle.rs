@@ -337,8 +337,7 @@ impl Shard {
             (false, true) => Trap::On,
             (false, false) => Trap::Off,
         };
-        let init_limit =
-            if rare.init_timeout == DEFAULT_INIT_TIMEOUT { 0 } else { self.ticks(rare.init_timeout) };
+        let init_limit = (rare.init_timeout != DEFAULT_INIT_TIMEOUT).then_some(rare.init_timeout);
         self.with_extension(record, |extension| {
             extension.trap = trap;
             extension.send_queue = queue;
@@ -374,11 +373,9 @@ impl Shard {
     pub(super) fn limit_init(&self, record: &Record) {
         let id = record.id.load(Relaxed);
         let born = self.identity(record).born.load(Relaxed);
-        let limit = match self.with_existing_extension(record, |extension| Some(extension.init_limit)) {
-            None | Some(0) => self.ticks(DEFAULT_INIT_TIMEOUT),
-            Some(limit) => limit,
-        };
-        let left = (born + limit).saturating_sub(self.now.get());
+        let limit = self.with_existing_extension(record, |extension| extension.init_limit);
+        let limit = limit.unwrap_or(DEFAULT_INIT_TIMEOUT);
+        let left = born.saturating_add(self.ticks(limit)).saturating_sub(self.now.get());
         let timer = self.wait_for_reply(left);
         let Some(waiter) = self.waiters.find(timer) else { return };
         waiter.is_timer.set(true);
@@ -387,7 +384,6 @@ impl Shard {
                 && record.flags() & Flags::START != 0
             {
                 shard.with_extension(record, |extension| extension.init_timer = 0);
-                let limit = std::time::Duration::from_nanos(shard.clock.span_ns(limit));
                 shard.end_by_signal(record, ExitReason::InitTimeout { limit });
             }
         });

@@ -8,6 +8,7 @@ mod core;
 mod current;
 mod deliver;
 mod ending;
+mod facts;
 mod forward;
 mod futures;
 mod inbound;

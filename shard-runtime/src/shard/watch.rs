@@ -15,6 +15,9 @@ use shard_wire::{Alias, LocalId, Message, Pid, vtable};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+/// Ended processes whose reasons a shard remembers.
+const OBITUARIES: usize = 1024;
+
 /// Number of a relation that a spawn makes: its tie is to a new pid, so it has no predecessor.
 pub(crate) const SPAWN_LINK: u32 = 0;
 
@@ -88,7 +91,7 @@ impl Shard {
     /// Notes on the holder's side that it is watched, or fires at once if there is nothing to watch any more.
     pub(super) fn add_watch(&self, holder: u64, watch: Watch, number: u32) {
         let Some(record) = self.live_record(holder) else {
-            return self.fire(watch, number, &ExitReason::NoProcess);
+            return self.fire(watch, number, &self.obituary(holder));
         };
         let identity = self.identity(record);
         let is_there = self.with_extension(record, |extension| {
@@ -107,6 +110,24 @@ impl Shard {
         if !is_there {
             self.fire(watch, number, &ExitReason::Unregistered);
         }
+    }
+
+    /// Why a process ended, if that is still known.
+    fn obituary(&self, local: u64) -> ExitReason {
+        let known = self.obituaries.borrow();
+        let found = known.iter().rev().find(|(ended, _)| *ended == local);
+        found.map_or(ExitReason::NoProcess, |(_, reason)| reason.clone())
+    }
+
+    /// Keeps why a process ended for a while.
+    pub(super) fn write_obituary(&self, local: u64, reason: &ExitReason) {
+        let mut known = self.obituaries.borrow_mut();
+        // LIMIT: ends that are remembered.
+        let oldest = if known.len() >= OBITUARIES { known.pop_front() } else { None };
+        known.push_back((local, reason.clone()));
+        drop(known);
+        // A reason's `Drop` is the user's code.
+        self.contain(|| drop(oldest));
     }
 
     /// Fires one relation, on the consumer's shard.

@@ -1,0 +1,86 @@
+//! Answers what a process's shard knows of it, also while its handler is suspended.
+
+use crate::actor::Priority;
+use crate::mailbox::Meta;
+use crate::process::{Bond, Extension, Flags, OnFull, Trap};
+use crate::shard::Shard;
+use crate::stats::ProcessFacts;
+use crate::symbol::Symbol;
+use shard_wire::{Alias, LocalId};
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Shard {
+    /// What is known of a process of this shard.
+    pub(crate) fn facts(&self, local: u64) -> Option<ProcessFacts> {
+        let record = self.live_record(local)?;
+        let (identity, flags) = (self.identity(record), record.flags());
+        let mut facts = ProcessFacts {
+            pid: self.pid(local),
+            parent: self.pid(identity.parent.load(Relaxed)),
+            leader: self.pid(identity.leader.load(Relaxed)),
+            links: Vec::new(),
+            linked_by: Vec::new(),
+            monitors: Vec::new(),
+            monitored_by: Vec::new(),
+            aliases: Vec::new(),
+            events: Vec::new(),
+            env: Vec::new(),
+            queues: [record.depth(), 0, 0, 0],
+            mailbox_limit: None,
+            on_full: OnFull::default(),
+            fallback: None,
+            traps_exits: false,
+            splits_handles: flags & Flags::SPLIT != 0,
+            send_priority: Priority::Normal,
+            awaited: self.waiters.calls_of(record.slot()).len(),
+        };
+        if flags & Flags::BOUNDED != 0 {
+            let bound = self.table.table().bound(LocalId(local).slot());
+            facts.mailbox_limit = Some(bound.limit());
+            facts.on_full = bound.policy();
+            let (name, tag) = bound.fallback();
+            facts.fallback = (name != 0).then(|| (self.text_of(name), self.text_of(tag)));
+        }
+        self.with_existing_extension(record, |extension| {
+            self.add_extension(&mut facts, extension);
+            Some(())
+        });
+        Some(facts)
+    }
+
+    fn add_extension(&self, facts: &mut ProcessFacts, extension: &Extension) {
+        for tie in extension.relations.own() {
+            let target = self.target_of(tie.subject);
+            match tie.bond {
+                Bond::Link => facts.links.push(target),
+                Bond::Monitor => facts.monitors.push(target),
+            }
+        }
+        for watch in extension.relations.watchers() {
+            let consumer = self.pid(watch.consumer);
+            match watch.tie.bond {
+                Bond::Link => facts.linked_by.push(consumer),
+                Bond::Monitor => facts.monitored_by.push(consumer),
+            }
+        }
+        facts.aliases = extension.aliases.iter().map(|&id| Alias { node: facts.pid.node, id }).collect();
+        facts.events = extension.events.iter().map(|&event| self.text_of(event)).collect();
+        facts.env = extension.env.keys();
+        let length = |queue: usize| extension.queues[queue].len();
+        facts.queues[1..].copy_from_slice(&[
+            length(Extension::SYSTEM),
+            length(Extension::URGENT),
+            length(Extension::LOG),
+        ]);
+        facts.traps_exits = extension.trap != Trap::Off;
+        facts.send_priority = match extension.send_queue {
+            Meta::SYSTEM => Priority::High,
+            Meta::URGENT => Priority::Max,
+            _ => Priority::Normal,
+        };
+    }
+
+    fn text_of(&self, symbol: u32) -> String {
+        self.node.symbols().text(Symbol(symbol)).unwrap_or("").to_owned()
+    }
+}

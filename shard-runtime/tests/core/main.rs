@@ -1,0 +1,7 @@
+//! What the core of a node promises, on both reactors: one file per section of the semantics page.
+
+mod mailboxes;
+mod processes;
+mod relations;
+mod sending;
+mod world;
