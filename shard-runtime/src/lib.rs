@@ -32,6 +32,7 @@
 extern crate self as shard_runtime;
 
 mod actor;
+mod behavior;
 mod clock;
 mod control;
 mod error;
@@ -58,6 +59,11 @@ pub mod testing;
 pub use actor::{
     Actor, Address, Addressed, Call, Context, Down, ExitSignal, Fallback, Inspect, Named, Placement,
     Priority, ReplyTo, Request, Response, Route, Sleep, SpawnOptions, Target, TimerRef, YieldNow,
+};
+pub use behavior::{
+    AddRoute, AddWorkers, DisableRoute, EnableRoute, Incoming, Picking, Pool, PoolError, PoolStats,
+    PoolStatus, RemoveRoute, RemoveWorkers, ReplaceRoute, RespawnRoute, RouteError, RouteFailed, RouteInfo,
+    RoutePending, RouteSpec, RouteTo, Router, Routes,
 };
 pub use control::{DiagPort, DiagRequest, NodeEvent};
 pub use error::{

@@ -57,8 +57,6 @@ pub(crate) struct Rare {
     pub(crate) link_parent: bool,
     pub(crate) link_child: bool,
     pub(crate) trap_exit: bool,
-    /// Set by the runtime for its own behaviours.
-    pub(crate) trap_all: bool,
     pub(crate) split: bool,
     pub(crate) init_timeout: Duration,
 }
@@ -75,7 +73,6 @@ impl Default for Rare {
             link_parent: false,
             link_child: false,
             trap_exit: false,
-            trap_all: false,
             split: false,
             init_timeout: DEFAULT_INIT_TIMEOUT,
         }
@@ -188,10 +185,6 @@ impl SpawnOptions {
     #[must_use]
     pub fn with_init_timeout(self, limit: Duration) -> Self {
         self.rarely(|rare| rare.init_timeout = limit)
-    }
-
-    pub(crate) fn trap_all(self) -> Self {
-        self.rarely(|rare| rare.trap_all = true)
     }
 
     fn rarely(mut self, set: impl FnOnce(&mut Rare)) -> Self {

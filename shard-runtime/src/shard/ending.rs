@@ -188,6 +188,11 @@ impl Shard {
     /// A message for which the process has no handler.
     #[cold]
     pub(crate) fn unhandled(&self, record: &Record, envelope: EnvelopePtr) {
+        if envelope.vtable().is::<crate::behavior::Retire>() {
+            // It is nobody's message: the process ends here, with what came before handled.
+            self.contain(|| envelope.drop_message());
+            return self.end_by_signal(record, ExitReason::Normal);
+        }
         self.count(|cells| &cells.unhandled, 1);
         let type_name = envelope.vtable().type_name();
         self.log_line(LogLevel::Warning, record.id.load(Relaxed), || {

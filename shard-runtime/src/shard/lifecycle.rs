@@ -332,11 +332,7 @@ impl Shard {
         if queue != 0 {
             record.add_flags(Flags::SENDER);
         }
-        let trap = match (rare.trap_all, rare.trap_exit) {
-            (true, _) => Trap::All,
-            (false, true) => Trap::On,
-            (false, false) => Trap::Off,
-        };
+        let trap = if rare.trap_exit { Trap::On } else { Trap::Off };
         let init_limit = (rare.init_timeout != DEFAULT_INIT_TIMEOUT).then_some(rare.init_timeout);
         self.with_extension(record, |extension| {
             extension.trap = trap;

@@ -26,7 +26,7 @@ pub use core::Shard;
 
 pub use cells::{LogLevel, STALL_BOUNDS_NS, ShardCounters};
 
-pub(crate) use bounded::Admission;
+pub(crate) use bounded::{Admission, Room};
 pub(crate) use cells::ShardCells;
 pub(crate) use core::{STALL_NS, ShardSettings};
 pub(crate) use current::{Home, MAX_NODES, NodeTable, Scope, with_current};
