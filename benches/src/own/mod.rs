@@ -8,3 +8,5 @@ pub mod population;
 pub mod remote;
 pub mod same_shard;
 pub mod start;
+pub mod styles;
+pub mod timers;
