@@ -15,13 +15,20 @@ use crate::workload::Run;
 
 /// Counts, and tells when all are there.
 #[derive(Debug)]
-struct Count {
+pub struct Count {
     total: u64,
     expected: u64,
     done: mpsc::Sender<Stopwatch>,
 }
 
 impl Count {
+    /// To `expected`, and where it tells.
+    #[must_use]
+    pub fn to(expected: u64) -> (Self, mpsc::Receiver<Stopwatch>) {
+        let (done, seen) = mpsc::channel();
+        (Self { total: 0, expected, done }, seen)
+    }
+
     fn add(&mut self, n: u64) {
         self.total += n;
         if self.total == self.expected {
@@ -37,7 +44,8 @@ impl Count {
 }
 
 /// Handles without a future.
-struct Plain(Count);
+#[derive(Debug)]
+pub struct Plain(pub Count);
 
 #[actor]
 impl Plain {
@@ -49,7 +57,8 @@ impl Plain {
 }
 
 /// Awaits something at every message, and finds it ready: the future lives in the pool and is polled once.
-struct Awaiting(Count);
+#[derive(Debug)]
+pub struct Awaiting(pub Count);
 
 #[actor]
 impl Awaiting {
@@ -62,7 +71,8 @@ impl Awaiting {
 }
 
 /// Lets others run at every message, and is resumed.
-struct Suspending(Count);
+#[derive(Debug)]
+pub struct Suspending(pub Count);
 
 #[actor]
 impl Suspending {
@@ -81,8 +91,8 @@ fn stream_into<A: Actor>(
 ) -> Result<f64, RunError> {
     let expected = run.scale.of(full);
     let world = World::start(Spread::OneShard)?;
-    let (done, seen) = mpsc::channel();
-    let to = world.spawn(0, move || make(Count { total: 0, expected, done }))?;
+    let (count, seen) = Count::to(expected);
+    let to = world.spawn(0, move || make(count))?;
     let (source, _calls) = Source::new(to, expected);
     let from = world.spawn(0, move || source)?;
     let watch = Stopwatch::start();

@@ -4,14 +4,29 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::mpsc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use shard_runtime::{ActorResult, Context, Sleep, actor, handle, message};
 
 use crate::error::RunError;
 use crate::own::start::{Spread, World};
-use crate::peer::tokio_timers::{TIMERS, far, near};
 use crate::timing::{Stopwatch, millions_per_second};
 use crate::workload::Run;
+
+/// Timers per run.
+pub const TIMERS: u64 = 1_000_000;
+
+/// When the `n`th of the timers that are cancelled would fire: between one and sixteen minutes from now.
+#[must_use]
+pub fn far(n: u64) -> Duration {
+    Duration::from_millis(60_000 + n % 900_000)
+}
+
+/// When the `n`th of the timers that fire does: within 64 ms, which is less than arming all takes.
+#[must_use]
+pub fn near(n: u64) -> Duration {
+    Duration::from_millis(1 + n % 64)
+}
 
 /// Has a [`Clockwork`] arm that many timers and drop them before they fire.
 #[message(local)]

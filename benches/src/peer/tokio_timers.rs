@@ -5,30 +5,15 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Duration;
 
 use tokio::time::Sleep;
 use tokio_util::time::DelayQueue;
 
 use crate::error::RunError;
 use crate::machine::pin;
+use crate::own::timers::{TIMERS, far, near};
 use crate::timing::{Stopwatch, millions_per_second};
 use crate::workload::Run;
-
-/// Timers per run.
-pub const TIMERS: u64 = 1_000_000;
-
-/// When the `n`th of the timers that are cancelled would fire: between one and sixteen minutes from now.
-#[must_use]
-pub fn far(n: u64) -> Duration {
-    Duration::from_millis(60_000 + n % 900_000)
-}
-
-/// When the `n`th of the timers that fire does: within 64 ms, which is less than arming all takes.
-#[must_use]
-pub fn near(n: u64) -> Duration {
-    Duration::from_millis(1 + n % 64)
-}
 
 fn on_clock<T>(work: impl Future<Output = Result<T, RunError>>) -> Result<T, RunError> {
     pin(1)?;
@@ -39,10 +24,6 @@ fn on_clock<T>(work: impl Future<Output = Result<T, RunError>>) -> Result<T, Run
         .block_on(work)
 }
 
-fn sleeps(run: Run) -> Result<Vec<Sleep>, RunError> {
-    Ok(Vec::with_capacity(usize::try_from(run.scale.of(TIMERS)).map_err(RunError::work)?))
-}
-
 /// Arms sleeps, as a first poll does, and drops all; M timers/s.
 ///
 /// # Errors
@@ -50,7 +31,8 @@ fn sleeps(run: Run) -> Result<Vec<Sleep>, RunError> {
 pub fn sleeps_cancelled(run: Run) -> Result<f64, RunError> {
     let count = run.scale.of(TIMERS);
     on_clock(async {
-        let mut armed: Vec<Pin<Box<Sleep>>> = Vec::with_capacity(sleeps(run)?.capacity());
+        let mut armed: Vec<Pin<Box<Sleep>>> =
+            Vec::with_capacity(usize::try_from(count).map_err(RunError::work)?);
         let watch = Stopwatch::start();
         poll_fn(|task| {
             for n in 0..count {
