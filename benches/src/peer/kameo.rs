@@ -3,6 +3,7 @@
 //! Without its default features: no tracing spans, no macros. Threads: see [`tokio_runtime`](super::tokio_runtime).
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use kameo::actor::{Actor, ActorRef, Spawn};
 use kameo::mailbox;
@@ -65,20 +66,29 @@ fn add(to: &ActorRef<Sink>) -> Result<(), RunError> {
     to.tell(Add { n: 1 }).try_send().map_err(RunError::work)
 }
 
-async fn stream(count: u64) -> Result<f64, RunError> {
+async fn stream(count: u64) -> Result<Duration, RunError> {
     let (finish, mut end) = Finish::of(1);
     let to = sink(count, finish).await;
     let watch = Stopwatch::start();
     send_yielding(count, || add(&to)).await?;
-    Ok(millions_per_second(count, wait(&mut end).await?.seconds_since(watch)))
+    Ok(wait(&mut end).await?.since(watch))
 }
 
-/// Stream on one thread, sender yields every 1000; M msg/s.
+/// How long a stream of `count` messages takes on one thread, sender yields every 1000.
+///
+/// # Errors
+/// When the thread cannot be pinned or messages are lost.
+pub fn stream_of(count: u64) -> Result<Duration, RunError> {
+    on_one_thread(stream(count))
+}
+
+/// The same; M msg/s.
 ///
 /// # Errors
 /// When the thread cannot be pinned or messages are lost.
 pub fn same_thread_stream(run: Run) -> Result<f64, RunError> {
-    on_one_thread(stream(run.scale.of(1_000_000)))
+    let count = run.scale.of(1_000_000);
+    Ok(millions_per_second(count, stream_of(count)?.as_secs_f64()))
 }
 
 /// The same on two worker threads; M msg/s.
@@ -86,7 +96,8 @@ pub fn same_thread_stream(run: Run) -> Result<f64, RunError> {
 /// # Errors
 /// When threads cannot be started or messages are lost.
 pub fn workers_stream(run: Run) -> Result<f64, RunError> {
-    on_workers(2, stream(run.scale.of(1_000_000)))
+    let count = run.scale.of(1_000_000);
+    Ok(millions_per_second(count, on_workers(2, stream(count))?.as_secs_f64()))
 }
 
 /// Sends all its messages from one handler.
@@ -122,7 +133,7 @@ impl Message<Burst> for Burster {
 /// When the thread cannot be pinned or messages are lost.
 pub fn burst(run: Run) -> Result<f64, RunError> {
     let count = run.scale.of(3_000_000);
-    on_one_thread(async {
+    on_one_thread(async move {
         let (finish, mut end) = Finish::of(1);
         let to = sink(count, finish).await;
         let burster = Burster::spawn_with_mailbox(Burster { to }, mailbox::unbounded());
@@ -175,7 +186,7 @@ impl Message<Ball> for Player {
 }
 
 fn play(players: usize, balls: usize, hops: u64) -> Result<f64, RunError> {
-    on_one_thread(async {
+    on_one_thread(async move {
         let (finish, mut end) = Finish::of(balls as u64);
         let all: Vec<ActorRef<Player>> = (0..players)
             .map(|_| {
@@ -235,12 +246,12 @@ pub fn many_to_many(run: Run) -> Result<f64, RunError> {
     })
 }
 
-/// How long `count` calls (`ask`) take, each awaited before the next, on one thread; seconds.
+/// How long `count` calls (`ask`) take, each awaited before the next, on one thread.
 ///
 /// # Errors
 /// When the thread cannot be pinned or a call is not answered.
-pub fn calls_of(count: u64) -> Result<f64, RunError> {
-    on_one_thread(async {
+pub fn calls_of(count: u64) -> Result<Duration, RunError> {
+    on_one_thread(async move {
         let (finish, _end) = Finish::of(1);
         let to = sink(u64::MAX, finish).await;
         let watch = Stopwatch::start();
@@ -248,9 +259,9 @@ pub fn calls_of(count: u64) -> Result<f64, RunError> {
         for _ in 0..count {
             last = to.ask(Total).send().await.map_err(RunError::work)?;
         }
-        let seconds = watch.seconds();
+        let took = watch.elapsed();
         if last == count {
-            Ok(seconds)
+            Ok(took)
         } else {
             Err(RunError::work(format_args!("{last} of {count} calls were counted")))
         }
@@ -263,7 +274,7 @@ pub fn calls_of(count: u64) -> Result<f64, RunError> {
 /// When the thread cannot be pinned or a call is not answered.
 pub fn call_reply(run: Run) -> Result<f64, RunError> {
     let count = run.scale.of(500_000);
-    Ok(millions_per_second(count, calls_of(count)?))
+    Ok(millions_per_second(count, calls_of(count)?.as_secs_f64()))
 }
 
 /// An actor that only says that it has started.
@@ -278,12 +289,9 @@ impl Actor for Tiny {
     }
 }
 
-/// Seconds until `count` actors have started, and what they keep resident, in bytes.
-///
-/// # Errors
-/// When the thread cannot be pinned.
-pub fn spawn_many(count: u64) -> Result<(f64, u64), RunError> {
-    on_one_thread(async {
+/// How long until `count` actors have started, and what they keep resident, in bytes.
+fn spawn_many(count: u64) -> Result<(Duration, u64), RunError> {
+    on_one_thread(async move {
         let (census, mut end) = Finish::of(count);
         let mut all: Vec<ActorRef<Tiny>> =
             Vec::with_capacity(usize::try_from(count).map_err(RunError::work)?);
@@ -292,9 +300,17 @@ pub fn spawn_many(count: u64) -> Result<(f64, u64), RunError> {
         for _ in 0..count {
             all.push(Tiny::spawn_with_mailbox(census.clone(), mailbox::unbounded()));
         }
-        let seconds = wait(&mut end).await?.seconds_since(watch);
-        Ok((seconds, resident_bytes().saturating_sub(before)))
+        let took = wait(&mut end).await?.since(watch);
+        Ok((took, resident_bytes().saturating_sub(before)))
     })
+}
+
+/// How long until `count` actors have started.
+///
+/// # Errors
+/// When the thread cannot be pinned.
+pub fn spawn_of(count: u64) -> Result<Duration, RunError> {
+    Ok(spawn_many(count)?.0)
 }
 
 /// Starts 1 M actors on one thread and waits until each has started; seconds.
@@ -302,7 +318,7 @@ pub fn spawn_many(count: u64) -> Result<(f64, u64), RunError> {
 /// # Errors
 /// When the thread cannot be pinned.
 pub fn spawn(run: Run) -> Result<f64, RunError> {
-    Ok(spawn_many(run.scale.of(1_000_000))?.0)
+    Ok(spawn_of(run.scale.of(1_000_000))?.as_secs_f64())
 }
 
 /// Resident bytes per idle actor and its reference, of 200 thousand.

@@ -19,15 +19,18 @@ use crate::timing::Stopwatch;
 /// Messages between two yields of a sending task.
 const YIELD_EVERY: u64 = 1000;
 
-/// Runs `work` on a current-thread runtime on processor 1.
+/// Runs `work` as a task of a current-thread runtime on processor 1.
 ///
 /// # Errors
 /// When the thread cannot be pinned, or what `work` returns.
-pub fn on_one_thread<T>(work: impl Future<Output = Result<T, RunError>>) -> Result<T, RunError> {
+pub fn on_one_thread<T: Send + 'static>(
+    work: impl Future<Output = Result<T, RunError>> + Send + 'static,
+) -> Result<T, RunError> {
     pin(1)?;
     let runtime =
         Builder::new_current_thread().build().map_err(RunError::io("starting a current-thread runtime"))?;
-    runtime.block_on(work)
+    let task = runtime.spawn(work);
+    runtime.block_on(task).map_err(RunError::work)?
 }
 
 /// Runs `work` as a task of a runtime with `workers` worker threads.
