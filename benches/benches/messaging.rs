@@ -4,6 +4,7 @@
 //! Same-shard send, send across shards, call with its reply, and spawn. The work happens inside handlers; the clock is
 //! read when it is started and when the last of it was handled.
 
+use std::thread;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -14,12 +15,18 @@ use shard_benches::peer::{actix, kameo, ractor};
 /// Does something that often and says how long it took.
 type Repeat = fn(u64) -> Result<Duration, RunError>;
 
+/// A side pins the thread it runs on, and the next would inherit that.
+fn on_its_own_thread(repeat: Repeat, count: u64) -> Duration {
+    let side = thread::Builder::new().spawn(move || repeat(count)).expect("a thread starts");
+    side.join().expect("the side does not panic").expect("the side does its work")
+}
+
 fn path(c: &mut Criterion, name: &str, sides: &[(&str, Repeat)]) {
     let mut group = c.benchmark_group(name);
     group.throughput(Throughput::Elements(1));
     for (side, repeat) in sides {
         group.bench_function(*side, |b| {
-            b.iter_custom(|count| repeat(count).expect("the side does the work"));
+            b.iter_custom(|count| on_its_own_thread(*repeat, count));
         });
     }
     group.finish();

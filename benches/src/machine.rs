@@ -14,6 +14,8 @@ use crate::error::RunError;
 /// Facts without which a figure means little.
 #[derive(Debug, Clone, Serialize)]
 pub struct Machine {
+    /// When the facts were read, in UTC.
+    pub date: String,
     /// Model name of the first processor.
     pub cpu: String,
     /// Logical processors this process may use.
@@ -44,6 +46,7 @@ impl Machine {
     pub fn read() -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         Self {
+            date: output_of("date", &["-u", "+%Y-%m-%d %H:%M"]).unwrap_or_else(unknown),
             cpu: field(&cpuinfo, "model name").unwrap_or_else(unknown),
             cpus: cpu_count(),
             kernel: line_of("/proc/sys/kernel/osrelease").unwrap_or_else(unknown),

@@ -117,6 +117,7 @@ pub static WORKLOADS: &[Workload] = &[
         better: Better::Higher,
         sides: &[
             ours(TWO_CORES, across::stream),
+            peer("ours_spin_50us", TWO_CORES, across::patient_stream),
             peer("actix", TWO_CORES, actix::other_arbiter_stream),
             peer("raw_ring", TWO_CORES, raw_ring::stream),
             peer("kameo", TWO_WORKERS, kameo::workers_stream),

@@ -264,6 +264,19 @@ pub fn markdown(rows: &[Row], conditions: &str) -> String {
     text
 }
 
+/// First and last line of the part of a document that a report replaces.
+const MARKS: [&str; 2] = ["<!-- runs: begin -->\n", "<!-- runs: end -->"];
+
+/// The new text of a file that held `before`: the part between its marks replaced, or the whole if it has none.
+#[must_use]
+pub fn placed(before: &str, report: &str) -> String {
+    let parts = before.split_once(MARKS[0]).and_then(|(head, rest)| Some((head, rest.split_once(MARKS[1])?)));
+    match parts {
+        Some((head, (_, tail))) => format!("{head}{}\n{report}\n{}{tail}", MARKS[0], MARKS[1]),
+        None => report.to_owned(),
+    }
+}
+
 /// Three significant digits, and never an exponent.
 fn number(value: f64) -> String {
     match value.abs() {
@@ -377,6 +390,15 @@ mod tests {
         assert_eq!(first, "measured here");
         assert_eq!(table.lines().count(), 2 + 3, "{text}");
         assert!(table.lines().all(|line| line.matches('|').count() == COLUMNS.len() + 1), "{text}");
+    }
+
+    #[test]
+    fn a_report_replaces_the_marked_part_of_a_document_and_nothing_else() {
+        let page = "head\n<!-- runs: begin -->\nold\n<!-- runs: end -->\ntail\n";
+        let new = placed(page, "new\n");
+        assert_eq!(new, "head\n<!-- runs: begin -->\n\nnew\n\n<!-- runs: end -->\ntail\n");
+        assert_eq!(placed(&new, "new\n"), new);
+        assert_eq!(placed("", "new\n"), "new\n");
     }
 
     #[test]

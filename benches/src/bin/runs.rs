@@ -15,7 +15,7 @@ use clap::Parser;
 use shard_benches::error::RunError;
 use shard_benches::machine::Machine;
 use shard_benches::registry::{WORKLOADS, workload};
-use shard_benches::report::{Row, markdown, table};
+use shard_benches::report::{Row, markdown, placed, table};
 use shard_benches::round;
 use shard_benches::workload::{Scale, Workload};
 
@@ -41,7 +41,7 @@ struct Args {
     /// Write an array of one object per workload to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write the table in Markdown to this file
+    /// Write the table in Markdown to this file, between its marks `<!-- runs: begin -->` and `<!-- runs: end -->` if it has them
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
     /// Print the workloads and their sides, and end
@@ -122,7 +122,8 @@ fn run(args: &Args) -> Result<ExitCode, RunError> {
 /// Prints the table and writes the files that were asked for.
 fn report(args: &Args, rows: &[Row], machine: &Machine) -> Result<(), RunError> {
     let conditions = format!(
-        "{} x {}{}, {} GiB, Linux {}, {}, {} profile, commit {}, load {} at the start; median (min, max) of {} rounds",
+        "{}: {} x {}{}, {} GiB, Linux {}, {}, {} profile, commit {}, load {} at the start; median (min, max) of {} rounds",
+        machine.date,
         machine.cpus,
         machine.cpu,
         if machine.hypervisor { " (virtual machine)" } else { "" },
@@ -141,7 +142,10 @@ fn report(args: &Args, rows: &[Row], machine: &Machine) -> Result<(), RunError> 
         }
     }
     if let Some(path) = &args.markdown {
-        fs::write(path, markdown(rows, &conditions)).map_err(RunError::io("writing the Markdown report"))?;
+        // A file that is not there yet has no marks.
+        let before = fs::read_to_string(path).unwrap_or_default();
+        fs::write(path, placed(&before, &markdown(rows, &conditions)))
+            .map_err(RunError::io("writing the Markdown report"))?;
     }
     if let Some(path) = &args.json {
         fs::write(path, serde_json::to_vec_pretty(rows)?).map_err(RunError::io("writing the JSON report"))?;

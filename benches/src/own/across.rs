@@ -30,6 +30,16 @@ pub fn stream(run: Run) -> Result<f64, RunError> {
     Ok(millions_per_second(count, stream_of(count)?.as_secs_f64()))
 }
 
+/// The same, and an idle shard polls for 50 us before it parks (`idle_spin`); M msg/s.
+///
+/// # Errors
+/// When the node refuses, or messages are lost.
+pub fn patient_stream(run: Run) -> Result<f64, RunError> {
+    let count = run.scale.of(20_000_000);
+    let took = stream_between(Spread::TwoShardsPatient, 1, count)?;
+    Ok(millions_per_second(count, took.as_secs_f64()))
+}
+
 /// As many pairs as processors, each receiver on the shard after its sender's; M msg/s in all.
 ///
 /// # Errors
