@@ -47,6 +47,7 @@ mod ring;
 mod shard;
 mod shared;
 mod stats;
+mod supervisor;
 mod symbol;
 mod sync;
 mod tap;
