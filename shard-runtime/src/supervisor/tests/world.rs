@@ -96,6 +96,7 @@ pub(super) struct World {
     pub(super) facts: Vec<(u64, Fact)>,
     log: Vec<String>,
     tokens: BTreeSet<Token>,
+    first_args: BTreeMap<ChildId, u32>,
     next_pid: u32,
     next_request: u64,
 }
@@ -119,6 +120,7 @@ impl World {
             facts: Vec::new(),
             log: Vec::new(),
             tokens: BTreeSet::new(),
+            first_args: BTreeMap::new(),
             next_pid: 0,
             next_request: 0,
         }
@@ -321,6 +323,7 @@ impl World {
                 format!("abort {}", begun.name)
             }
             Action::Exit { pid, reason } => {
+                self.check_order(pid);
                 let live = self.live.get_mut(&pid).expect("an exit goes to a living child");
                 assert!(live.asked.is_none() && !live.killed, "{} is told twice", live.name);
                 live.asked = Some(reason.clone());
@@ -357,10 +360,22 @@ impl World {
         self.log.push(line);
     }
 
+    /// At a supervisor's end its children are stopped from the last to the first. One that came up late is told at once.
+    fn check_order(&self, pid: u32) {
+        if self.simple || self.machine.phase() != Phase::ShuttingDown || pid == self.next_pid {
+            return;
+        }
+        let untold = self.live.values().filter(|live| live.asked.is_none() && !live.killed);
+        let last = untold.map(|live| live.child).max();
+        assert_eq!(last, self.live.get(&pid).map(|live| live.child), "stopped out of order");
+    }
+
     fn begin(&mut self, child: ChildId, name: Arc<str>, args: u32, preserve: bool) -> String {
         assert!(self.begun.is_none(), "two starts are outstanding");
         let twin = self.live.values().find(|live| live.child == child || (!self.simple && live.name == name));
         assert!(twin.is_none(), "{name} lives already");
+        let first = *self.first_args.entry(child).or_insert(args);
+        assert!(!self.simple || first == args, "{name} is not started with its own arguments");
         let line = format!("start {name}{}", if preserve { " preserve" } else { "" });
         self.fact(Fact::Begun { child: child.number(), name: name.to_string() });
         self.begun = Some(Begun { child, name, args, preserve, aborted: false });
