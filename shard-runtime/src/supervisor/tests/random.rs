@@ -1,7 +1,7 @@
 //! Ten thousand random scenes. After every event the world checks what must hold of each action; whenever nothing is
 //! under way, everything seen is compared with the model's verdict. A scene that fails is cut down and told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::super::{ChildSpec, Event, Outcome, Phase, Request, Shutdown, SupervisorError, SupervisorType};
@@ -33,6 +33,46 @@ fn a_scene_replays_to_the_letter() {
     }
 }
 
+/// A model that is never asked a hard question proves nothing.
+#[test]
+fn the_scenes_reach_every_answer_and_every_kind_of_end() {
+    let mut reached: BTreeMap<String, u32> = BTreeMap::new();
+    for seed in 0..SCENES / 10 {
+        let scene = Scene::from_seed(seed);
+        let mut told = Vec::new();
+        let world = play(&scene, &mut told);
+        let kind = scene.spec.kind;
+        let ended = world.ended.map_or("lives", |why| match why {
+            Why::Normal | Why::Shutdown => "ends ordinarily",
+            Why::Kill | Why::Boom(_) => "fails",
+            Why::Exceeded(..) => "exceeds",
+        });
+        let restarts = world.machine.snapshot().restarts_count;
+        let lines = told.iter().filter_map(|line| line.trim_start().strip_prefix("-> "));
+        let first_words = lines.filter_map(|line| line.split(' ').next()).map(str::to_owned);
+        let kinds = world.answers.values().map(|answer| format!("{kind} {}", self::kind(answer)));
+        let seen: BTreeSet<_> = first_words
+            .chain(kinds)
+            .chain([format!("{kind} {ended}"), format!("{kind} with {} restarts", restarts.min(4))])
+            .collect();
+        for thing in seen {
+            *reached.entry(thing).or_default() += 1;
+        }
+    }
+    for kind in ["one for one", "all for one", "rest for one", "simple one for one"] {
+        let common = ["lives", "ends ordinarily", "fails", "exceeds", "with 4 restarts", "Started", "Done"];
+        let refused = ["ChildUnknown", "ChildDisabled", "ChildDuplicate", "StrategyActive", "StartFailed"];
+        let own = if kind.starts_with("simple") { "InstanceUnknown" } else { "ChildRunning" };
+        for thing in common.into_iter().chain(refused).chain([own]) {
+            let count = reached.get(&format!("{kind} {thing}")).copied().unwrap_or(0);
+            assert!(count >= 5, "{kind}: {count} scenes of {reached:#?} reached {thing}");
+        }
+    }
+    for action in ["start", "abort", "exit", "kill", "ready", "started", "terminated", "end"] {
+        assert!(reached.get(action).is_some_and(|&count| count > 10), "{action} is hardly ever wanted");
+    }
+}
+
 fn check(scene: &Scene) {
     let Some(mut fault) = fault(scene) else { return };
     let mut scene = scene.clone();
@@ -59,18 +99,18 @@ fn check(scene: &Scene) {
 fn fault(scene: &Scene) -> Option<(String, Vec<String>)> {
     let mut told = Vec::new();
     let played = catch_unwind(AssertUnwindSafe(|| play(scene, &mut told)));
-    let panic = played.err()?;
+    let panic = played.map(drop).err()?;
     let text = panic.downcast_ref::<String>().cloned();
     let text = text.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()));
     Some((text.unwrap_or_default(), told))
 }
 
-fn play(scene: &Scene, told: &mut Vec<String>) {
+fn play(scene: &Scene, told: &mut Vec<String>) -> World {
     let mut world = World::new(scene.spec.clone(), scene.children.clone());
     world.feed(Event::Init);
     let mut seen = 0;
     for &happening in &scene.happenings {
-        happen(&mut world, happening);
+        happen(&mut world, happening, &scene.children);
         tell(&mut world, &mut seen, told);
         if world.is_quiet() {
             compare(scene, &world);
@@ -85,6 +125,7 @@ fn play(scene: &Scene, told: &mut Vec<String>) {
     }
     assert!(world.is_quiet(), "it never comes to rest");
     compare(scene, &world);
+    world
 }
 
 fn tell(world: &mut World, seen: &mut usize, told: &mut Vec<String>) {
@@ -95,7 +136,7 @@ fn tell(world: &mut World, seen: &mut usize, told: &mut Vec<String>) {
     told.extend(world.take().into_iter().map(|line| format!("             -> {line}")));
 }
 
-fn happen(world: &mut World, happening: Happening) {
+fn happen(world: &mut World, happening: Happening, children: &[ChildSpec]) {
     world.random = world.random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
     let pick = |all: &[u32], choice: u64| {
         usize::try_from(choice).ok().and_then(|choice| all.get(choice % all.len().max(1)).copied())
@@ -117,6 +158,7 @@ fn happen(world: &mut World, happening: Happening) {
         Happening::TimerDue if !world.timers.is_empty() => {
             world.next_timer();
         }
+        Happening::Rests(steps) => (0..steps).for_each(|_| rest(world, children)),
         Happening::TimePasses(ms) => world.pass(std::time::Duration::from_millis(ms)),
         Happening::Foreign(why) => world.foreign(why.reason()),
         Happening::Start(choice) => {
@@ -135,12 +177,10 @@ fn happen(world: &mut World, happening: Happening) {
             world.disable(name(choice));
         }
         Happening::Terminate(choice) => {
-            let children: Vec<_> = world.snapshot().children;
-            let choice = usize::try_from(choice).unwrap_or(0) % children.len().max(1);
-            if let Some(child) =
-                children.get(choice).filter(|child| child.restarts > 0 || child.pid.is_some())
-            {
-                world.ask(Request::TerminateInstance { child: child.id });
+            let ever: Vec<_> = world.first_args.keys().copied().collect();
+            let choice = usize::try_from(choice).unwrap_or(0) % ever.len().max(1);
+            if let Some(&child) = ever.get(choice) {
+                world.ask(Request::TerminateInstance { child });
             }
         }
         Happening::StartSucceeds | Happening::StartFails(_) | Happening::TimerDue => {}
@@ -152,7 +192,7 @@ fn rest(world: &mut World, children: &[ChildSpec]) {
     let deaf = |world: &World, pid: &u32| {
         let live = &world.live[pid];
         let rule = children.iter().find(|child| *child.name() == *live.name).map(|child| child.shutdown);
-        pid % 5 == 0 && !live.killed && matches!(rule, Some(Shutdown::Graceful(_)))
+        pid.is_multiple_of(5) && !live.killed && matches!(rule, Some(Shutdown::Graceful(_)))
     };
     if world.begun.as_ref().is_some_and(|begun| begun.aborted) {
         world.start_fails(Why::Kill);

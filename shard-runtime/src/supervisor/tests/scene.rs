@@ -35,6 +35,8 @@ pub(super) enum Happening {
     Ends(u64, Why3),
     Obeys(u64),
     TimerDue,
+    /// That many things happen that are due.
+    Rests(u64),
     TimePasses(u64),
     Foreign(Why3),
     Start(u64),
@@ -82,8 +84,10 @@ impl Scene {
         let spec = supervisor(&mut random);
         let count = usize::try_from(1 + random.below(5)).unwrap_or(1);
         let children = NAMES[..count].iter().map(|name| child(name, spec.kind, &mut random)).collect();
-        let length = 5 + random.below(45);
-        let happenings = (0..length).map(|_| happening(&mut random)).collect();
+        let length = 5 + random.below(50);
+        let up = if random.one_in(5) { 0 } else { count };
+        let happenings = std::iter::repeat_n(Happening::StartSucceeds, up);
+        let happenings = happenings.chain((0..length).map(|_| happening(&mut random))).collect();
         Self { spec, children, happenings, seed }
     }
 }
@@ -126,7 +130,7 @@ fn child(name: &str, kind: SupervisorType, random: &mut Random) -> ChildSpec {
     if random.one_in(3) {
         child = child.restart(strategy(random));
     }
-    if random.one_in(6) {
+    if random.one_in(8) {
         child = child.significant();
     }
     let group = matches!(kind, SupervisorType::AllForOne | SupervisorType::RestForOne);
@@ -153,13 +157,14 @@ fn child(name: &str, kind: SupervisorType, random: &mut Random) -> ChildSpec {
 fn happening(random: &mut Random) -> Happening {
     let (choice, why) = (random.next(), Why3(random.next()));
     match random.below(32) {
-        0..=6 => Happening::StartSucceeds,
-        7 | 8 => Happening::StartFails(why),
-        9..=14 => Happening::Ends(choice, why),
-        15..=18 => Happening::Obeys(choice),
-        19 | 20 => Happening::TimerDue,
-        21 | 22 => Happening::TimePasses(choice % 2_000),
-        23 if choice % 4 == 0 => Happening::Foreign(why),
+        0..=4 => Happening::StartSucceeds,
+        5 => Happening::StartFails(why),
+        6..=9 => Happening::Ends(choice, why),
+        10 | 11 => Happening::Obeys(choice),
+        12..=17 => Happening::Rests(choice % 12),
+        18 | 19 => Happening::TimerDue,
+        20 | 21 => Happening::TimePasses(choice % 3_000),
+        22 if choice % 6 == 0 => Happening::Foreign(why),
         24 => Happening::Add(choice),
         25 => Happening::Remove(choice),
         26 => Happening::Enable(choice),

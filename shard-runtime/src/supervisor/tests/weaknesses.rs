@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::{
     Backoff, ChildSpec, ChildState, OnExceed, Outcome, Phase, Shutdown, Strategy, SupervisorError,
-    SupervisorSpec,
+    SupervisorSpec, SupervisorType,
 };
 use super::world::{Why, World};
 
@@ -332,6 +332,7 @@ fn a_snapshot_is_typed_and_remembers_the_last_fifty_restarts() {
     }
     world.disable("b");
     let snapshot = world.snapshot();
+    assert_eq!(snapshot.kind, SupervisorType::RestForOne);
     assert_eq!(
         (snapshot.intensity, snapshot.period, snapshot.strategy),
         (5, 5 * SECOND, Strategy::Transient)

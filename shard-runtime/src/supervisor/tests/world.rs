@@ -75,7 +75,6 @@ pub(super) struct Begun {
     pub(super) child: ChildId,
     pub(super) name: Arc<str>,
     pub(super) args: u32,
-    pub(super) preserve: bool,
     pub(super) aborted: bool,
 }
 
@@ -94,9 +93,10 @@ pub(super) struct World {
     pub(super) open: BTreeSet<u64>,
     pub(super) ended: Option<Why>,
     pub(super) facts: Vec<(u64, Fact)>,
+    /// With what each child was first started.
+    pub(super) first_args: BTreeMap<ChildId, u32>,
     log: Vec<String>,
     tokens: BTreeSet<Token>,
-    first_args: BTreeMap<ChildId, u32>,
     next_pid: u32,
     next_request: u64,
 }
@@ -347,8 +347,14 @@ impl World {
                 self.fact(Fact::Ready);
                 String::from("ready")
             }
-            Action::ChildStarted { name, .. } => format!("started {name}"),
-            Action::ChildTerminated { name, reason, .. } => format!("terminated {name} {reason}"),
+            Action::ChildStarted { child, name, pid } => {
+                assert_eq!(self.live.get(&pid).map(|live| live.child), Some(child));
+                format!("started {name}")
+            }
+            Action::ChildTerminated { child, name, pid, reason } => {
+                assert!(!self.live.contains_key(&pid) && self.first_args.contains_key(&child));
+                format!("terminated {name} {reason}")
+            }
             Action::Terminate { reason } => {
                 assert!(self.live.is_empty() && self.begun.is_none(), "children outlive their supervisor");
                 assert!(self.timers.is_empty(), "timers outlive their supervisor");
@@ -378,7 +384,7 @@ impl World {
         assert!(!self.simple || first == args, "{name} is not started with its own arguments");
         let line = format!("start {name}{}", if preserve { " preserve" } else { "" });
         self.fact(Fact::Begun { child: child.number(), name: name.to_string() });
-        self.begun = Some(Begun { child, name, args, preserve, aborted: false });
+        self.begun = Some(Begun { child, name, args, aborted: false });
         line
     }
 }
