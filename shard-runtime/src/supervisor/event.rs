@@ -1,8 +1,8 @@
 //! What the machine is told and what it wants done.
 //!
-//! The executor owes the machine: one [`Event::Started`] or [`Event::StartFailed`] for each [`Action::Start`], sooner
-//! after an [`Action::AbortStart`]; one [`Event::Exited`] for each started process, after its `Started`; one
-//! [`Event::TimerDue`] for each [`Action::ArmTimer`] that was not cancelled (a late one is ignored).
+//! The executor owes the machine: one [`Event::Started`] or [`Event::StartFailed`] for each [`Action::Start`], within a
+//! limit of its own, as a start that never ends keeps all others waiting, and soon after an [`Action::AbortStart`]; one [`Event::Exited`] for each started process, after its `Started`; one
+//! [`Event::TimerDue`] for each [`Action::ArmTimer`] that was not cancelled (one that was cancelled is ignored).
 
 use std::fmt;
 use std::sync::Arc;
@@ -125,7 +125,8 @@ pub(crate) enum Request<A> {
         /// What makes it.
         args: A,
     },
-    /// Stop a child, or all instances of a template, and forget it.
+    /// Stop a child, or all instances of a template, and forget it. As the end of the last child is the supervisor's, so
+    /// is its removal, unless auto-shutdown is off.
     RemoveChild {
         /// The child or template.
         name: Arc<str>,
@@ -135,7 +136,8 @@ pub(crate) enum Request<A> {
         /// The child or template.
         name: Arc<str>,
     },
-    /// Stop a child, or all instances of a template, and do not start it until it is enabled.
+    /// Stop a child, or all instances of a template, and do not start it until it is enabled. As with a removal, the
+    /// last one may be the supervisor's end.
     DisableChild {
         /// The child or template.
         name: Arc<str>,

@@ -31,14 +31,14 @@ impl Random {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Happening {
     StartSucceeds,
-    StartFails(Why3),
-    Ends(u64, Why3),
+    StartFails(WhyChoice),
+    Ends(u64, WhyChoice),
     Obeys(u64),
     TimerDue,
     /// That many things happen that are due.
     Rests(u64),
     TimePasses(u64),
-    Foreign(Why3),
+    Foreign(WhyChoice),
     Start(u64),
     Add(u64),
     Remove(u64),
@@ -49,9 +49,9 @@ pub(super) enum Happening {
 
 /// A reason, by number.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Why3(u64);
+pub(super) struct WhyChoice(u64);
 
-impl Why3 {
+impl WhyChoice {
     pub(super) fn reason(self) -> Why {
         match self.0 % 7 {
             0 => Why::Normal,
@@ -155,7 +155,7 @@ fn child(name: &str, kind: SupervisorType, random: &mut Random) -> ChildSpec {
 }
 
 fn happening(random: &mut Random) -> Happening {
-    let (choice, why) = (random.next(), Why3(random.next()));
+    let (choice, why) = (random.next(), WhyChoice(random.next()));
     match random.below(32) {
         0..=4 => Happening::StartSucceeds,
         5 => Happening::StartFails(why),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::super::{
     Action, ChildId, ChildSpec, Event, Machine, Outcome, Phase, Reason, Request, RequestId, Snapshot,
-    SupervisorError, SupervisorSpec, Token,
+    SupervisorError, SupervisorSpec, SupervisorType, Token,
 };
 
 /// Why a process of these tests ends.
@@ -84,6 +84,7 @@ pub(super) type Answer = Result<Outcome<u32>, SupervisorError>;
 pub(super) struct World {
     pub(super) machine: Machine<u32, Why, u32>,
     pub(super) simple: bool,
+    keeps_order: bool,
     pub(super) now: u64,
     pub(super) random: u64,
     pub(super) live: BTreeMap<u32, Live>,
@@ -103,12 +104,13 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(spec: SupervisorSpec, children: Vec<ChildSpec>) -> Self {
-        let simple =
-            spec == SupervisorSpec { kind: super::super::SupervisorType::SimpleOneForOne, ..spec.clone() };
+        let simple = spec.kind == SupervisorType::SimpleOneForOne;
+        let keeps_order = spec.keep_order;
         let children = children.into_iter().zip(100..);
         Self {
             machine: Machine::new(spec, children).expect("the specification is sound"),
             simple,
+            keeps_order,
             now: 0,
             random: 0,
             live: BTreeMap::new(),
@@ -330,6 +332,9 @@ impl World {
                 format!("exit {} {reason}", live.name)
             }
             Action::Kill { pid } => {
+                if self.live.get(&pid).is_some_and(|live| live.asked.is_none()) {
+                    self.check_order(pid);
+                }
                 let live = self.live.get_mut(&pid).expect("a kill goes to a living child");
                 assert!(!std::mem::replace(&mut live.killed, true), "{} is killed twice", live.name);
                 format!("kill {}", live.name)
@@ -366,13 +371,21 @@ impl World {
         self.log.push(line);
     }
 
-    /// At a supervisor's end its children are stopped from the last to the first. One that came up late is told at once.
+    /// Where there is an order, the last child that is concerned is told, and only when nobody else is about to end: at
+    /// the end of a supervisor, and in a group restart that keeps order. One that came up late is told at once.
     fn check_order(&self, pid: u32) {
-        if self.simple || self.machine.phase() != Phase::ShuttingDown || pid == self.next_pid {
+        let ending = self.machine.phase() == Phase::ShuttingDown;
+        let ordered = self.keeps_order && self.machine.phase() == Phase::Stopping;
+        if self.simple || pid == self.next_pid || !(ending || ordered) {
             return;
         }
-        let untold = self.live.values().filter(|live| live.asked.is_none() && !live.killed);
-        let last = untold.map(|live| live.child).max();
+        let snapshot = self.snapshot();
+        let off = |name: &str| snapshot.specs.iter().any(|spec| *spec.name == *name && spec.disabled);
+        let concerned = self.live.values().filter(|live| ending || !off(&live.name));
+        let (told, untold): (Vec<_>, _) =
+            concerned.partition::<Vec<_>, _>(|live| live.asked.is_some() || live.killed);
+        assert!(told.is_empty(), "told while {told:?} is about to end");
+        let last = untold.iter().map(|live| live.child).max();
         assert_eq!(last, self.live.get(&pid).map(|live| live.child), "stopped out of order");
     }
 
