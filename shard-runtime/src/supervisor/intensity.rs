@@ -25,17 +25,26 @@ impl Window {
         if self.times.len() <= usize::from(limit) {
             return false;
         }
-        let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
-        while self.times.front().is_some_and(|&time| now.saturating_sub(time) > period) {
+        while self.times.front().is_some_and(|&time| now.saturating_sub(time) > nanos(period)) {
             self.times.pop_front();
         }
         self.times.len() > usize::from(limit)
+    }
+
+    /// How many restarts at `now` are not more than `period` ago.
+    pub(super) fn used(&self, now: u64, period: Duration) -> usize {
+        let recent = self.times.iter().rev().take_while(|&&time| now.saturating_sub(time) <= nanos(period));
+        recent.count()
     }
 
     /// Forgets all restarts.
     pub(super) fn clear(&mut self) {
         self.times.clear();
     }
+}
+
+fn nanos(period: Duration) -> u64 {
+    u64::try_from(period.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -150,6 +150,12 @@ impl<P: Process, R: Reason, A: Clone> Machine<P, R, A> {
         self.children.get(&child).is_some_and(|child| child.preserve)
     }
 
+    /// What makes this child: its own, or else its specification's.
+    pub(crate) fn args_of(&self, child: ChildId) -> Option<&A> {
+        let child = self.children.get(&child)?;
+        Some(child.args.as_ref().unwrap_or_else(|| &self.specs[&child.spec].args))
+    }
+
     /// What the supervisor is doing.
     pub(crate) fn phase(&self) -> Phase {
         match self.stage {
@@ -288,11 +294,10 @@ impl<P: Process, R: Reason, A: Clone> Machine<P, R, A> {
         self.outstanding = Some(id);
         self.set_state(id, State::Starting { stop: None });
         let child = &self.children[&id];
-        let declared = &self.specs[&child.spec];
         turn.act(Action::Start {
             child: id,
             name: Arc::clone(&child.name),
-            args: child.args.as_ref().unwrap_or(&declared.args).clone(),
+            args: child.args.as_ref().unwrap_or_else(|| &self.specs[&child.spec].args).clone(),
             preserve: child.preserve,
         });
     }

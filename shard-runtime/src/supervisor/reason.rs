@@ -5,9 +5,9 @@ use std::hash::Hash;
 use std::time::Duration;
 
 /// The identity of a child's process. Every small key is one.
-pub(crate) trait Process: Copy + Eq + Hash + Ord + Debug {}
+pub(crate) trait Process: Copy + Eq + Hash + Debug {}
 
-impl<T: Copy + Eq + Hash + Ord + Debug> Process for T {}
+impl<T: Copy + Eq + Hash + Debug> Process for T {}
 
 /// Why a process ended.
 pub(crate) trait Reason: Clone + Debug + Display {

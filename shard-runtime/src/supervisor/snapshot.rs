@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::child::State;
 use super::event::{ChildId, Phase};
-use super::machine::Machine;
+use super::machine::{Machine, Stage};
 use super::reason::{Process, Reason};
 use super::spec::{Strategy, SupervisorType};
 
@@ -31,6 +31,10 @@ pub struct Snapshot<P, R> {
     pub auto_shutdown: bool,
     /// What it is doing.
     pub phase: Phase,
+    /// Why it is shutting down, while it is.
+    pub shutdown_reason: Option<R>,
+    /// Restarts of the last `period` that count against `intensity`.
+    pub intensity_used: usize,
     /// Declared children or templates.
     pub specs_total: usize,
     /// Those of them that are disabled.
@@ -134,8 +138,8 @@ impl<R> History<R> {
 }
 
 impl<P: Process, R: Reason, A: Clone> Machine<P, R, A> {
-    /// Everything an operator may want to know. Walks all children.
-    pub(crate) fn snapshot(&self) -> Snapshot<P, R> {
+    /// Everything an operator may want to know at `now` (nanoseconds). Walks all children.
+    pub(crate) fn snapshot(&self, now: u64) -> Snapshot<P, R> {
         let children = self.children.iter().map(|(&id, child)| {
             let (pid, state) = match child.state {
                 State::Idle => (None, ChildState::Stopped),
@@ -155,6 +159,10 @@ impl<P: Process, R: Reason, A: Clone> Machine<P, R, A> {
             restarts: declared.restarts,
         });
         let specs: Vec<_> = specs.collect();
+        let shutdown_reason = match &self.stage {
+            Stage::ShuttingDown { reason } => Some(reason.clone()),
+            _ => None,
+        };
         Snapshot {
             kind: self.spec.kind,
             strategy: self.spec.strategy,
@@ -163,6 +171,8 @@ impl<P: Process, R: Reason, A: Clone> Machine<P, R, A> {
             keep_order: self.spec.keep_order,
             auto_shutdown: self.spec.ends_with_last_child(),
             phase: self.phase(),
+            shutdown_reason,
+            intensity_used: self.window.used(now, self.spec.period),
             specs_total: specs.len(),
             specs_disabled: specs.iter().filter(|spec| spec.disabled).count(),
             children_total: children.len(),

@@ -102,11 +102,10 @@ impl<P: Process, R: Reason, A: Clone> Machine<P, R, A> {
         for &id in &all {
             self.refuse_waiter(id, SupervisorError::StrategyActive { phase }, turn);
             self.call_off(id, turn);
-            let idle = self.children[&id].is_idle();
-            match self.spec.kind.is_simple() {
-                true if idle => self.forget(id, turn),
-                true => self.stop_child(id, reason, turn),
-                false => {}
+            if self.spec.kind.is_simple() && self.children[&id].is_idle() {
+                self.forget(id, turn);
+            } else if self.spec.kind.is_simple() {
+                self.stop_child(id, reason, turn);
             }
         }
         self.continue_shutdown(turn);

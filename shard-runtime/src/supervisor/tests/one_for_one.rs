@@ -1,6 +1,6 @@
 //! One for one, row by row.
 
-use super::super::{ChildSpec, Strategy, SupervisorError, SupervisorSpec};
+use super::super::{ChildSpec, Event, Strategy, SupervisorError, SupervisorSpec};
 use super::world::{Why, World};
 
 fn one() -> SupervisorSpec {
@@ -14,7 +14,7 @@ fn reasons() -> [Why; 4] {
 #[test]
 fn children_start_one_after_the_other_in_the_order_of_declaration() {
     let mut world = World::new(one(), ["a", "b", "c"].map(ChildSpec::new).to_vec());
-    world.feed(super::super::Event::Init);
+    world.feed(Event::Init);
     assert_eq!(world.take(), ["start a"]);
     world.start_ok();
     assert_eq!(world.take(), ["start b"]);
@@ -26,7 +26,7 @@ fn children_start_one_after_the_other_in_the_order_of_declaration() {
 #[test]
 fn the_first_child_that_fails_fails_the_supervisor() {
     let mut world = World::new(one(), ["a", "b", "c", "d"].map(ChildSpec::new).to_vec());
-    world.feed(super::super::Event::Init);
+    world.feed(Event::Init);
     world.start_ok();
     world.start_ok();
     world.take();
@@ -216,4 +216,25 @@ fn one_child_s_restart_does_not_keep_requests_of_others_waiting() {
     world.start_all();
     assert!(world.answer(again).is_ok());
     assert_eq!(world.running(), "a b c");
+}
+
+#[test]
+fn what_comes_too_late_or_twice_changes_nothing() {
+    let mut world = World::abc(one());
+    let child = world.live[&1].child;
+    world.feed(Event::Init);
+    world.feed(Event::Started { child, pid: 77 });
+    world.feed(Event::StartFailed { child, reason: Why::Boom(1) });
+    world.feed(Event::Exited { pid: 77, reason: Why::Boom(1) });
+    world.foreign(Why::Shutdown);
+    let token = *world.timers.first_key_value().expect("c has its time to end").0;
+    world.obey("c");
+    world.take();
+    world.feed(Event::TimerDue { token });
+    assert_eq!(world.take(), [""; 0]);
+    world.settle();
+    world.take();
+    world.feed(Event::ForeignExit { reason: Why::Boom(1) });
+    world.feed(Event::Init);
+    assert_eq!(world.take(), [""; 0]);
 }

@@ -42,12 +42,12 @@ fn the_scenes_reach_every_answer_and_every_kind_of_end() {
         let mut told = Vec::new();
         let world = play(&scene, &mut told);
         let kind = scene.spec.kind;
-        let ended = world.ended.map_or("lives", |why| match why {
+        let ended = world.ended.as_ref().map_or("lives", |why| match why {
             Why::Normal | Why::Shutdown => "ends ordinarily",
             Why::Kill | Why::Boom(_) => "fails",
             Why::Exceeded(..) => "exceeds",
         });
-        let restarts = world.machine.snapshot().restarts_count;
+        let restarts = world.snapshot().restarts_count;
         let lines = told.iter().filter_map(|line| line.trim_start().strip_prefix("-> "));
         let first_words = lines.filter_map(|line| line.split(' ').next()).map(str::to_owned);
         let kinds = world.answers.values().map(|answer| format!("{kind} {}", self::kind(answer)));

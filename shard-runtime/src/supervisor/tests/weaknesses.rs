@@ -346,8 +346,12 @@ fn a_snapshot_is_typed_and_remembers_the_last_fifty_restarts() {
     assert_eq!(restarts, [0, 0, 60]);
     assert_eq!(snapshot.children[1].state, ChildState::Stopping);
     assert_eq!(snapshot.specs[2].restarts, 60);
+    assert_eq!((snapshot.intensity_used, snapshot.shutdown_reason), (2, None), "4 s and 2 s ago");
     let (first, last) = (&snapshot.history[0], &snapshot.history[49]);
     assert_eq!(snapshot.history.len(), 50);
     assert_eq!((&*first.name, &first.reason, first.time_ns), ("c", &Why::Boom(10), 20_000_000_000));
     assert_eq!((last.child, &last.reason), (snapshot.children[2].id, &Why::Boom(59)));
+    assert_eq!(world.machine.args_of(last.child), Some(&102));
+    world.foreign(Why::Boom(1));
+    assert_eq!(world.snapshot().shutdown_reason, Some(Why::Boom(1)));
 }

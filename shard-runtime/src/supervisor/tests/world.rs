@@ -297,7 +297,7 @@ impl World {
     }
 
     pub(super) fn snapshot(&self) -> Snapshot<u32, Why> {
-        self.machine.snapshot()
+        self.machine.snapshot(self.now)
     }
 
     pub(super) fn is_quiet(&self) -> bool {
