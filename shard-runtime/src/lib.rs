@@ -48,6 +48,7 @@ mod ring;
 mod shard;
 mod shared;
 mod stats;
+mod supervisor;
 mod symbol;
 mod sync;
 mod tap;
