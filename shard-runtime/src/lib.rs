@@ -86,6 +86,12 @@ pub use stats::{
     AcceptorStats, NetStats, NodeStats, PeerStats, ProcessFacts, ProcessState, ProcessStats, Reader,
     ShardStats, StalledShard,
 };
+pub use supervisor::{
+    AddChild, Backoff, Child, ChildEvent, ChildId, ChildSnapshot, ChildSpec, ChildState, Children,
+    DisableChild, EnableChild, InvalidSpec, OnExceed, Phase, RemoveChild, RestartRecord, Shutdown, Snapshot,
+    SpecSnapshot, StartChild, Strategy, Supervisor, SupervisorError, SupervisorSpec, SupervisorType,
+    TerminateInstance,
+};
 pub use tap::{Log, LogRecord, LogSink, StderrSink};
 
 /// What the macros emit refers to. Not an API.

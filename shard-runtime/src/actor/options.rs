@@ -58,6 +58,10 @@ pub(crate) struct Rare {
     pub(crate) link_child: bool,
     pub(crate) trap_exit: bool,
     pub(crate) split: bool,
+    /// Keep what is queued when it ends abnormally, for its successor.
+    pub(crate) preserve: bool,
+    /// Take over what a process had queued.
+    pub(crate) adopt: Option<Pid>,
     pub(crate) init_timeout: Duration,
 }
 
@@ -74,6 +78,8 @@ impl Default for Rare {
             link_child: false,
             trap_exit: false,
             split: false,
+            preserve: false,
+            adopt: None,
             init_timeout: DEFAULT_INIT_TIMEOUT,
         }
     }
@@ -185,6 +191,16 @@ impl SpawnOptions {
     #[must_use]
     pub fn with_init_timeout(self, limit: Duration) -> Self {
         self.rarely(|rare| rare.init_timeout = limit)
+    }
+
+    /// Keeps what is queued when the process ends abnormally. Its supervisor hands it to the successor.
+    pub(crate) fn preserve_mailbox(self) -> Self {
+        self.rarely(|rare| rare.preserve = true)
+    }
+
+    /// Takes over what this process had queued, if it was of the same shard.
+    pub(crate) fn adopt_mailbox(self, before: Pid) -> Self {
+        self.rarely(|rare| rare.adopt = Some(before))
     }
 
     fn rarely(mut self, set: impl FnOnce(&mut Rare)) -> Self {

@@ -55,6 +55,9 @@ pub enum SpawnError {
     /// The options place the process on another shard, which a spawn that does not wait cannot reach.
     #[error("the options place the process on another shard; use `cx.spawn_wait`")]
     OtherShard,
+    /// As many calls and timers wait on the shard as it can hold. Retry when some have ended.
+    #[error("too many calls and timers wait on this shard; retry later")]
+    TooManyWaits,
     /// A spawn that waits was asked for on a shard thread.
     #[error("a blocking spawn is not allowed on a shard thread; use `cx.spawn` or `cx.spawn_wait`")]
     OnShard,

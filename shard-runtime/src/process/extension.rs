@@ -44,6 +44,8 @@ pub(crate) struct Extension {
     /// How long `init` may take; `None` means the default.
     pub(crate) init_limit: Option<Duration>,
     pub(crate) trap: Trap,
+    /// Keep what is queued when the process ends abnormally.
+    pub(crate) preserve: bool,
     pub(crate) relations: Relations,
     pub(crate) aliases: Vec<u64>,
     /// Symbols of the events it has registered.

@@ -10,6 +10,7 @@ use crate::link::Net;
 use crate::mailbox::{EnvelopePtr, Meta, Pool};
 use crate::process::{OwnedAliases, OwnedTable, Record, Watch, bump};
 use crate::shard::current::{self, Home};
+use crate::shard::kept::Kept;
 use crate::shard::mesh::Mesh;
 use crate::shard::ready::Ready;
 use crate::shard::waiter::Waiters;
@@ -85,6 +86,8 @@ pub struct Shard {
     pub(super) node_watchers: RefCell<Vec<(Watch, u32)>>,
     /// Why the last processes ended: for watchers whose request comes just too late.
     pub(super) obituaries: RefCell<VecDeque<(u64, ExitReason)>>,
+    /// What processes had queued when they ended, kept for their successors.
+    pub(super) kept: RefCell<Kept>,
     /// Ticks that an activation may take before it counts as a stall.
     pub(super) stall_ticks: u64,
     pub(super) default_timeout: u64,
@@ -118,6 +121,7 @@ impl Shard {
             aliases: OwnedAliases::new(Arc::clone(&port.aliases), index),
             node_watchers: RefCell::default(),
             obituaries: RefCell::default(),
+            kept: RefCell::default(),
             stall_ticks: clock.ticks_in(STALL_NS),
             table: OwnedTable::new(Arc::clone(&port.table)),
             pool: Pool::new(settings.prefault_messages).map_err(memory("messages"))?,
@@ -314,6 +318,20 @@ impl Shard {
     /// Nanoseconds in ticks of the shard's clock.
     pub(crate) fn nanos_in_ticks(&self, nanos: u64) -> u64 {
         self.clock.ticks_in(nanos)
+    }
+
+    /// Nanoseconds of the shard's clock.
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.clock.span_ns(self.now.get())
+    }
+
+    /// Some bits that nobody can foretell and that a simulation repeats: for jitter.
+    pub(crate) fn random(&self) -> u64 {
+        // The finaliser of splitmix64 over what differs between shards, turns and processes.
+        let mut x = self.now.get() ^ self.current_id.get().rotate_left(32) ^ self.key;
+        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        x ^ (x >> 31)
     }
 
     pub(crate) fn clock(&self) -> &Clock {

@@ -51,6 +51,9 @@ impl Shard {
         let mut extension = self.take_extension(record);
         self.write_obituary(id, &reason);
         if let Some(extension) = &mut extension {
+            if extension.preserve && !reason.is_ordinary() {
+                self.keep_mailbox(id, record, extension);
+            }
             self.end_relations(id, &mut extension.relations, &reason);
         }
         self.drop_queues(record, extension, &reason);

@@ -12,6 +12,7 @@ mod facts;
 mod forward;
 mod futures;
 mod inbound;
+mod kept;
 mod lifecycle;
 mod mesh;
 mod pump;

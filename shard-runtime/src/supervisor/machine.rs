@@ -150,6 +150,11 @@ impl<P: Process, R: Reason, A: Clone> Machine<P, R, A> {
         self.children.get(&child).is_some_and(|child| child.preserve)
     }
 
+    /// Whether the mailbox of a process of this child is worth keeping when it ends abnormally.
+    pub(crate) fn may_preserve(&self, child: ChildId) -> bool {
+        self.children.get(&child).is_some_and(|child| self.specs[&child.spec].spec.preserve_mailbox)
+    }
+
     /// What makes this child: its own, or else its specification's.
     pub(crate) fn args_of(&self, child: ChildId) -> Option<&A> {
         let child = self.children.get(&child)?;

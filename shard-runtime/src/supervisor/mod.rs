@@ -9,15 +9,14 @@
 //! Threads: none; a machine belongs to the actor that executes it. Time and randomness are arguments.
 //! Cost: cold path. A child's end costs a few map look-ups; only group restarts and a shutdown walk all children.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the actor that executes the actions comes next"))]
-#![expect(unused_imports, unreachable_pub, reason = "the actor that executes the actions comes next")]
-
+mod actor;
 mod backoff;
 mod child;
 mod ending;
 mod error;
 mod event;
 mod group;
+mod inspect;
 mod intensity;
 mod machine;
 mod manage;
@@ -29,12 +28,12 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
+pub use actor::{
+    AddChild, Child, ChildEvent, Children, DisableChild, EnableChild, RemoveChild, StartChild, Supervisor,
+    TerminateInstance,
+};
 pub use backoff::Backoff;
 pub use error::{InvalidSpec, SupervisorError};
 pub use event::{ChildId, Phase};
 pub use snapshot::{ChildSnapshot, ChildState, RestartRecord, Snapshot, SpecSnapshot};
 pub use spec::{ChildSpec, OnExceed, Shutdown, Strategy, SupervisorSpec, SupervisorType};
-
-pub(crate) use event::{Action, Event, Outcome, Request, RequestId, Token};
-pub(crate) use machine::Machine;
-pub(crate) use reason::{Process, Reason};

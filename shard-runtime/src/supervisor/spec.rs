@@ -320,6 +320,11 @@ impl SupervisorSpec {
         self
     }
 
+    /// Whether its children are instances without names.
+    pub(super) const fn is_simple(&self) -> bool {
+        self.kind.is_simple()
+    }
+
     /// Whether the end of the last child is the supervisor's.
     pub(super) fn ends_with_last_child(&self) -> bool {
         self.auto_shutdown && !self.kind.is_simple() && self.strategy != Strategy::Permanent
