@@ -192,6 +192,8 @@ impl<P: Process, R: Reason, A: Clone> Machine<P, R, A> {
         self.outstanding = None;
         self.by_pid.insert(pid, id);
         let notify = self.spec.handle_children;
+        // A group restart will stop this process and start another: whoever waits is told of that one.
+        let doomed = matches!(self.stage, Stage::Stopping { position, .. } if id >= position);
         let child = self.child_mut(id);
         child.started_at = turn.now;
         child.ever_started = true;
@@ -206,6 +208,7 @@ impl<P: Process, R: Reason, A: Clone> Machine<P, R, A> {
                 self.disarm(timer, turn);
                 self.stop_child(id, &reason, turn);
             }
+            _ if doomed => {}
             _ => {
                 if let Some(waiter) = child.waiter.take() {
                     turn.reply(waiter.request, Ok(Outcome::Started { child: id, pid }));

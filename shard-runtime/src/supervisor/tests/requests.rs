@@ -190,13 +190,15 @@ fn instances_are_terminated_under_simple_one_for_one_only() {
 
 #[test]
 fn a_start_for_a_request_joins_a_group_restart_and_is_answered_after_it() {
-    let mut world = World::abc(SupervisorSpec::all_for_one());
-    world.crash("c", Why::Normal);
-    let started = world.start("c");
-    world.crash("a", Why::Boom(1));
-    world.start_ok();
-    assert!(!world.answers.contains_key(&started), "this process is stopped again");
-    world.settle();
-    let pid = world.pid("c");
-    assert!(matches!(world.answer(started), Ok(Outcome::Started { pid: told, .. }) if *told == pid));
+    for spec in [SupervisorSpec::all_for_one(), SupervisorSpec::all_for_one().keep_order()] {
+        let mut world = World::abc(spec);
+        world.crash("b", Why::Normal);
+        let started = world.start("b");
+        world.crash("a", Why::Boom(1));
+        world.start_ok();
+        assert!(!world.answers.contains_key(&started), "this process is stopped again, now or in its turn");
+        world.settle();
+        let pid = world.pid("b");
+        assert!(matches!(world.answer(started), Ok(Outcome::Started { pid: told, .. }) if *told == pid));
+    }
 }
