@@ -9,7 +9,7 @@ use super::event::{Action, ChildId, Event, Outcome, Request, RequestId, Token};
 use super::machine::Machine;
 use super::reason::Reason;
 use super::snapshot::Snapshot;
-use super::spec::{ChildSpec, SupervisorSpec};
+use super::spec::{ChildSpec, Shutdown, SupervisorSpec};
 use crate::actor::{
     Actor, Batch, Closed, Context, Exit, ExitSignal, Inspect, Priority, ReplyTo, SpawnOptions, TimerRef,
     local_message,
@@ -44,6 +44,7 @@ type Make = dyn Fn(&Shard, SpawnOptions, u64) + Send + Sync;
 pub struct Child {
     make: Arc<Make>,
     options: SpawnOptions,
+    is_supervisor: bool,
 }
 
 impl std::fmt::Debug for Child {
@@ -60,7 +61,13 @@ impl Child {
             let factory = Arc::clone(&factory);
             shard.spawn_anywhere(move || factory(), options, waiter);
         };
-        Self { make: Arc::new(make), options: SpawnOptions::new() }
+        let is_supervisor = A::KIND == Supervisor::KIND;
+        Self { make: Arc::new(make), options: SpawnOptions::new(), is_supervisor }
+    }
+
+    /// A supervisor takes as long to end as its children do.
+    fn complete(&self, spec: ChildSpec) -> ChildSpec {
+        if self.is_supervisor { spec.or_shutdown(Shutdown::Infinity) } else { spec }
     }
 
     /// Sets the options of its process: mailbox, placement, time for `init`. Its name is the specification's, and both
@@ -138,6 +145,8 @@ local_message!(Due);
 pub enum ChildEvent {
     /// It has started.
     Started {
+        /// Which, over all its restarts.
+        id: ChildId,
         /// Its specification.
         name: Arc<str>,
         /// Its process.
@@ -145,6 +154,8 @@ pub enum ChildEvent {
     },
     /// It has ended; it may be restarted.
     Terminated {
+        /// Which, over all its restarts.
+        id: ChildId,
         /// Its specification.
         name: Arc<str>,
         /// Its process.
@@ -245,7 +256,7 @@ impl Supervisor {
     /// Declares a child with options for its process.
     #[must_use]
     pub fn child_with(mut self, spec: ChildSpec, child: Child) -> Self {
-        self.declared.push((spec, child));
+        self.declared.push((child.complete(spec), child));
         self
     }
 
@@ -303,9 +314,11 @@ impl Supervisor {
                     started(cx.shard(), Ok(()));
                 }
             }
-            Action::ChildStarted { name, pid, .. } => self.tell(ChildEvent::Started { name, pid }, cx),
-            Action::ChildTerminated { name, pid, reason, .. } => {
-                self.tell(ChildEvent::Terminated { name, pid, reason }, cx);
+            Action::ChildStarted { child: id, name, pid } => {
+                self.tell(ChildEvent::Started { id, name, pid }, cx);
+            }
+            Action::ChildTerminated { child: id, name, pid, reason } => {
+                self.tell(ChildEvent::Terminated { id, name, pid, reason }, cx);
             }
             Action::Reply { request, answer } => self.answer(request, answer),
             Action::Terminate { reason } => self.ending = Some(reason),
@@ -442,7 +455,7 @@ impl Supervisor {
     }
 
     fn add_child(&mut self, m: AddChild, reply: Answer<()>, cx: &mut Context<'_>) -> ActorResult {
-        self.ask(Asked::Other(reply), Request::AddChild { spec: m.0, args: m.1 }, cx)
+        self.ask(Asked::Other(reply), Request::AddChild { spec: m.1.complete(m.0), args: m.1 }, cx)
     }
 
     fn remove_child(&mut self, m: RemoveChild, reply: Answer<()>, cx: &mut Context<'_>) -> ActorResult {

@@ -10,7 +10,9 @@ use super::error::InvalidSpec;
 /// The n-th restart in a row waits `first * factor^(n-1)`, never longer than `max`, then spread by the jitter. A child
 /// that has been up for `max` or longer begins again at `first`.
 ///
-/// ```ignore
+/// ```
+/// # use shard_runtime::Backoff;
+/// # use std::time::Duration;
 /// let backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(5)).jitter(0.2);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -156,6 +156,7 @@ impl<P: Process, R: Reason, A: Clone> Machine<P, R, A> {
     }
 
     /// What makes this child: its own, or else its specification's.
+    #[cfg(test)]
     pub(crate) fn args_of(&self, child: ChildId) -> Option<&A> {
         let child = self.children.get(&child)?;
         Some(child.args.as_ref().unwrap_or_else(|| &self.specs[&child.spec].args))

@@ -37,3 +37,10 @@ pub use error::{InvalidSpec, SupervisorError};
 pub use event::{ChildId, Phase};
 pub use snapshot::{ChildSnapshot, ChildState, RestartRecord, Snapshot, SpecSnapshot};
 pub use spec::{ChildSpec, OnExceed, Shutdown, Strategy, SupervisorSpec, SupervisorType};
+
+#[cfg(test)]
+pub(crate) use event::{Action, Event, Outcome, Request, RequestId, Token};
+#[cfg(test)]
+pub(crate) use machine::Machine;
+#[cfg(test)]
+pub(crate) use reason::Reason;

@@ -93,8 +93,10 @@ impl Default for Shutdown {
 
 /// One child of a supervisor, or one template of a simple one for one supervisor, without what makes it.
 ///
-/// ```ignore
-/// ChildSpec::new("cache").restart(Strategy::Permanent).intensity(3, secs(10)).on_exceed(OnExceed::Disable)
+/// ```
+/// # use shard_runtime::{ChildSpec, OnExceed, Strategy, SupervisorSpec};
+/// # let secs = std::time::Duration::from_secs;
+/// let _spec = ChildSpec::new("cache").restart(Strategy::Permanent).intensity(3, secs(10)).on_exceed(OnExceed::Disable);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChildSpec {
@@ -104,7 +106,8 @@ pub struct ChildSpec {
     pub(super) period: Duration,
     pub(super) on_exceed: OnExceed,
     pub(super) backoff: Option<Backoff>,
-    pub(super) shutdown: Shutdown,
+    /// `None`: graceful within 5 s, or without limit for a supervisor.
+    pub(super) shutdown: Option<Shutdown>,
     pub(super) significant: bool,
     pub(super) preserve_mailbox: bool,
 }
@@ -121,7 +124,7 @@ impl ChildSpec {
             period: Duration::ZERO,
             on_exceed: OnExceed::default(),
             backoff: None,
-            shutdown: Shutdown::default(),
+            shutdown: None,
             significant: false,
             preserve_mailbox: false,
         }
@@ -160,10 +163,10 @@ impl ChildSpec {
         self
     }
 
-    /// Sets how it is made to end. Default: gracefully within 5 s.
+    /// Sets how it is made to end. Default: gracefully within 5 s; a supervisor is waited for without limit.
     #[must_use]
     pub const fn shutdown(mut self, shutdown: Shutdown) -> Self {
-        self.shutdown = shutdown;
+        self.shutdown = Some(shutdown);
         self
     }
 
@@ -179,6 +182,12 @@ impl ChildSpec {
     #[must_use]
     pub const fn preserve_mailbox(mut self) -> Self {
         self.preserve_mailbox = true;
+        self
+    }
+
+    /// Sets how it is made to end, unless that was said.
+    pub(super) fn or_shutdown(mut self, shutdown: Shutdown) -> Self {
+        self.shutdown = self.shutdown.or(Some(shutdown));
         self
     }
 
@@ -220,8 +229,10 @@ impl ChildSpec {
 
 /// A supervisor's own settings.
 ///
-/// ```ignore
-/// SupervisorSpec::rest_for_one().strategy(Strategy::Permanent).intensity(3, secs(10)).keep_order()
+/// ```
+/// # use shard_runtime::{ChildSpec, OnExceed, Strategy, SupervisorSpec};
+/// # let secs = std::time::Duration::from_secs;
+/// let _spec = SupervisorSpec::rest_for_one().strategy(Strategy::Permanent).intensity(3, secs(10)).keep_order();
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct SupervisorSpec {

@@ -37,7 +37,7 @@ impl<P: Process, R: Reason, A: Clone> Machine<P, R, A> {
         ask: Option<Action<P, R, A>>,
         turn: &mut Turn<'_, P, R, A>,
     ) -> Option<Token> {
-        let shutdown = self.specs[&self.children[&id].spec].spec.shutdown;
+        let shutdown = self.specs[&self.children[&id].spec].spec.shutdown.unwrap_or_default();
         if shutdown == Shutdown::Kill {
             turn.act(force);
             return None;

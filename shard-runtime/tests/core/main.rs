@@ -5,4 +5,5 @@ mod mailboxes;
 mod processes;
 mod relations;
 mod sending;
+mod supervision;
 mod world;

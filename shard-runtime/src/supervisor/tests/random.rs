@@ -192,7 +192,9 @@ fn rest(world: &mut World, children: &[ChildSpec]) {
     let deaf = |world: &World, pid: &u32| {
         let live = &world.live[pid];
         let rule = children.iter().find(|child| *child.name() == *live.name).map(|child| child.shutdown);
-        pid.is_multiple_of(5) && !live.killed && matches!(rule, Some(Shutdown::Graceful(_)))
+        pid.is_multiple_of(5)
+            && !live.killed
+            && matches!(rule.map(Option::unwrap_or_default), Some(Shutdown::Graceful(_)))
     };
     if world.begun.as_ref().is_some_and(|begun| begun.aborted) {
         world.start_fails(Why::Kill);

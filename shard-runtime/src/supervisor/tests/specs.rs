@@ -63,7 +63,7 @@ fn defaults_are_those_that_are_documented() {
     assert_eq!((spec.intensity, spec.period), (5, 5 * SECOND));
     assert_eq!(spec.strategy, Strategy::Transient);
     assert!(spec.auto_shutdown && !spec.keep_order && spec.backoff.is_none());
-    assert_eq!(child.shutdown, Shutdown::Graceful(5 * SECOND));
+    assert_eq!(child.shutdown.unwrap_or_default(), Shutdown::Graceful(5 * SECOND));
     assert_eq!(child.on_exceed, OnExceed::TerminateSupervisor);
     assert_eq!(spec.clone().intensity(0, Duration::ZERO), spec, "0 stands for the default");
     assert_eq!(child.intensity(3, Duration::ZERO).own_budget(), Some((3, 5 * SECOND)));
