@@ -7,11 +7,11 @@ use crate::error::CallError;
 use crate::mailbox::{EnvelopePtr, Meta};
 use crate::process::{Extension, Record, bump};
 use crate::shard::Shard;
-use rustc_hash::FxHashMap;
+use rustc_hash::FxBuildHasher;
 use shard_wire::Pid;
 
 /// Envelopes by the process that had them, those of Urgent first.
-pub(crate) type Kept = FxHashMap<u64, Vec<EnvelopePtr>>;
+pub(crate) type Kept = std::collections::HashMap<u64, Vec<EnvelopePtr>, FxBuildHasher>;
 
 impl Shard {
     /// Takes everything that is queued out of a process that has ended.

@@ -16,7 +16,6 @@ const DEFAULT_SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// Which children a restart concerns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[expect(clippy::enum_variant_names, reason = "these are the field's names")]
 pub enum SupervisorType {
     /// The failed child.
     #[default]
