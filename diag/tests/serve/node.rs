@@ -90,7 +90,7 @@ impl Observed {
     }
 }
 
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
@@ -168,7 +168,31 @@ fn a_stuck_shard_hides_nothing_and_delays_nobody() {
     let error = fail(observed.diag.mcp_addresses()[0], "process_inspect", &json!({ "pid": "spinner" }));
     let text = error.to_string();
     assert!(text.contains("shard 1 is blocked by <") && text.contains("(spinner) for "), "{text}");
+    // What is in memory comes with it, and the reason why the rest does not.
+    let asked = Instant::now();
+    let info = observed.ask("process_info", &json!({ "pid": "spinner" }));
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(1), "process_info took {took:?}");
+    let row = observed.row("spinner");
+    assert_eq!((&info["BlockedBy"]["Name"], &info["BlockedBy"]["PID"]), (&json!("spinner"), &row["PID"]));
+    assert_eq!((&info["MessagesIn"], &info["stalled_shards"]), (&json!(1), &json!([1])), "{info}");
+    let note = info["Note"].as_str().expect("a note");
+    assert!(note.contains("shard 1 is blocked by <") && note.contains("(spinner) for "), "{note}");
+    let info = observed.ask("process_info", &json!({ "pid": "counter" }));
+    assert_eq!((&info["Note"], &info["MailboxSize"]), (&Value::Null, &json!(-1)), "{info}");
     eventually("the handler is back", || observed.row("spinner")["State"] == "sleep");
+    let page = observed.metrics();
+    for (over, count) in [("100ms", 1), ("1s", 1), ("10s", 0)] {
+        let line = format!(
+            "shard_stalls_total{{over=\"{over}\",shard=\"1\",node=\"stuck@localhost\"}} {count}"
+        );
+        let other =
+            format!("shard_stalls_total{{shard=\"1\",over=\"{over}\",node=\"stuck@localhost\"}} {count}");
+        assert!(page.contains(&line) || page.contains(&other), "no {line:?} in\n{page}");
+    }
+    let sum = page.lines().find(|line| line.starts_with("shard_stall_seconds_sum{shard=\"1\""));
+    let sum: f64 = sum.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("a sum");
+    assert!((3.0..10.0).contains(&sum), "{sum}");
     assert_eq!(observed.ask("process_inspect", &json!({ "pid": "spinner" })), json!({}));
 }
 
