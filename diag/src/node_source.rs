@@ -17,8 +17,8 @@ use shard_runtime::wire::LocalId;
 use shard_runtime::wire::handshake::PROTOCOL;
 use shard_runtime::wire::header::FRAME_VERSION;
 use shard_runtime::{
-    AcceptorStats, Alias, CallError, DiagCallError, DiagPort, DiagRequest, Node, NodeRecord, OnFull, PeerStats,
-    Pid, Priority, ProcessFacts, ProcessStats, Reader, SendReason, ShardStats, Target,
+    AcceptorStats, Alias, CallError, DiagCallError, DiagPort, DiagRequest, Node, NodeRecord, OnFull,
+    PeerStats, Pid, Priority, ProcessFacts, ProcessStats, Reader, SendReason, ShardStats, Target,
 };
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -27,9 +27,9 @@ use crate::error::DiagError;
 use crate::options::DiagOptions;
 use crate::pid;
 use crate::source::{
-    AcceptorRow, Current, Facts, Identity, InspectError, KnownNode, LogLevel, LoggerRow, NodeCounters, PeerFlags,
-    PeerRow, Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView, RemoteRequest,
-    Reply, ShardRow, Source, Ties, Version,
+    AcceptorRow, Current, Facts, Identity, InspectError, KnownNode, LogLevel, LoggerRow, NodeCounters,
+    PeerFlags, PeerRow, Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView,
+    RemoteRequest, Reply, ShardRow, Source, Ties, Version,
 };
 use crate::thread::Diag;
 

@@ -11,7 +11,9 @@
 
 use crate::{Random, Settings};
 use shard_runtime::prelude::*;
-use shard_runtime::{Child, ChildSpec, LogLevel, Placement, Pool, SendReason, Strategy, Supervisor, SupervisorSpec};
+use shard_runtime::{
+    Child, ChildSpec, LogLevel, Placement, Pool, SendReason, Strategy, Supervisor, SupervisorSpec,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -183,11 +183,6 @@ impl ProcessInfo {
             missing,
         }
     }
-
-    /// Why facts are missing; `None` if none are.
-    pub(super) fn note(&self) -> Option<&str> {
-        self.missing.as_ref().map(|missing| missing.note.as_str())
-    }
 }
 
 fn missing(error: &InspectError, shard: u16, node: &Identity) -> Missing {

@@ -114,6 +114,19 @@ impl ProcessShort {
     }
 }
 
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Tracing {
+    sampler: &'static str,
+    attributes: Vec<String>,
+}
+
+impl Tracing {
+    pub(super) const fn off() -> Self {
+        Self { sampler: "disable", attributes: Vec::new() }
+    }
+}
+
 #[expect(clippy::struct_excessive_bools, reason = "the flags of the interface")]
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]

@@ -182,17 +182,14 @@ fn a_stuck_shard_hides_nothing_and_delays_nobody() {
     assert_eq!((&info["Note"], &info["MailboxSize"]), (&Value::Null, &json!(-1)), "{info}");
     eventually("the handler is back", || observed.row("spinner")["State"] == "sleep");
     let page = observed.metrics();
-    for (over, count) in [("100ms", 1), ("1s", 1), ("10s", 0)] {
-        let line = format!(
-            "shard_stalls_total{{over=\"{over}\",shard=\"1\",node=\"stuck@localhost\"}} {count}"
-        );
-        let other =
-            format!("shard_stalls_total{{shard=\"1\",over=\"{over}\",node=\"stuck@localhost\"}} {count}");
-        assert!(page.contains(&line) || page.contains(&other), "no {line:?} in\n{page}");
-    }
-    let sum = page.lines().find(|line| line.starts_with("shard_stall_seconds_sum{shard=\"1\""));
-    let sum: f64 = sum.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("a sum");
-    assert!((3.0..10.0).contains(&sum), "{sum}");
+    let number = |series: &str| -> f64 {
+        let line = page.lines().find(|line| line.starts_with(series));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+            .unwrap_or_else(|| panic!("{series}: {page}"))
+    };
+    assert!(number("shard_stalls_total{shard=\"1\",over=\"1s\"") >= 1.0);
+    assert!(number("shard_stall_seconds_sum{shard=\"1\"") >= SPIN.as_secs_f64());
+    assert!(number("shard_stall_seconds_count{shard=\"1\"") >= 1.0);
     assert_eq!(observed.ask("process_inspect", &json!({ "pid": "spinner" })), json!({}));
 }
 

@@ -17,7 +17,9 @@ fn every_node_shows_its_tree_and_restarts_are_seen_from_elsewhere() {
     for node in [&near.name, &far.name] {
         let list = ask(node, "process_list", json!({ "sort_by": "messages_in" }));
         let rows = list["items"].as_array().expect("rows");
-        let of = |name: &str| rows.iter().find(|row| row["Name"] == name).unwrap_or_else(|| panic!("{name}: {list}"));
+        let of = |name: &str| {
+            rows.iter().find(|row| row["Name"] == name).unwrap_or_else(|| panic!("{name}: {list}"))
+        };
         for (name, kind, behavior) in [
             (SUPERVISOR, "supervisor", "shard.Supervisor"),
             (POOL, "pool", "shard.Pool"),
@@ -30,7 +32,10 @@ fn every_node_shows_its_tree_and_restarts_are_seen_from_elsewhere() {
             let expected = messages.zip(wakeups).filter(|(_, wakeups)| *wakeups > 0.0);
             assert_eq!(drain, expected.map_or(0.0, |(messages, wakeups)| messages / wakeups), "{row}");
         }
-        assert_eq!((&of(POOL)["Parent"], &of(SENDER)["Parent"]), (&of(SUPERVISOR)["PID"], &of(SUPERVISOR)["PID"]));
+        assert_eq!(
+            (&of(POOL)["Parent"], &of(SENDER)["Parent"]),
+            (&of(SUPERVISOR)["PID"], &of(SUPERVISOR)["PID"])
+        );
         let workers = ask(node, "process_list", json!({ "parent": POOL, "behavior": "messaging.Worker" }));
         assert_eq!(workers["matched"], 3, "{workers}");
         let info = ask(node, "process_info", json!({ "pid": POOL }));
@@ -50,8 +55,14 @@ fn every_node_shows_its_tree_and_restarts_are_seen_from_elsewhere() {
         now["restarts_total"] == "1" && now["children_running"] == "2"
     });
     let after = inspect(SUPERVISOR);
-    assert_eq!((&after["child:messaging_sender:restarts"], &after["last_restart_child"]), (&json!("1"), &json!(SENDER)));
-    assert!(after["last_restart_reason"].as_str().is_some_and(|why| why.contains("told to fail: the test")), "{after}");
+    assert_eq!(
+        (&after["child:messaging_sender:restarts"], &after["last_restart_child"]),
+        (&json!("1"), &json!(SENDER))
+    );
+    assert!(
+        after["last_restart_reason"].as_str().is_some_and(|why| why.contains("told to fail: the test")),
+        "{after}"
+    );
     probe.send((POOL, far.name.as_str()), fail()).expect("accepted");
     eventually(SOON, "the pool has replaced a worker", || {
         let now = inspect(POOL);

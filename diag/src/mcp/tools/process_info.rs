@@ -22,7 +22,11 @@ pub(super) const TOOL: Tool = Tool {
     help: "Everything a node knows about one process: counters, state, queues, mailbox limit and policy, parent, \
            leader, links and monitors in both directions, aliases, events, keys of its environment. Where its shard is \
            stuck the counters come without the rest, and Note and BlockedBy say who holds the shard and for how long.",
-    params: &[Param::required("pid", Shape::Text, "Pid as <CRC.hi.lo>, node@host:ID.Creation or <key.hi.lo>, or a registered name.")],
+    params: &[Param::required(
+        "pid",
+        Shape::Text,
+        "Pid as <CRC.hi.lo>, node@host:ID.Creation or <key.hi.lo>, or a registered name.",
+    )],
     output: output_of::<ProcessInfo>,
     idempotent: true,
     run: |call| Box::pin(run(call)),

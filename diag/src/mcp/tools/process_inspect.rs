@@ -26,7 +26,11 @@ pub(super) const TOOL: Tool = Tool {
            5 s; a process that is suspended or busy for longer is answered for from its record (Note, State, \
            AwaitedCalls), a stuck shard yields an error that says who blocks it and for how long.",
     params: &[
-        Param::required("pid", Shape::Text, "Pid as <CRC.hi.lo>, node@host:ID.Creation or <key.hi.lo>, or a registered name."),
+        Param::required(
+            "pid",
+            Shape::Text,
+            "Pid as <CRC.hi.lo>, node@host:ID.Creation or <key.hi.lo>, or a registered name.",
+        ),
         Param::optional(
             "items",
             Shape::Texts,
