@@ -1,9 +1,9 @@
 //! A node of shard-runtime as a [`Source`].
 //!
 //! Owns: the translation of the runtime's records into ours, and the floors that keep totals from stepping back.
-//! Invariants: J1 only `inspect`, `facts`, `diag_call` and `ping` leave the node's shared memory. J2 what counts "since start" is
-//! the larger of what was read now and what was read before: a process that ends during a pass, or a finer clock rate,
-//! never makes a total shrink. J3 a question to a stuck shard ends with the name of who holds it, after one second.
+//! Invariants: J1 only `inspect`, `facts`, `diag_call` and `ping` leave the node's shared memory. J2 what counts "since
+//! start" is the larger of what was read now and what was read before: a process that ends during a pass, or a finer
+//! clock rate, never makes a total shrink. J3 a question to a stuck shard ends with the name of who holds it, after one second.
 //! Threads: the diagnostics thread. Cost: two cache lines per process and pass.
 
 use std::future::Future;

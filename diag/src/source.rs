@@ -1,8 +1,8 @@
 //! The one trait through which diagnostics sees a node.
 //!
 //! Owns: the plain records that cross the border, in documented units, and the [`Source`] trait.
-//! Invariants: S1 everything but `inspect`, `facts`, `diag_call` and `ping` is answered from shared memory, so it works while
-//! every shard is stuck. S2 a process row borrows its strings for the visit only; nothing is allocated per row.
+//! Invariants: S1 everything but `inspect`, `facts`, `diag_call` and `ping` is answered from shared memory, so it works
+//! while every shard is stuck. S2 a process row borrows its strings for the visit only; nothing is allocated per row.
 //! S3 a request carries an absolute deadline and ends by it, with a typed error that says who was in the way.
 //! S4 what counts "since start" never steps back, not by a nanosecond: a scraper takes that for a restart.
 //! Threads: called on the diagnostics thread only. Cost: a sweep reads each row once.

@@ -1,9 +1,8 @@
 //! Bursts of messages to pools of workers on other nodes.
 //!
-//! Owns, per node: the supervisor `messaging_sup`, one for one and permanent, and its children, the pool `messaging_pool`
-//! with three unnamed workers and `messaging_sender`. The sender waits, then
-//! sends a burst of 100 to 1000 payloads of 256 to 9996 hexadecimal digits to the pool of one other node, by name, then
-//! rests for 1 to 10 seconds; other nodes take turns, beginning with a random one, and the first lap rests shortest, so
+//! Owns, per node: the supervisor `messaging_sup`, one for one and permanent, and its children, the pool
+//! `messaging_pool` with three unnamed workers and `messaging_sender`. The sender waits, then sends a burst of 100 to
+//! 1000 payloads of 256 to 9996 hexadecimal digits to the pool of one other node, by name, then rests for 1 to 10 s; other nodes take turns, beginning with a random one, and the first lap rests shortest, so
 //! that every link carries traffic soon.
 //! [`Fail`] makes a worker, by way of the pool, or the sender end as a bug would, to see it replaced.
 //! Invariants: G1 a payload that was not accepted is counted under its reason; a burst is abandoned, not queued here.

@@ -1,7 +1,7 @@
 //! The full record of one process: what its counters say, and what its shard knows of it.
 //!
-//! Invariant: R1 a record without the shard's facts has no key of theirs, and a note that says why: an empty list always
-//! means that there is nothing.
+//! Invariant: R1 a record without the shard's facts has no key of theirs, and a note that says why: an empty list
+//! always means that there is nothing.
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,8 @@
 //!
 //! Whoever exports, documents or graphs a metric takes it from here. Invariants: M1 `ergo_*` names, labels and units
 //! are those of Ergo's exporter. M2 a family is a counter only if its name ends in `_total`; six `ergo_*_total`
-//! families are gauges, because what they count goes down too. M3 a histogram's bounds are the ones its shards count by. Every family also has the constant label `node`.
+//! families are gauges, because what they count goes down too. M3 a histogram's bounds are the ones its shards count
+//! by. Every family also has the constant label `node`.
 
 /// Whether a value may go down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

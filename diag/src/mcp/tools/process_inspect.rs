@@ -99,8 +99,8 @@ async fn from_record(
         let cells = &row.cells;
         let seconds = cells.state_ns as f64 / 1e9;
         let note = format!(
-            "not answered within {:.1} s: the process is in state {} since {seconds:.1} s and comes to inspections \
-             between two handlers only; this is what its record says",
+            "not answered within {:.1} s: the process has been in state {} for {seconds:.1} s, and comes to \
+             inspections between two handlers only; this is what its record says",
             waited.as_secs_f64(),
             cells.state.text(),
         );

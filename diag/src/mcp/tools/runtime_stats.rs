@@ -16,7 +16,8 @@ pub(super) const TOOL: Tool = Tool {
     name: "runtime_stats",
     title: "Runtime",
     help: "Memory, CPU, threads and files of the OS process, and per shard: state, busy ratio, run queue, rings, \
-           timers, stalls, every way a message was lost, and the process it runs now with the time it has taken. Works while shards are stuck.",
+           timers, stalls, every way a message was lost, and the process it runs now with the time it has taken. \
+           Works while shards are stuck.",
     params: &[],
     output: output_of::<RuntimeStats>,
     idempotent: false,
