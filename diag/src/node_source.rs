@@ -252,6 +252,8 @@ impl NodeSource {
             panics: counters.panics,
             inbox_refused: stats.inbox_refused,
             ring_refused: counters.refused,
+            queued_bytes: counters.memory_used,
+            over_budget: counters.over_budget,
             stalls: counters.stall_times.to_vec(),
             stalled_ns: floored(&self.floors.stalled_ns, self.reader.nanos(counters.stalled)),
             ..ShardRow::default()

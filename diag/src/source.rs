@@ -412,6 +412,10 @@ pub struct ShardRow {
     pub inbox_refused: u64,
     /// Messages refused because a ring and its outbox were full, since start.
     pub ring_refused: u64,
+    /// Bytes of what is queued or spilled now: what counts against the shard's memory budget.
+    pub queued_bytes: u64,
+    /// Messages refused because the shard's memory budget was used up, since start.
+    pub over_budget: u64,
     /// Finished activations that held the shard for longer than 100 ms, since start, by length: one count per bound of
     /// [`STALL_BOUNDS_NS`] and one for what is longer.
     pub stalls: Vec<u64>,

@@ -419,6 +419,20 @@ pub const FAMILIES: &[Family] = &[
         "Messages refused because a ring and its overflow were full.",
     ),
     family(
+        "shard_queued_bytes",
+        Kind::Gauge,
+        "bytes",
+        SHARD,
+        "Memory of messages that are queued or spilled: what counts against the memory budget of the shard.",
+    ),
+    family(
+        "shard_over_budget_total",
+        Kind::Counter,
+        "",
+        SHARD,
+        "Messages refused because the memory budget of the shard was used up.",
+    ),
+    family(
         "shard_stalls_total",
         Kind::Counter,
         "",

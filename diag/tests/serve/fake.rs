@@ -104,6 +104,8 @@ fn shard(id: u32) -> ShardRow {
         panics: 26,
         inbox_refused: 27,
         ring_refused: 28,
+        queued_bytes: 29,
+        over_budget: 30,
         // Four below 200 ms, three below 1 s, two below 5 s, and one that took longer than all bounds.
         stalls: vec![4, 2, 1, 1, 1, 0, 0, 0, 0, 1],
         stalled_ns: 310_500_000_000,

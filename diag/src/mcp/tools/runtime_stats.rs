@@ -72,6 +72,10 @@ struct Shard {
     interrupted: u64,
     /// Messages for which the target has no handler.
     unhandled: u64,
+    /// Bytes of what is queued or spilled now: what counts against the memory budget.
+    queued_bytes: u64,
+    /// Messages refused because the memory budget was used up.
+    over_budget: u64,
     /// Panics caught.
     panics: u64,
 }
@@ -176,6 +180,8 @@ fn shard(row: &ShardRow, busy_ratio_10s: Option<f64>, me: &Identity) -> Shard {
         mailbox_lost: row.mailbox_lost,
         interrupted: row.interrupted,
         unhandled: row.unhandled,
+        queued_bytes: row.queued_bytes,
+        over_budget: row.over_budget,
         panics: row.panics,
     }
 }
