@@ -298,6 +298,13 @@ impl Reader {
         sum
     }
 
+    /// Messages of threads outside any shard that the policy of a full mailbox dropped. [`NodeStats`] includes them,
+    /// [`ShardStats`] does not.
+    #[must_use]
+    pub fn outside_dropped(&self) -> u64 {
+        self.node.outside_dropped()
+    }
+
     /// The node's name.
     #[must_use]
     pub fn name(&self) -> &str {
