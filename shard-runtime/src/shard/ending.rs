@@ -30,6 +30,9 @@ impl Shard {
             ExitReason::Panic(_) => CallError::Panicked,
             _ => CallError::Terminated,
         });
+        if record.flags() & Flags::START != 0 {
+            self.count(|cells| &cells.spawn_failed, 1);
+        }
         let was_live = record.flags() & (Flags::LIVE | Flags::START) == Flags::LIVE;
         record.set_flags(Flags::QUEUED | Flags::RUNNING | Flags::TERMINATED);
         self.in_hand.set(EnvelopePtr::NULL);
