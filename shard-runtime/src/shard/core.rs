@@ -40,6 +40,8 @@ pub(crate) struct ShardSettings {
     pub(crate) prefault_messages: usize,
     /// Slots of a ring between two shards.
     pub(crate) ring_slots: usize,
+    /// Bytes that queued messages may take before outside senders and links are refused.
+    pub(crate) budget_bytes: u64,
 }
 
 /// One shard of a node. Handlers reach it through their [`Context`](crate::Context).
@@ -88,6 +90,7 @@ pub struct Shard {
     pub(super) obituaries: RefCell<VecDeque<(u64, ExitReason)>>,
     /// What processes had queued when they ended, kept for their successors.
     pub(super) kept: RefCell<Kept>,
+    pub(super) budget_bytes: u64,
     /// Ticks that an activation may take before it counts as a stall.
     pub(super) stall_ticks: u64,
     pub(super) default_timeout: u64,
@@ -121,6 +124,7 @@ impl Shard {
             aliases: OwnedAliases::new(Arc::clone(&port.aliases), index),
             node_watchers: RefCell::default(),
             obituaries: RefCell::default(),
+            budget_bytes: settings.budget_bytes,
             kept: RefCell::default(),
             stall_ticks: clock.ticks_in(STALL_NS),
             table: OwnedTable::new(Arc::clone(&port.table)),
