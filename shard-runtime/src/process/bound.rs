@@ -59,8 +59,9 @@ impl Bound {
         self.fallback.store(fallback, Ordering::Relaxed);
         self.tag.store(tag, Ordering::Relaxed);
         for word in &self.used {
-            // ORDERING: who reserves with this generation sees this limit.
-            word.store(u64::from(generation) << 32, Ordering::Release);
+            // ORDERING: pairs with the Acquire in `take`: who reserves with this generation sees this limit. A swap stands
+            // in one line with the reservations of senders that come too late; loom does not know that of a store.
+            word.swap(u64::from(generation) << 32, Ordering::Release);
         }
     }
 

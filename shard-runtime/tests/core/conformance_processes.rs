@@ -342,6 +342,8 @@ fn an_end_is_logged_unless_it_is_ordinary() {
     assert_eq!(seen.len(), 4, "{seen:?}");
     for ((level, text), (end, expected)) in seen.iter().zip(ends.into_iter().zip(levels)) {
         assert!(text.ends_with(end) && *level == expected, "{level:?} {text}");
+        // A panic says where.
+        assert_eq!(text.contains("core/world.rs:"), end == "told to", "{text}");
     }
 }
 
@@ -501,6 +503,44 @@ fn a_process_that_is_ending_refuses_everything_as_terminated() {
     leave.send(()).unwrap();
     world.until_gone(victim);
     assert_eq!(told.try_iter().collect::<Vec<_>>(), ["", "terminate kill"]);
+}
+
+/// Never rests: each message is followed by another one.
+struct Restless;
+#[message(local)]
+struct Again;
+
+#[actor]
+impl Restless {
+    #[handle]
+    fn again(&mut self, _: Again, cx: &mut Context<'_>) -> ActorResult {
+        cx.send(cx.pid(), Again)?;
+        Ok(())
+    }
+}
+
+/// The simulation would never be idle again, so this one is for real nodes.
+#[test]
+fn a_process_that_never_rests_lets_its_neighbours_run() {
+    let mut world = World::real(1);
+    let world = &mut world;
+    let (neighbour, _reports) = world.puppet(0, SpawnOptions::new());
+    let restless: Vec<Pid> =
+        (0..3).map(|_| world.spawn(0, || Restless, SpawnOptions::new().with_budget(16)).unwrap()).collect();
+    for pid in &restless {
+        for _ in 0..100 {
+            world.send(*pid, Again).unwrap();
+        }
+    }
+    for n in 0..100 {
+        assert_eq!(world.call(neighbour, Double(n)), Ok(2 * n));
+    }
+    for pid in restless {
+        let stats = world.process(pid).unwrap();
+        assert!(stats.messages_in > 100 && stats.wakeups > stats.messages_in / 32, "{stats:?}");
+        world.kill(pid);
+        world.until_gone(pid);
+    }
 }
 
 /// Answers at compile time whether a type is `Send`: an inherent constant goes before one of a trait.
