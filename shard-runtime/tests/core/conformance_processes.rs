@@ -401,6 +401,46 @@ fn the_figures_of_a_process_follow_the_clock() {
     let stats = world.process(pid).unwrap();
     assert_eq!((stats.state, stats.mailbox, stats.mailbox_latency_ns), (ProcessState::Sleep, 0, 0));
     within(stats.waited_ns, 5_000);
+    // The time that its handler waited for a reply is nobody's running time.
+    assert!(stats.running_ns < 1_000_000_000, "{} ns", stats.running_ns);
+}
+
+/// Waits in its end.
+struct Lingering;
+#[actor]
+impl Lingering {
+    async fn terminate(&mut self, _reason: &ExitReason, cx: &mut Context<'_>) {
+        cx.sleep(Duration::from_secs(1)).await;
+        panic!("nobody waits for this");
+    }
+    #[handle]
+    fn note(&mut self, _: Note, _cx: &mut Context<'_>) -> ActorResult {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_end_that_waits_is_cut_off_and_counted() {
+    let mut world = World::simulated(1);
+    let pid = world.spawn(0, || Lingering, SpawnOptions::new()).unwrap();
+    let before = world.counters();
+    world.kill(pid);
+    assert!(world.process(pid).is_none());
+    world.pass(Duration::from_secs(2));
+    let after = world.counters();
+    assert_eq!((after.terminate_cut - before.terminate_cut, after.panics - before.panics), (1, 0));
+    assert_eq!((after.waiters, after.timers), (0, 0));
+}
+
+#[test]
+fn a_blocking_call_on_a_shard_is_refused() {
+    let node = Node::builder("core@localhost").log_level(LogLevel::Panic).start().unwrap();
+    let one = node.spawn(silent(), SpawnOptions::new()).unwrap();
+    let two = node.spawn(silent(), SpawnOptions::new()).unwrap();
+    let handle = node.clone();
+    let act = Act(Box::new(move |_| format!("{:?}", handle.call_blocking(two, Double(1)))));
+    assert_eq!(node.call_blocking(one, act).unwrap(), "Err(OnShard)");
+    assert_eq!(node.call_blocking(two, Double(1)), Ok(2));
 }
 
 /// Waits for a condition of a real node.

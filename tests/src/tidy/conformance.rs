@@ -47,8 +47,10 @@ fn last_cell(line: &str) -> Option<&str> {
 }
 
 fn is_test(file: &str, name: &str, sources: &[Source]) -> bool {
-    let ending = format!("/{file}.rs");
-    let is_it = |source: &&Source| source.path.ends_with(&ending);
+    let is_it = |source: &&Source| {
+        let before = source.path.strip_suffix(".rs").and_then(|path| path.strip_suffix(file));
+        before.is_some_and(|before| before.is_empty() || before.ends_with('/'))
+    };
     sources.iter().filter(is_it).any(|source| has_word(&source.code, &format!("fn {name}")))
 }
 
@@ -70,7 +72,7 @@ mod tests {
     #[test]
     fn a_row_with_its_test_or_decision_holds() {
         for row in [
-            "| exits | once | `core/relations::it_fires_once`, `wheel::loom_wheel` |",
+            "| exits | once | `core/relations::it_fires_once`, `wheel::loom_wheel`, `a/src/wheel::loom_wheel` |",
             "| exits | once | `docs/adr/0001-a.md` says why not |",
             "| nodes | no | later: links |",
             "| `a::b` | not offered | not offered: typed |",
