@@ -75,6 +75,7 @@ pub struct Shard {
     pub(super) panic_place: RefCell<Option<String>>,
     // The rest.
     pub(super) index: u16,
+    home: Home,
     pub(super) node: Arc<NodeShared>,
     pub(super) port: Arc<Port>,
     pub(super) clock: Clock,
@@ -151,6 +152,7 @@ impl Shard {
             refusal: Cell::new(CallError::NoReply),
             panic_place: RefCell::new(None),
             index,
+            home: Home { node: node.index(), shard: index, serial: node.serial() },
             futures: FuturePool::new(),
             waiters: Waiters::new(index).map_err(memory("waiters"))?,
             wheel: RefCell::new(Wheel::new(now, DEFAULT_TIMER_LIMIT)),
@@ -171,7 +173,7 @@ impl Shard {
 
     #[inline(always)]
     pub(crate) fn home(&self) -> Home {
-        Home { node: self.node.index(), shard: self.index, serial: self.node.serial() }
+        self.home
     }
 
     #[inline(always)]
