@@ -84,6 +84,14 @@ fn the_map_points_at_what_exists() {
     check(|tree| tidy::paths_exist(&tree.text("ARCHITECTURE.md").expect("ARCHITECTURE.md"), tree.paths()));
 }
 
+#[test]
+fn the_conformance_table_names_tests_that_exist() {
+    check(|tree| {
+        let table = tree.text(tidy::CONFORMANCE).expect(tidy::CONFORMANCE);
+        tidy::conformance(&table, tree.sources(), tree.paths())
+    });
+}
+
 /// Holds by default while there is no dashboard; a dashboard without a list of names is a violation.
 #[test]
 fn dashboards_ask_for_metrics_that_exist() {

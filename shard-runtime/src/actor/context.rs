@@ -278,6 +278,22 @@ impl<'a> Context<'a> {
         self.shard.request(to.route(), request, label, Meta::MAIN, self.shard.ticks(timeout))
     }
 
+    /// Sends a request at the given priority without waiting. The answer arrives in the queue of that priority.
+    ///
+    /// # Errors
+    /// As for [`Context::request`].
+    pub fn request_with<M: Message>(
+        &self,
+        to: impl Address,
+        request: M,
+        label: u64,
+        priority: Priority,
+        timeout: Duration,
+    ) -> Result<Request, SendError<M>> {
+        let timeout = self.shard.ticks(timeout);
+        self.shard.ungated(|| self.shard.request(to.route(), request, label, priority.queue(), timeout))
+    }
+
     /// Gives a request up: no answer comes. `false` if it has come already.
     pub fn cancel_request(&self, request: Request) -> bool {
         self.shard.cancel_request(request)

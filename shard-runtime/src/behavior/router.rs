@@ -1,8 +1,8 @@
 //! A router: one address, named workers, and a function that says which of them a message is for.
 //!
-//! Every message and call at normal priority is routed, with its sender and its caller. Invariants: R1 each route has at most
-//! one worker; a worker that ends is replaced at once, unless it ends too often: then the route rests until it is respawned.
-//! R2 a change of a route waits for its old worker's end; meanwhile the route is pending, and calls to it are answered `Busy`.
+//! Every message and call but those that manage the router is routed, at its own priority, with its sender and its caller.
+//! Invariants: R1 each route has at most one worker; a worker that ends is replaced at once, unless it ends too often: then
+//! the route rests until it is respawned. R2 a change of a route waits for its old worker's end; meanwhile the route is pending, and calls to it are answered `Busy`.
 
 use crate::actor::{Actor, Batch, Closed, Context, Exit, ExitSignal, Inspect, SpawnOptions, local_message};
 use crate::behavior::Retire;

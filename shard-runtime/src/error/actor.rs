@@ -15,7 +15,7 @@ pub enum ExitReason {
     Shutdown,
     /// Somebody killed it.
     Kill,
-    /// A handler, `init` or `terminate` panicked; the text is the panic's message and place.
+    /// A handler, `init` or `terminate` panicked; the text is the panic's message. Its place is in the log.
     Panic(Arc<str>),
     /// A handler or `init` returned this error, or somebody sent an exit with it.
     Error(Arc<dyn Error + Send + Sync>),

@@ -332,7 +332,9 @@ impl Node {
         if pid.node == self.shared().key()
             && let Some(port) = self.shared().port(pid.local.shard())
         {
-            port.table.identity(pid.local.slot()).signal.store(pid.local.0, Relaxed);
+            if port.table.exists(pid.local.0) {
+                port.table.identity(pid.local.slot()).signal.set(pid.local.0);
+            }
             let task = Box::new(move |shard: &Shard| shard.kill_here(pid.local.0));
             if port.post_reserved(Inbound::Task(task)).is_err() {
                 self.shared().count_inbox_refused();

@@ -3,25 +3,66 @@
 //! Owns: a reserved range of entries; the shard's free list is with its owner. An alias is `shard:12 | generation:32 |
 //! index:20`. Invariants: A1 an entry's id is 0 while it is free, and never repeats. A2 only the owning shard writes; a
 //! reader that sees the same id before and after the owner has read the owner of that alias.
-#![expect(unsafe_code, reason = "a reserved range; proven by an_alias_is_found_until_it_is_given_up")]
+#![expect(
+    unsafe_code,
+    reason = "a reserved range; proven by an_alias_is_found_until_it_is_given_up, loom_alias_*"
+)]
 
 use crate::reactor::memory::Mapping;
+use crate::sync::Ordering::{Acquire, Relaxed, Release};
+use crate::sync::{AtomicU64, fence};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU64, fence};
 
 const INDEX_BITS: u32 = 20;
 const CAPACITY: u32 = 1 << INDEX_BITS;
 const INDEX_MASK: u64 = CAPACITY as u64 - 1;
 const SEQUENCE_MASK: u64 = (1 << 52) - 1;
 
+/// One alias; all-zero bytes are a free one.
 #[repr(C)]
 struct Entry {
     id: AtomicU64,
     /// The process it leads to; the next generation while the entry is free.
     owner: AtomicU64,
+}
+
+impl Entry {
+    /// The process that this alias leads to, if it is in use. From any thread.
+    fn owner_of(&self, id: u64) -> Option<u64> {
+        // ORDERING: pairs with the Release in `give`: who sees the id sees its owner.
+        if id == 0 || self.id.load(Acquire) != id {
+            return None;
+        }
+        let owner = self.owner.load(Relaxed);
+        // ORDERING: the owner before the second look at the id (A2); pairs with the fence in `take_back`.
+        fence(Acquire);
+        (self.id.load(Relaxed) == id).then_some(owner)
+    }
+
+    /// Puts a free entry into use, as the id that this function makes of its generation. Called by the owning shard only.
+    fn give(&self, owner: u64, id: impl FnOnce(u64) -> u64) -> u64 {
+        // Generations begin at 1, so that no alias is 0.
+        let id = id(self.owner.load(Relaxed).max(1));
+        self.owner.store(owner, Relaxed);
+        // ORDERING: pairs with the Acquire in `owner_of`.
+        self.id.store(id, Release);
+        id
+    }
+
+    /// Frees the entry of an alias; returns its generation, if it was in use. Called by the owning shard only.
+    fn take_back(&self, id: u64) -> Option<u64> {
+        if self.id.load(Relaxed) != id {
+            return None;
+        }
+        let generation = (id & SEQUENCE_MASK) >> INDEX_BITS;
+        self.id.store(0, Relaxed);
+        // ORDERING: pairs with the fence in `owner_of`: a reader that sees what follows sees that the id has gone.
+        fence(Release);
+        self.owner.store(generation + 1, Relaxed);
+        Some(generation)
+    }
 }
 
 /// What anybody may read.
@@ -48,15 +89,7 @@ impl AliasTable {
 
     /// The local id of the process an alias leads to. From any thread.
     pub(crate) fn owner(&self, id: u64) -> Option<u64> {
-        let entry = self.entry(id);
-        // ORDERING: pairs with the Release in `give`: who sees the id sees its owner.
-        if id == 0 || entry.id.load(Acquire) != id {
-            return None;
-        }
-        let owner = entry.owner.load(Relaxed);
-        // ORDERING: the owner before the second look at the id (A2).
-        fence(Acquire);
-        (entry.id.load(Relaxed) == id).then_some(owner)
+        self.entry(id).owner_of(id)
     }
 }
 
@@ -83,14 +116,8 @@ impl OwnedAliases {
             }
             None => return None,
         };
-        let entry = self.table.entry(u64::from(index));
-        // Generations begin at 1, so that no alias is 0.
-        let generation = entry.owner.load(Relaxed).max(1);
-        let id = self.shard | generation << INDEX_BITS | u64::from(index);
-        entry.owner.store(owner, Relaxed);
-        // ORDERING: pairs with the Acquire in `owner`.
-        entry.id.store(id, Release);
-        Some(id)
+        let id = |generation| self.shard | generation << INDEX_BITS | u64::from(index);
+        Some(self.table.entry(u64::from(index)).give(owner, id))
     }
 
     /// The process an alias of this shard leads to.
@@ -100,15 +127,7 @@ impl OwnedAliases {
 
     /// Gives an alias up.
     pub(crate) fn take_back(&self, id: u64) {
-        let entry = self.table.entry(id);
-        if entry.id.load(Relaxed) != id {
-            return;
-        }
-        let generation = (id & SEQUENCE_MASK) >> INDEX_BITS;
-        entry.id.store(0, Relaxed);
-        // ORDERING: a reader that sees the next owner sees that the id has gone.
-        fence(Release);
-        entry.owner.store(generation + 1, Relaxed);
+        let Some(generation) = self.table.entry(id).take_back(id) else { return };
         // An entry whose generation would wrap is retired.
         if generation < u64::from(u32::MAX) {
             self.free.borrow_mut().push((id & INDEX_MASK) as u32);
@@ -116,7 +135,7 @@ impl OwnedAliases {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(shard_loom)))]
 mod tests {
     use super::{AliasTable, OwnedAliases};
     use std::sync::Arc;
@@ -137,5 +156,36 @@ mod tests {
         for id in [0, u64::MAX, 1 << 52, 12_345] {
             assert_eq!(table.owner(id), None);
         }
+    }
+}
+
+#[cfg(all(test, shard_loom))]
+mod loom_tests {
+    use super::{Entry, INDEX_BITS};
+    use crate::sync::AtomicU64;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// A reader against an owner that gives the entry up and gives it to another process.
+    #[test]
+    fn loom_alias_leads_to_its_own_process_or_nowhere() {
+        crate::sync::model(|| {
+            let entry = Arc::new(Entry { id: AtomicU64::new(0), owner: AtomicU64::new(0) });
+            let id = |generation: u64| generation << INDEX_BITS | 7;
+            let first = entry.give(100, id);
+            let seen = Arc::clone(&entry);
+            let reader = thread::spawn(move || {
+                let (one, two) = (seen.owner_of(id(1)), seen.owner_of(id(2)));
+                assert!(matches!(one, None | Some(100)), "{one:?}");
+                assert!(matches!(two, None | Some(200)), "{two:?}");
+                // What has been reused never comes back.
+                assert!(two.is_none() || seen.owner_of(id(1)).is_none());
+            });
+            assert_eq!(entry.take_back(first), Some(1));
+            let second = entry.give(200, id);
+            assert_eq!((first, second), (id(1), id(2)));
+            reader.join().unwrap();
+            assert_eq!((entry.owner_of(first), entry.owner_of(second)), (None, Some(200)));
+        });
     }
 }

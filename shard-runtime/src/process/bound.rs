@@ -59,8 +59,9 @@ impl Bound {
         self.fallback.store(fallback, Ordering::Relaxed);
         self.tag.store(tag, Ordering::Relaxed);
         for word in &self.used {
-            // ORDERING: who reserves with this generation sees this limit.
-            word.store(u64::from(generation) << 32, Ordering::Release);
+            // ORDERING: pairs with the Acquire in `take`: who reserves with this generation sees this limit. A swap stands
+            // in one line with the reservations of senders that come too late; loom does not know that of a store.
+            word.swap(u64::from(generation) << 32, Ordering::Release);
         }
     }
 
@@ -175,7 +176,7 @@ mod tests {
     #[test]
     fn loom_bound_never_gives_more_places_than_it_has() {
         use crate::sync::Ordering;
-        loom::model(|| {
+        crate::sync::model(|| {
             let bound = loom::sync::Arc::new(closed());
             bound.open(1, 1, OnFull::Reject, 0, 0);
             let senders: Vec<_> = (0..2)
@@ -192,6 +193,35 @@ mod tests {
             bound.open(2, 1, OnFull::Reject, 0, 0);
             let _either = late.join().unwrap();
             assert_eq!((bound.used[MAIN].load(Ordering::Relaxed) >> 32, bound.used(MAIN)), (2, 0));
+        });
+    }
+
+    /// A sender that takes a place and does not get its message away, against an owner that ends the process and gives the
+    /// slot to another one: nobody takes or gives back a place of the successor.
+    #[cfg(shard_loom)]
+    #[test]
+    fn loom_bound_a_late_cancel_touches_no_successor() {
+        crate::sync::model(|| {
+            let bound = loom::sync::Arc::new(closed());
+            bound.open(1, 2, OnFull::Reject, 0, 0);
+            let senders: Vec<_> = [false, true]
+                .into_iter()
+                .map(|force| {
+                    let bound = bound.clone();
+                    loom::thread::spawn(move || {
+                        let place = if force { bound.force(0, 1) } else { bound.reserve(0, 1) };
+                        if place.is_ok() {
+                            bound.cancel(0, 1);
+                        }
+                    })
+                })
+                .collect();
+            bound.open(2, 2, OnFull::Reject, 0, 0);
+            assert_eq!(bound.reserve(0, 2), Ok(()));
+            for sender in senders {
+                sender.join().unwrap();
+            }
+            assert_eq!(bound.used(0), 1);
         });
     }
 }

@@ -16,7 +16,7 @@
 
 use crate::actor::{ActorTable, Live};
 use crate::mailbox::EnvelopePtr;
-use crate::process::Extension;
+use crate::process::{Extension, KillMark};
 use std::cell::Cell;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
@@ -110,10 +110,11 @@ pub(crate) struct Identity {
     /// Messages that entered Urgent, System or Log since the spawn.
     pub(crate) other_in: AtomicU64,
     pub(crate) other_taken: AtomicU64,
-    /// The id that somebody asked to kill. Anyone may write it, so that a stuck process shows as `zombee`.
-    pub(crate) signal: AtomicU64,
+    /// Anyone may write it, so that a stuck process shows as `zombee`.
+    pub(crate) signal: KillMark,
 }
 
+#[cfg(not(shard_loom))]
 const _: () = assert!(size_of::<Identity>() == 64);
 
 /// Adds to a counter that has one writer (R3): an ordinary add, not a locked one.

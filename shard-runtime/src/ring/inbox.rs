@@ -254,7 +254,12 @@ mod loom_tests {
             let producers: Vec<_> = (0..2)
                 .map(|id| {
                     let inbox = Arc::clone(&inbox);
-                    thread::spawn(move || match inbox.push(id, || ()) {
+                    // One of each kind: a full inbox takes what is reserved, a closed one does not.
+                    let push = move |inbox: &Inbox<usize>| match id {
+                        0 => inbox.push(id, || ()),
+                        _ => inbox.push_reserved(id, || ()),
+                    };
+                    thread::spawn(move || match push(&inbox) {
                         Ok(()) => 1,
                         Err(error) => {
                             assert_eq!(error.reason, InboxRefusal::Closed);
@@ -272,6 +277,39 @@ mod loom_tests {
             }
             let accepted: usize = producers.into_iter().map(|producer| producer.join().unwrap()).sum();
             assert_eq!(accepted, taken);
+        });
+    }
+
+    /// The one place is taken by whoever comes first; what is reserved comes in all the same, and wakes the shard.
+    #[test]
+    fn loom_inbox_takes_what_is_reserved_beyond_its_limit() {
+        crate::sync::model(|| {
+            let inbox = Arc::new(Inbox::<usize>::new(1));
+            let parker = Arc::new(Notify::new());
+            let spawn = |push: fn(&Inbox<usize>, &Notify) -> usize| {
+                let (inbox, parker) = (Arc::clone(&inbox), Arc::clone(&parker));
+                thread::spawn(move || push(&inbox, &parker))
+            };
+            let ordinary =
+                spawn(|inbox, parker| usize::from(inbox.push(10, || parker.notify()).is_ok()) * 10);
+            let reserved = spawn(|inbox, parker| {
+                inbox.push_reserved(1, || parker.notify()).unwrap();
+                1
+            });
+            let (mut sum, mut is_there) = (0, false);
+            while !is_there {
+                let fresh = inbox.drain(8, |id| {
+                    sum += id;
+                    is_there |= id == 1;
+                });
+                if fresh == 0 && inbox.sleep().prepare_park(|| !inbox.is_empty()) {
+                    parker.wait();
+                    inbox.sleep().cancel_park();
+                }
+            }
+            let accepted = ordinary.join().unwrap() + reserved.join().unwrap();
+            inbox.drain(8, |id| sum += id);
+            assert_eq!((sum, inbox.len()), (accepted, 0));
         });
     }
 }

@@ -125,7 +125,8 @@ cells! {
     processes,
     /// Processes ever started.
     spawned,
-    /// Processes that could not be started.
+    /// Processes that could not be started: no name, no room, or an `init` that failed. Those of the last kind are among the
+    /// started and ended ones, too.
     spawn_failed,
     /// Processes that ended.
     terminated,

@@ -71,6 +71,8 @@ pub struct Shard {
     pub(super) reason: Cell<Option<Box<ExitReason>>>,
     pub(super) ending: RefCell<Option<Rc<ExitReason>>>,
     pub(super) refusal: Cell<CallError>,
+    /// Where the handler of the process that ends now panicked.
+    pub(super) panic_place: RefCell<Option<String>>,
     // The rest.
     pub(super) index: u16,
     home: Home,
@@ -112,6 +114,7 @@ impl Shard {
         clock: Clock,
         settings: &ShardSettings,
     ) -> Result<Self, NodeError> {
+        super::place::remember_places();
         let memory = |what| move |source| NodeError::Memory { what, source };
         let port = node
             .port_arc(index)
@@ -147,6 +150,7 @@ impl Shard {
             reason: Cell::new(None),
             ending: RefCell::new(None),
             refusal: Cell::new(CallError::NoReply),
+            panic_place: RefCell::new(None),
             index,
             home: Home { node: node.index(), shard: index, serial: node.serial() },
             futures: FuturePool::new(),
@@ -306,6 +310,11 @@ impl Shard {
     }
 
     /// What a dropped `ReplyTo` tells its caller now: the cause, if a process is being ended.
+    /// Where the handler of the process that ends now panicked, if it did.
+    pub(crate) fn panic_place(&self) -> Option<String> {
+        self.panic_place.borrow().clone()
+    }
+
     pub(crate) fn refusal(&self) -> CallError {
         if std::thread::panicking() { CallError::Panicked } else { self.refusal.get() }
     }

@@ -363,7 +363,8 @@ impl Shard {
     ) -> Call<'_, M::Reply> {
         let waiter = self.wait_for_reply(timeout);
         if waiter != 0 {
-            if matches!(route, Route::Pid(pid) if pid == self.current_pid()) {
+            // By whatever address: it would wait for itself.
+            if self.resolve(route) == Some(self.current_pid()) {
                 self.refuse(waiter, CallError::SelfCall);
             } else if let Err(error) = self.deliver_route(route, request, Meta::CALL | queue, waiter) {
                 self.refuse(waiter, CallError::Send(error.reason));

@@ -30,6 +30,9 @@ impl Shard {
             ExitReason::Panic(_) => CallError::Panicked,
             _ => CallError::Terminated,
         });
+        if record.flags() & Flags::START != 0 {
+            self.count(|cells| &cells.spawn_failed, 1);
+        }
         let was_live = record.flags() & (Flags::LIVE | Flags::START) == Flags::LIVE;
         record.set_flags(Flags::QUEUED | Flags::RUNNING | Flags::TERMINATED);
         self.in_hand.set(EnvelopePtr::NULL);
@@ -179,15 +182,25 @@ impl Shard {
                 self.bury(record, ExitReason::Shutdown);
             }
         }
-        for known in self.obituaries.take() {
-            self.contain(|| drop(known));
-        }
+        self.drop_memories();
         self.mesh.publish(self);
         self.flush_links();
         // What is still in the inbox is dropped here, so that whoever waits for it learns that there will be no answer.
         self.port.inbox.close();
         while !self.port.inbox.is_finished() {
             self.port.inbox.drain(usize::MAX, |item| self.contain(|| drop(item)));
+        }
+    }
+
+    /// Drops what is remembered of ended processes: reasons, and mailboxes that no successor has claimed.
+    fn drop_memories(&self) {
+        for obituary in self.obituaries.take() {
+            // A reason's `Drop` is the user's code.
+            self.contain(|| drop(obituary));
+        }
+        for envelope in self.kept.take().into_values().flatten() {
+            self.count(|cells| &cells.mailbox_lost, 1);
+            self.drop_queued(envelope, CallError::Terminated);
         }
     }
 

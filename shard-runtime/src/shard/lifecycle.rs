@@ -50,7 +50,7 @@ impl Shard {
         origin: Origin,
     ) -> Result<Pid, SpawnError> {
         let body = Box::new(factory());
-        let (record, id) = self.claim(options)?;
+        let (record, id) = self.claim(options).inspect_err(|_| self.count(|cells| &cells.spawn_failed, 1))?;
         record.body.set(Box::into_raw(body).cast());
         self.start(record, id, TableOf::<A>::TABLE, A::HAS_INIT, options, origin);
         Ok(self.pid(id))
@@ -68,14 +68,12 @@ impl Shard {
             Ok(actor) => self.spawn(move || actor, options, origin),
             Err(panic) => {
                 self.count(|cells| &cells.panics, 1);
+                self.count(|cells| &cells.spawn_failed, 1);
                 Err(SpawnError::FactoryPanicked { message: panic_message(panic.as_ref()).into() })
             }
         };
         match spawned {
-            Err(error) => {
-                self.count(|cells| &cells.spawn_failed, 1);
-                told(self, Err(error));
-            }
+            Err(error) => told(self, Err(error)),
             Ok(pid) if !A::HAS_INIT => told(self, Ok(pid)),
             Ok(pid) => {
                 let answer: StartedAnswer = Box::new(move |shard, started| {
@@ -293,9 +291,10 @@ impl Shard {
         identity.parent.store(origin.parent, Relaxed);
         identity.leader.store(self.leader_of(origin.parent), Relaxed);
         identity.born.store(now, Relaxed);
-        for counter in [&identity.init, &identity.other_in, &identity.other_taken, &identity.signal] {
+        for counter in [&identity.init, &identity.other_in, &identity.other_taken] {
             counter.store(0, Relaxed);
         }
+        identity.signal.clear();
         identity.application.store(0, Relaxed);
         record.set_flags(if has_init { Flags::START } else { 0 });
         // ORDERING: pairs with the Acquire load of a reader's sweep: who sees the id sees the rest.

@@ -13,6 +13,7 @@ use crate::process::{Extension, Flags, MAIN_QUEUE, Record, bump};
 use crate::shard::cells::STALL_BOUNDS_NS;
 use crate::shard::current::{self, Scope};
 use crate::shard::deliver::DUE_SHIFT;
+use crate::shard::place::take_place;
 use crate::shard::{Inbound, LogLevel, Shard};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -525,7 +526,9 @@ impl Shard {
             self.log_panic(panic_message(panic));
             return self.idle_current();
         }
+        self.panic_place.replace(take_place());
         self.bury(record, ExitReason::Panic(panic_message(panic).into()));
+        self.panic_place.replace(None);
         self.idle_current();
     }
 

@@ -13,7 +13,7 @@ impl Shard {
     /// Kills a process of this shard: at once if it is idle or suspended, else when its handler returns.
     pub(crate) fn kill_here(&self, local: u64) {
         let Some(record) = self.live_record(local) else { return };
-        self.identity(record).signal.store(local, Relaxed);
+        self.identity(record).signal.set(local);
         self.with_extension(record, |extension| extension.signal = Some(ExitReason::Kill));
         self.signalled(record);
     }

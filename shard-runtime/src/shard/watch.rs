@@ -412,7 +412,9 @@ impl Shard {
         }
         if let Some(port) = self.node.port(home) {
             // Seen by readers at once, also while that shard is stuck in this very process.
-            port.table.identity(local as u32).signal.store(local, Relaxed);
+            if port.table.exists(local) {
+                port.table.identity(local as u32).signal.set(local);
+            }
             let task = Box::new(move |shard: &Self| shard.kill_here(local));
             // By the inbox, so that no backlog of messages delays it.
             if port.post_reserved(Inbound::Task(task)).is_err() {

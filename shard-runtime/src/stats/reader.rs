@@ -208,7 +208,7 @@ impl Reader {
         let last = record.last.load(Relaxed);
         let main = pushed.saturating_sub(taken);
         let mailbox = main + other_in.saturating_sub(other_taken);
-        let state = state_of(flags, identity.signal.load(Relaxed) == id, current == id);
+        let state = state_of(flags, identity.signal.is_set(id), current == id);
         let stats = ProcessStats {
             id: LocalId(id),
             parent: LocalId(identity.parent.load(Relaxed)),

@@ -4,7 +4,7 @@
 //! by level after the level filter and before the queue.
 //! Cost: a filtered record costs one load; a kept one is formatted on the shard, so hot paths do not log.
 
-use crate::shard::{LogLevel, Shard};
+use crate::shard::{LogLevel, Shard, take_place};
 use crate::symbol::Symbol;
 use shard_wire::{NodeName, Pid};
 use std::fmt::Display;
@@ -179,7 +179,10 @@ impl Shard {
 
     /// A panic outside a handler.
     pub(crate) fn log_panic(&self, message: &str) {
-        self.log_line(LogLevel::Panic, self.current_id(), || format!("panic outside a handler: {message}"));
+        let place = take_place();
+        self.log_line(LogLevel::Panic, self.current_id(), || {
+            format!("panic outside a handler{}: {message}", at(place.as_deref()))
+        });
     }
 
     /// The end of a process: nothing for an ordinary one, an error or a panic line otherwise.
@@ -192,7 +195,13 @@ impl Shard {
         };
         self.log_line(level, local, || {
             let name = self.node().symbols().text(Symbol(name)).unwrap_or("-");
-            format!("{behavior} (name {name}) ended: {reason}")
+            let place = self.panic_place();
+            format!("{behavior} (name {name}) ended{}: {reason}", at(place.as_deref()))
         });
     }
+}
+
+/// Where it happened, for a line of the log.
+fn at(place: Option<&str>) -> String {
+    place.map_or_else(String::new, |place| format!(" at {place}"))
 }

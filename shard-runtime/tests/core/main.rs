@@ -1,6 +1,10 @@
 //! What the core of a node promises, on both reactors: one file per section of the semantics page.
 
 mod behaviors;
+mod conformance_behaviors;
+mod conformance_messaging;
+mod conformance_processes;
+mod conformance_relations;
 mod mailboxes;
 mod processes;
 mod relations;

@@ -152,6 +152,18 @@ impl World {
         }
     }
 
+    /// Suspends a puppet's handler in a call that nobody answers, so that its mailbox fills; `cancel_waits` lets it go on.
+    pub(crate) fn hold(&mut self, target: Pid) {
+        let (gate, _) = self.puppet(0, SpawnOptions::new());
+        let wait = ActAsync(Box::new(move |cx| {
+            Box::pin(async move {
+                format!("{:?}", cx.call_timeout(gate, Never, Duration::from_secs(1_000_000)).await)
+            })
+        }));
+        self.send(target, wait).unwrap();
+        self.until("it is held", |world| world.facts(target).awaited == 1);
+    }
+
     pub(crate) fn until_gone(&mut self, pid: Pid) {
         self.until("the process is gone", |world| world.process(pid).is_none());
     }

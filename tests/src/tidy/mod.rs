@@ -4,6 +4,7 @@
 //! tree. A rule never reads files itself, so that its unit test can hand it a bad one.
 //! Words are looked for after comments and literals are blanked out ([`Source::code`]).
 
+mod conformance;
 mod edges;
 mod forbidden;
 mod hot;
@@ -16,6 +17,7 @@ mod source;
 mod tree;
 mod uses;
 
+pub use conformance::{CONFORMANCE, conformance};
 pub use edges::{edges, manifests, wire_purity};
 pub use forbidden::{leftovers, seam, sleeps, tokio};
 pub use hot::hot_modules;
