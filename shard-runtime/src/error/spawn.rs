@@ -55,6 +55,23 @@ pub enum SpawnError {
     /// The options place the process on another shard, which a spawn that does not wait cannot reach.
     #[error("the options place the process on another shard; use `cx.spawn_wait`")]
     OtherShard,
+    /// The options give the process a thread of its own, where its factory must go: a spawn that does not wait keeps it.
+    #[error("a process on a thread of its own is made there; use `cx.spawn_wait` or `node.spawn`")]
+    Dedicated,
+    /// The node has as many processes on threads of their own as it may have.
+    #[error(
+        "the node has {limit} processes on threads of their own already; end some, or let several tasks share one"
+    )]
+    ThreadLimit {
+        /// The limit.
+        limit: u16,
+    },
+    /// The system refused a thread, or memory for it.
+    #[error("no thread for the process: {source}; raise the limit of threads (`ulimit -u`, the container's pids limit) or of memory")]
+    Thread {
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A spawn that waits was asked for on a shard thread.
     #[error("a blocking spawn is not allowed on a shard thread; use `cx.spawn` or `cx.spawn_wait`")]
     OnShard,

@@ -17,4 +17,4 @@ pub(crate) use bound::{Bound, MAIN as MAIN_QUEUE, NoPlace};
 pub(crate) use extension::{Extension, InspectAnswer, PendingInspect, StartedAnswer, Trap};
 pub(crate) use record::{Flags, Identity, Record, bump};
 pub(crate) use relations::{Bond, Relations, Subject, Tie, Watch};
-pub(crate) use table::{FIRST_SLOT, OwnedTable, Table};
+pub(crate) use table::{FIRST_SLOT, OwnedTable, Published, Table};

@@ -148,6 +148,17 @@ impl<T: Send> Inbox<T> {
         self.len.fetch_or(CLOSED, Ordering::Relaxed);
     }
 
+    /// Opens a closed inbox again for the next shard that uses it. `false`: it is not closed, or not finished.
+    pub fn reopen(&self) -> bool {
+        self.len.compare_exchange(CLOSED, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether messages are refused because the shard has stopped.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.len.load(Ordering::Relaxed) & CLOSED != 0
+    }
+
     /// Whether the inbox is closed and everything it had accepted was taken.
     ///
     /// A sender may be between its acceptance and its push: drain again until this is true.

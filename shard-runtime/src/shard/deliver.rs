@@ -9,7 +9,7 @@ use crate::mailbox::{EnvelopePtr, Meta};
 use crate::process::{Extension, Flags, Record, bump};
 use crate::shard::bounded::Admission;
 use crate::shard::waiter::{RemoteWait, Sink, State};
-use crate::shard::{Outcome, Parcel, Shard};
+use crate::shard::{Annexes, Outcome, Parcel, Shard};
 use shard_wire::header::Deadline;
 use shard_wire::{Erased, LocalId, Message, Payload, Pid, Table, Vtable, vtable};
 use std::mem::ManuallyDrop;
@@ -543,6 +543,11 @@ impl Shard {
 
     /// Notes that a reply comes from another node.
     pub(crate) fn expect_remote(&self, reference: u64, wait: RemoteWait) {
+        let caller = LocalId(reference).shard();
+        if caller != self.index && Annexes::is_annex(caller) {
+            // An annex for which its home shard sends. Before the reply, which comes by the same inbox.
+            return self.tell(caller, move |annex| annex.expect_remote(reference, wait));
+        }
         if let Some(waiter) = self.waiters.find(reference)
             && waiter.state.get() == State::Waiting
         {

@@ -35,11 +35,16 @@ impl Shard {
             awaited: self.waiters.calls_of(record.slot()).len(),
         };
         if flags & Flags::BOUNDED != 0 {
-            let bound = self.table.table().bound(LocalId(local).slot());
+            let bound = self.table.bound(LocalId(local).slot());
             facts.mailbox_limit = Some(bound.limit());
             facts.on_full = bound.policy();
             let (name, tag) = bound.fallback();
             facts.fallback = (name != 0).then(|| (self.text_of(name), self.text_of(tag)));
+        }
+        if flags & Flags::DEDICATED != 0
+            && let Some(annex) = self.node.port(record.annex())
+        {
+            facts.queues[0] = annex.table.published(local as u32).record.depth();
         }
         self.with_existing_extension(record, |extension| {
             self.add_extension(&mut facts, extension);

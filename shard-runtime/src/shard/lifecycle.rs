@@ -45,6 +45,9 @@ impl Shard {
         options: &SpawnOptions,
         origin: Origin,
     ) -> Result<Pid, SpawnError> {
+        if options.is_dedicated() {
+            return Err(SpawnError::Dedicated);
+        }
         let body = Box::new(factory());
         let (record, id) = self.claim(options)?;
         record.body.set(Box::into_raw(body).cast());
@@ -83,14 +86,29 @@ impl Shard {
         }
     }
 
+    /// The same for a factory that can go to another thread, if the options want that.
+    pub(crate) fn spawn_as_told<A: Actor>(
+        &self,
+        factory: impl FnOnce() -> A + Send + 'static,
+        options: &SpawnOptions,
+        origin: Origin,
+        told: impl FnOnce(&Self, Result<Pid, SpawnError>) + 'static,
+    ) {
+        if options.is_dedicated() {
+            self.spawn_dedicated(factory, options, origin, told);
+        } else {
+            self.spawn_and_tell(factory, options, origin, told);
+        }
+    }
+
     /// The same for a caller outside.
     pub(crate) fn spawn_and_tell_outside<A: Actor>(
         &self,
-        factory: impl FnOnce() -> A,
+        factory: impl FnOnce() -> A + Send + 'static,
         options: &SpawnOptions,
         answer: oneshot::Sender<Result<Pid, SpawnError>>,
     ) {
-        self.spawn_and_tell(factory, options, Origin::CORE, move |_, outcome| {
+        self.spawn_as_told(factory, options, Origin::CORE, move |_, outcome| {
             // The spawner may have stopped waiting; the process stays, as its name and the tables show.
             let _unheard = answer.send(outcome);
         });
@@ -103,7 +121,7 @@ impl Shard {
         options: SpawnOptions,
         waiter: u64,
     ) {
-        let (parent, home) = (self.current_id.get(), self.index);
+        let (parent, home) = (self.current_id.get(), self.home_index());
         let target = match self.place(options.placement()) {
             Ok(target) => target,
             Err(error) => return self.spawned(waiter, parent, Err(error), false),
@@ -112,7 +130,7 @@ impl Shard {
         let links = options.rare().is_some_and(|rare| rare.link_child) && parent != LocalId::CORE.0;
         self.tell(target, move |shard| {
             let origin = Origin { parent, env: Some(env), links_child: false };
-            shard.spawn_and_tell(factory, &options, origin, move |shard, outcome| {
+            shard.spawn_as_told(factory, &options, origin, move |shard, outcome| {
                 if links && let Ok(pid) = &outcome {
                     let tie = Tie { subject: Subject::Pid(pid.local.0), bond: Bond::Link };
                     shard.add_watch(pid.local.0, Watch { consumer: parent, tie }, SPAWN_LINK);
@@ -155,7 +173,7 @@ impl Shard {
     pub(crate) fn place(&self, placement: Placement) -> Result<u16, SpawnError> {
         let shards = self.node.shards();
         match placement {
-            Placement::Caller => Ok(self.index),
+            Placement::Caller => Ok(self.home_index()),
             Placement::Shard(shard) if shard < shards => Ok(shard),
             Placement::Shard(shard) => Err(SpawnError::NoShard { shard, shards }),
             Placement::Key(hash) => Ok((hash % u64::from(shards)) as u16),
@@ -170,7 +188,7 @@ impl Shard {
 
     /// A free slot and its new id, with the name claimed.
     #[inline]
-    fn claim(&self, options: &SpawnOptions) -> Result<(&Record, u64), SpawnError> {
+    pub(super) fn claim(&self, options: &SpawnOptions) -> Result<(&Record, u64), SpawnError> {
         if self.stopping.get() {
             return Err(SpawnError::Stopping);
         }
@@ -196,6 +214,12 @@ impl Shard {
         };
         self.table.table().identity(slot).name.store(symbol, Relaxed);
         Ok((record, id))
+    }
+
+    /// Gives a slot back that was claimed and not used.
+    pub(super) fn unclaim(&self, id: u64) {
+        self.free_name(self.table.table().identity(id as u32), id);
+        self.free_slots.borrow_mut().push(id as u32);
     }
 
     #[cold]
@@ -225,7 +249,7 @@ impl Shard {
     }
 
     #[inline]
-    fn start(
+    pub(super) fn start(
         &self,
         record: &Record,
         id: u64,
@@ -234,24 +258,8 @@ impl Shard {
         options: &SpawnOptions,
         origin: Origin,
     ) {
-        let identity = self.table.table().identity(id as u32);
-        let now = self.now.get();
-        record.actor.store(std::ptr::from_ref(table).cast_mut(), Relaxed);
-        record.tail.set(EnvelopePtr::head_of(&record.head));
-        record.budget.set(options.budget_or(DEFAULT_BUDGET));
-        for counter in
-            [&record.pushed, &record.taken, &record.out, &record.wakeups, &record.run, &record.latency]
-        {
-            counter.store(0, Relaxed);
-        }
-        record.last.store(now, Relaxed);
-        identity.parent.store(origin.parent, Relaxed);
-        identity.leader.store(self.leader_of(origin.parent), Relaxed);
-        identity.born.store(now, Relaxed);
-        for counter in [&identity.init, &identity.other_in, &identity.other_taken, &identity.signal] {
-            counter.store(0, Relaxed);
-        }
-        identity.application.store(0, Relaxed);
+        let family = (origin.parent, self.leader_of(origin.parent));
+        self.fill(record, id, table, options.budget_or(DEFAULT_BUDGET), family);
         record.set_flags(if has_init { Flags::START } else { 0 });
         // ORDERING: pairs with the Acquire load of a reader's sweep: who sees the id sees the rest.
         record.id.store(id, Release);
@@ -265,6 +273,36 @@ impl Shard {
         if has_init {
             self.make_ready(record);
         }
+    }
+
+    /// Writes a new process's record and identity, but not its id and flags. `family` is its parent and its leader.
+    #[inline]
+    pub(super) fn fill(
+        &self,
+        record: &Record,
+        id: u64,
+        table: &'static ActorTable,
+        budget: u32,
+        family: (u64, u64),
+    ) {
+        let identity = self.table.table().identity(id as u32);
+        let now = self.now.get();
+        record.actor.store(std::ptr::from_ref(table).cast_mut(), Relaxed);
+        record.tail.set(EnvelopePtr::head_of(&record.head));
+        record.budget.set(budget);
+        for counter in
+            [&record.pushed, &record.taken, &record.out, &record.wakeups, &record.run, &record.latency]
+        {
+            counter.store(0, Relaxed);
+        }
+        record.last.store(now, Relaxed);
+        identity.parent.store(family.0, Relaxed);
+        identity.leader.store(family.1, Relaxed);
+        identity.born.store(now, Relaxed);
+        for counter in [&identity.init, &identity.other_in, &identity.other_taken, &identity.signal] {
+            counter.store(0, Relaxed);
+        }
+        identity.application.store(0, Relaxed);
     }
 
     /// The leader of a process that this parent spawns.
@@ -321,7 +359,7 @@ impl Shard {
             let symbol = |text: &str| self.node.symbols().intern(text).map_or(0, |symbol| symbol.0);
             let (name, tag) =
                 rare.fallback.as_ref().map_or((0, 0), |(name, tag)| (symbol(name), symbol(tag)));
-            let bound = self.table.table().bound(id as u32);
+            let bound = self.table.bound(id as u32);
             bound.open(LocalId(id).generation(), limit, rare.on_full, name, tag);
             record.add_flags(Flags::BOUNDED);
         }
@@ -371,6 +409,10 @@ impl Shard {
     /// `init` waits for something: its time is limited from here on.
     #[cold]
     pub(super) fn limit_init(&self, record: &Record) {
+        if self.is_annex() {
+            // Its home shard does, also for an `init` that blocks.
+            return;
+        }
         let id = record.id.load(Relaxed);
         let born = self.identity(record).born.load(Relaxed);
         let limit = self.with_existing_extension(record, |extension| extension.init_limit);

@@ -2,6 +2,8 @@
 //!
 //! A shard is driven by a reactor that calls [`Shard::turn`] and parks it. Nothing in here knows which reactor.
 
+mod annex;
+mod annexes;
 mod bounded;
 mod cells;
 mod core;
@@ -14,6 +16,7 @@ mod futures;
 mod inbound;
 mod lifecycle;
 mod mesh;
+mod proxy;
 mod pump;
 mod ready;
 mod requests;
@@ -26,6 +29,8 @@ pub use core::Shard;
 
 pub use cells::{LogLevel, STALL_BOUNDS_NS, ShardCounters};
 
+pub(crate) use annex::{Annex, Lease};
+pub(crate) use annexes::{Annexes, MAX_ANNEXES};
 pub(crate) use bounded::Admission;
 pub(crate) use cells::ShardCells;
 pub(crate) use core::{STALL_NS, ShardSettings};
@@ -35,5 +40,5 @@ pub(crate) use forward::Carried;
 pub(crate) use futures::FuturePool;
 pub(crate) use inbound::{Inbound, Parcel, Port};
 pub(crate) use lifecycle::Origin;
-pub(crate) use pump::Turn;
+pub(crate) use pump::{Turn, panic_message};
 pub(crate) use waiter::{Outcome, RemoteWait};

@@ -230,6 +230,9 @@ impl Shard {
 
     /// Queues a message of the runtime, which no bound refuses.
     pub(super) fn post_system<M: Message>(&self, record: &Record, queue: u64, message: M) {
+        if record.flags() & Flags::DEDICATED != 0 {
+            return self.post_to_annex(record, queue, message);
+        }
         let envelope = self.pool.take();
         envelope.fill(vtable::<M>(), LocalId::CORE.0, self.stamp.get() | queue, message);
         self.enqueue_by_force(record, envelope, queue);
