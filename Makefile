@@ -14,14 +14,14 @@ VENV := $(TARGET)/venv
 # Cargo.lock is committed: a build that would change it is a mistake.
 LOCKED := --locked
 
-.PHONY: help verify test demo bench fix clean fmt clippy doc tidy doctest loom fuzz-build bins nextest
+.PHONY: help verify test demo bench fix clean fmt clippy doc tidy counts doctest loom fuzz-build bins nextest
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 ## Checks that change nothing.
 
-verify: fmt clippy doc tidy ## formatting, lints, docs with warnings denied, the repository's rules
+verify: fmt clippy doc tidy counts ## formatting, lints, docs with warnings denied, the repository's rules, instruction counts
 	@echo "verify: everything holds"
 
 fmt:
@@ -35,6 +35,9 @@ doc: | prepare-verify
 
 tidy: | prepare-verify
 	$(CARGO) test $(LOCKED) --quiet -p shard-tests --test tidy
+
+counts: | prepare-verify ## instructions per message against the baseline (ARGS=--write to write it)
+	benches/counts.sh $(ARGS)
 
 ## Tests. The workspace run comes last, so that its summary is the last thing on the screen.
 

@@ -3,6 +3,7 @@
 //! What a link costs per message besides the system calls, which it shares between all frames of a batch.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use shard_benches::frames::{Blob, Point, decode, encode};
@@ -39,5 +40,12 @@ fn frames(c: &mut Criterion) {
     both_ways(c, "blob_1_kib", &Blob { name: "a-name-of-some-length".into(), bytes: vec![7; 1024] });
 }
 
-criterion_group!(benches, frames);
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(50)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(2));
+    targets = frames
+}
 criterion_main!(benches);

@@ -2,6 +2,7 @@
 //! own, and the product's with its spill in front, which is the path that every message between shards takes.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use shard_benches::spsc::{Item, ring};
@@ -54,5 +55,12 @@ fn push_and_drain(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, push_and_drain);
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(50)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(2));
+    targets = push_and_drain
+}
 criterion_main!(benches);

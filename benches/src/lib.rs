@@ -12,10 +12,15 @@ pub mod error;
 pub mod frames;
 pub mod machine;
 pub mod own;
+#[cfg(feature = "peers")]
 pub mod peer;
+#[cfg(feature = "peers")]
 pub mod reference;
+#[cfg(feature = "peers")]
 pub mod registry;
+#[cfg(feature = "peers")]
 pub mod report;
+#[cfg(feature = "peers")]
 pub mod round;
 pub mod spsc;
 pub mod timing;

@@ -14,6 +14,8 @@ use crate::error::RunError;
 /// Facts without which a figure means little.
 #[derive(Debug, Clone, Serialize)]
 pub struct Machine {
+    /// When the facts were read, in UTC.
+    pub date: String,
     /// Model name of the first processor.
     pub cpu: String,
     /// Logical processors this process may use.
@@ -44,6 +46,7 @@ impl Machine {
     pub fn read() -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         Self {
+            date: output_of("date", &["-u", "+%Y-%m-%d %H:%M"]).unwrap_or_else(unknown),
             cpu: field(&cpuinfo, "model name").unwrap_or_else(unknown),
             cpus: cpu_count(),
             kernel: line_of("/proc/sys/kernel/osrelease").unwrap_or_else(unknown),
@@ -129,6 +132,24 @@ pub fn cpu_seconds() -> f64 {
     f64::from(ticks) / 100.0
 }
 
+/// Nanoseconds that the living threads of this process have run, the scheduler's own count.
+///
+/// # Errors
+/// [`RunError::Io`] when the kernel keeps no such count.
+pub fn thread_nanos() -> Result<u64, RunError> {
+    let tasks =
+        fs::read_dir("/proc/self/task").map_err(RunError::io("listing the threads of this process"))?;
+    let mut total = 0;
+    for task in tasks {
+        let path =
+            task.map_err(RunError::io("listing the threads of this process"))?.path().join("schedstat");
+        let text = fs::read_to_string(path).map_err(RunError::io("reading a thread's schedstat"))?;
+        let nanos: Option<u64> = text.split(' ').next().and_then(|first| first.parse().ok());
+        total += nanos.ok_or_else(|| RunError::work("a thread's schedstat holds no number"))?;
+    }
+    Ok(total)
+}
+
 fn unknown() -> String {
     "unknown".into()
 }
@@ -184,6 +205,7 @@ mod tests {
         let before = resident_bytes();
         let touched = std::hint::black_box(vec![1u8; 1 << 20]);
         assert!(resident_bytes() >= before + touched.len() as u64 * 9 / 10, "a touched megabyte is not seen");
+        assert!(thread_nanos().expect("schedstat is readable") > 0);
         assert!(kib_of("/proc/meminfo", "MemTotal").is_some_and(|kib| kib > 0));
     }
 }

@@ -3,7 +3,7 @@
 //! Ergo (Go) cannot run here. Its figures were recorded beside actix on the same machine class in the same rounds, so a
 //! ratio to it is our ratio to actix in this run times the recorded ratio of actix to Ergo.
 
-use crate::workload::{Derived, Reference};
+use crate::workload::{Basis, Better, Derived, Reference};
 
 /// Label of a ratio to Ergo that was derived through a peer.
 pub const ERGO: &str = "ergo (derived)";
@@ -33,16 +33,31 @@ pub const ERGO_PROCESS_BYTES: Derived = Derived::Recorded { label: ERGO, figure:
 /// A rate: how many times the peer's.
 #[must_use]
 pub const fn at_least(against: &'static str, floor: f64, target: f64, stretch: f64) -> Reference {
-    Reference { against, floor, target, stretch }
+    Reference { against, basis: Basis::Ratio, floor, target, stretch }
 }
 
 /// A latency or a size: at most so many times the peer's, kept as a ratio of which more is better.
 #[must_use]
 pub const fn at_most(against: &'static str, floor: f64, target: f64, stretch: f64) -> Reference {
-    Reference { against, floor: 1.0 / floor, target: 1.0 / target, stretch: 1.0 / stretch }
+    Reference {
+        against,
+        basis: Basis::Ratio,
+        floor: 1.0 / floor,
+        target: 1.0 / target,
+        stretch: 1.0 / stretch,
+    }
 }
 
-/// Where a ratio stands.
+/// Label of a limit that our own figure is held to.
+pub const LIMIT: &str = "limit";
+
+/// Figures of our own, in the unit of the workload.
+#[must_use]
+pub const fn absolute(floor: f64, target: f64, stretch: f64) -> Reference {
+    Reference { against: LIMIT, basis: Basis::Figure, floor, target, stretch }
+}
+
+/// Where a figure stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// A regression.
@@ -56,14 +71,19 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Judges a ratio.
+    /// Judges a ratio, or our own figure of a workload with the direction `better`.
     #[must_use]
-    pub fn of(reference: &Reference, ratio: f64) -> Self {
-        if ratio >= reference.stretch {
+    pub fn of(reference: &Reference, better: Better, value: f64) -> Self {
+        // A ratio grows with our advantage, whatever the direction of the figures.
+        let holds = |limit: f64| match (reference.basis, better) {
+            (Basis::Figure, Better::Lower) => value <= limit,
+            (Basis::Figure, Better::Higher) | (Basis::Ratio, _) => value >= limit,
+        };
+        if holds(reference.stretch) {
             Self::Stretch
-        } else if ratio >= reference.target {
+        } else if holds(reference.target) {
             Self::Target
-        } else if ratio >= reference.floor {
+        } else if holds(reference.floor) {
             Self::Floor
         } else {
             Self::BelowFloor
@@ -89,9 +109,21 @@ mod tests {
     #[test]
     fn limits_of_latencies_read_like_rates() {
         let wake = at_most("futex", 3.0, 2.0, 1.6);
-        assert_eq!(Verdict::of(&wake, 1.0 / 3.5), Verdict::BelowFloor);
-        assert_eq!(Verdict::of(&wake, 1.0 / 2.5), Verdict::Floor);
-        assert_eq!(Verdict::of(&wake, 1.0 / 1.9), Verdict::Target);
-        assert_eq!(Verdict::of(&wake, 1.0), Verdict::Stretch);
+        assert_eq!(Verdict::of(&wake, Better::Lower, 1.0 / 3.5), Verdict::BelowFloor);
+        assert_eq!(Verdict::of(&wake, Better::Lower, 1.0 / 2.5), Verdict::Floor);
+        assert_eq!(Verdict::of(&wake, Better::Lower, 1.0 / 1.9), Verdict::Target);
+        assert_eq!(Verdict::of(&wake, Better::Lower, 1.0), Verdict::Stretch);
+    }
+
+    #[test]
+    fn absolute_limits_follow_the_direction_of_the_figure() {
+        let latency = absolute(1000.0, 200.0, 50.0);
+        assert_eq!(Verdict::of(&latency, Better::Lower, 1000.1), Verdict::BelowFloor);
+        assert_eq!(Verdict::of(&latency, Better::Lower, 900.0), Verdict::Floor);
+        assert_eq!(Verdict::of(&latency, Better::Lower, 200.0), Verdict::Target);
+        assert_eq!(Verdict::of(&latency, Better::Lower, 7.0), Verdict::Stretch);
+        let rate = absolute(1.0, 2.0, 3.0);
+        assert_eq!(Verdict::of(&rate, Better::Higher, 0.9), Verdict::BelowFloor);
+        assert_eq!(Verdict::of(&rate, Better::Higher, 2.5), Verdict::Target);
     }
 }

@@ -1,17 +1,19 @@
 //! The list of workloads: the only place where a name, its sides and its ratios to hold meet.
 
 use crate::error::RunError;
-use crate::own::{across, diag, network, population, same_shard};
-use crate::peer::{actix, futex, raw_ring, raw_socket};
+use crate::own::{across, diag, network, population, same_shard, styles, timers};
+use crate::peer::{actix, futex, glommio_tasks, kameo, ractor, raw_ring, raw_socket, tokio_timers};
 use crate::reference::{
     ERGO, ERGO_LOCAL_MANY, ERGO_LOCAL_ONE, ERGO_LOCAL_ONE_BY_YIELDING, ERGO_NETWORK, ERGO_PROCESS_BYTES,
-    ERGO_SPAWN_SECONDS, at_least, at_most,
+    ERGO_SPAWN_SECONDS, absolute, at_least, at_most,
 };
 use crate::workload::{Better, Measure, OURS, Partner, Side, Workload};
 
 const ONE_CORE: &str = "cpu 1";
 const TWO_CORES: &str = "cpus 0 and 1";
 const ALL_CORES: &str = "one thread per cpu";
+const TWO_WORKERS: &str = "2 tokio workers, not pinned";
+const ALL_WORKERS: &str = "a tokio worker per cpu, not pinned";
 const TWO_PROCESSES: &str = "cpu 0 (sender) and cpu 1 (receiver)";
 
 const fn peer(name: &'static str, pinning: &'static str, measure: Measure) -> Side {
@@ -41,7 +43,13 @@ pub static WORKLOADS: &[Workload] = &[
         about: "one process streams to another on its shard",
         unit: "M msg/s",
         better: Better::Higher,
-        sides: &[ours(ONE_CORE, same_shard::stream), peer("actix", ONE_CORE, actix::same_arbiter_stream)],
+        sides: &[
+            ours(ONE_CORE, same_shard::stream),
+            peer("actix", ONE_CORE, actix::same_arbiter_stream),
+            peer("kameo", ONE_CORE, kameo::same_thread_stream),
+            peer("ractor", ONE_CORE, ractor::same_thread_stream),
+            peer("glommio_tasks", ONE_CORE, glommio_tasks::stream),
+        ],
         derived: &[ERGO_LOCAL_ONE],
         references: &[at_least("actix", 2.0, 4.0, 6.0), at_least(ERGO, 15.0, 30.0, 50.0)],
     },
@@ -54,6 +62,8 @@ pub static WORKLOADS: &[Workload] = &[
             ours(ONE_CORE, same_shard::burst),
             peer("actix", ONE_CORE, actix::burst),
             peer("actix_yield_1000", ONE_CORE, actix::same_arbiter_stream),
+            peer("kameo", ONE_CORE, kameo::burst),
+            peer("ractor", ONE_CORE, ractor::burst),
         ],
         derived: &[ERGO_LOCAL_ONE_BY_YIELDING],
         references: &[at_least(ERGO, 3.0, 6.0, 10.0)],
@@ -63,16 +73,40 @@ pub static WORKLOADS: &[Workload] = &[
         about: "two processes on one shard, one message to and fro",
         unit: "M round trips/s",
         better: Better::Higher,
-        sides: &[ours(ONE_CORE, same_shard::ping_pong), peer("actix", ONE_CORE, actix::ping_pong)],
+        sides: &[
+            ours(ONE_CORE, same_shard::ping_pong),
+            peer("actix", ONE_CORE, actix::ping_pong),
+            peer("kameo", ONE_CORE, kameo::ping_pong),
+            peer("ractor", ONE_CORE, ractor::ping_pong),
+            peer("glommio_tasks", ONE_CORE, glommio_tasks::ping_pong),
+        ],
         derived: &[],
-        references: &[],
+        references: &[at_least("glommio_tasks", 1.2, 2.0, 3.0)],
+    },
+    Workload {
+        name: "async_stream",
+        about: "the same-shard stream into an async handler whose await is ready, beside other styles of handler",
+        unit: "M msg/s",
+        better: Better::Higher,
+        sides: &[
+            ours(ONE_CORE, styles::awaiting),
+            peer("plain_fn", ONE_CORE, styles::plain),
+            peer("suspends_each_time", ONE_CORE, styles::suspending),
+        ],
+        derived: &[],
+        references: &[at_least("plain_fn", 0.4, 0.6, 0.8)],
     },
     Workload {
         name: "ring_1000",
         about: "1000 processes in a ring on one shard, 100 tokens",
         unit: "M hops/s",
         better: Better::Higher,
-        sides: &[ours(ONE_CORE, same_shard::ring_1000), peer("actix", ONE_CORE, actix::ring_1000)],
+        sides: &[
+            ours(ONE_CORE, same_shard::ring_1000),
+            peer("actix", ONE_CORE, actix::ring_1000),
+            peer("kameo", ONE_CORE, kameo::ring_1000),
+            peer("ractor", ONE_CORE, ractor::ring_1000),
+        ],
         derived: &[],
         references: &[],
     },
@@ -83,8 +117,11 @@ pub static WORKLOADS: &[Workload] = &[
         better: Better::Higher,
         sides: &[
             ours(TWO_CORES, across::stream),
+            peer("ours_spin_50us", TWO_CORES, across::patient_stream),
             peer("actix", TWO_CORES, actix::other_arbiter_stream),
             peer("raw_ring", TWO_CORES, raw_ring::stream),
+            peer("kameo", TWO_WORKERS, kameo::workers_stream),
+            peer("ractor", TWO_WORKERS, ractor::workers_stream),
         ],
         derived: &[ERGO_LOCAL_MANY],
         references: &[
@@ -112,11 +149,25 @@ pub static WORKLOADS: &[Workload] = &[
         references: &[at_most("futex", 3.0, 2.0, 1.6)],
     },
     Workload {
+        name: "cross_shard_busy",
+        about: "one way into a shard that eight streams keep busy, p99",
+        unit: "us",
+        better: Better::Lower,
+        sides: &[ours(TWO_CORES, across::into_busy)],
+        derived: &[],
+        references: &[absolute(1000.0, 200.0, 50.0)],
+    },
+    Workload {
         name: "local_n_n",
         about: "as many pairs as processors, each across shards",
         unit: "M msg/s",
         better: Better::Higher,
-        sides: &[ours(ALL_CORES, across::many_to_many), peer("actix", ALL_CORES, actix::many_to_many)],
+        sides: &[
+            ours(ALL_CORES, across::many_to_many),
+            peer("actix", ALL_CORES, actix::many_to_many),
+            peer("kameo", ALL_WORKERS, kameo::many_to_many),
+            peer("ractor", ALL_WORKERS, ractor::many_to_many),
+        ],
         derived: &[],
         references: &[],
     },
@@ -125,16 +176,26 @@ pub static WORKLOADS: &[Workload] = &[
         about: "one process awaits each reply of another on its shard",
         unit: "M calls/s",
         better: Better::Higher,
-        sides: &[ours(ONE_CORE, same_shard::call_reply), peer("actix", ONE_CORE, actix::call_reply)],
+        sides: &[
+            ours(ONE_CORE, same_shard::call_reply),
+            peer("actix", ONE_CORE, actix::call_reply),
+            peer("kameo", ONE_CORE, kameo::call_reply),
+            peer("ractor", ONE_CORE, ractor::call_reply),
+        ],
         derived: &[],
-        references: &[],
+        references: &[at_least("kameo", 3.0, 10.0, 20.0)],
     },
     Workload {
         name: "spawn_1m",
         about: "spawn 1 M processes on one shard",
         unit: "s",
         better: Better::Lower,
-        sides: &[ours(ONE_CORE, population::spawn), peer("actix", ONE_CORE, actix::spawn)],
+        sides: &[
+            ours(ONE_CORE, population::spawn),
+            peer("actix", ONE_CORE, actix::spawn),
+            peer("kameo", ONE_CORE, kameo::spawn),
+            peer("ractor", ONE_CORE, ractor::spawn),
+        ],
         derived: &[ERGO_SPAWN_SECONDS],
         references: &[at_least(ERGO, 10.0, 30.0, 100.0)],
     },
@@ -143,9 +204,48 @@ pub static WORKLOADS: &[Workload] = &[
         about: "resident bytes per idle process, of 1 M",
         unit: "B/process",
         better: Better::Lower,
-        sides: &[ours(ONE_CORE, population::memory), peer("actix", ONE_CORE, actix::memory)],
+        sides: &[
+            ours(ONE_CORE, population::memory),
+            peer("actix", ONE_CORE, actix::memory),
+            peer("kameo", ONE_CORE, kameo::memory),
+            peer("ractor", ONE_CORE, ractor::memory),
+        ],
         derived: &[ERGO_PROCESS_BYTES],
         references: &[at_least(ERGO, 4.0, 7.0, 10.0)],
+    },
+    Workload {
+        name: "timers_1m",
+        about: "arm 1 M timers far off and cancel them",
+        unit: "M timers/s",
+        better: Better::Higher,
+        sides: &[
+            ours(ONE_CORE, timers::cancelled),
+            peer("tokio_sleep", ONE_CORE, tokio_timers::sleeps_cancelled),
+            peer("tokio_delay_queue", ONE_CORE, tokio_timers::queue_cancelled),
+        ],
+        derived: &[],
+        references: &[],
+    },
+    Workload {
+        name: "timers_1m_fire",
+        about: "arm 1 M timers of 1 to 64 ms and handle each as it fires",
+        unit: "M timers/s",
+        better: Better::Higher,
+        sides: &[
+            ours(ONE_CORE, timers::fired),
+            peer("tokio_delay_queue", ONE_CORE, tokio_timers::queue_fired),
+        ],
+        derived: &[],
+        references: &[],
+    },
+    Workload {
+        name: "idle_100k",
+        about: "share of a core that a node of 100,000 sleeping processes uses",
+        unit: "% of a core",
+        better: Better::Lower,
+        sides: &[ours(ALL_CORES, population::idle)],
+        derived: &[],
+        references: &[absolute(0.5, 0.5, 0.5)],
     },
     Workload {
         name: "network_1_1",
@@ -265,6 +365,7 @@ pub fn workload(name: &str) -> Result<&'static Workload, RunError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workload::Basis;
     use std::collections::BTreeSet;
 
     #[test]
@@ -275,10 +376,14 @@ mod tests {
             let sides: BTreeSet<_> = w.sides.iter().map(|side| side.name).collect();
             assert_eq!(sides.len(), w.sides.len(), "{}: a side twice", w.name);
             for reference in w.references {
-                let known = sides.contains(reference.against)
+                let known = reference.basis == Basis::Figure
+                    || sides.contains(reference.against)
                     || w.derived.iter().any(|d| d.label() == reference.against);
                 assert!(known, "{}: nothing is called {}", w.name, reference.against);
-                assert!(reference.floor <= reference.target && reference.target <= reference.stretch);
+                let rises = reference.floor <= reference.target && reference.target <= reference.stretch;
+                let falls = reference.floor >= reference.target && reference.target >= reference.stretch;
+                let is_ceiling = reference.basis == Basis::Figure && w.better == Better::Lower;
+                assert!(if is_ceiling { falls } else { rises }, "{}: {reference:?}", w.name);
             }
         }
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::machine::Machine;
 use crate::reference::Verdict;
 use crate::round::Rounds;
-use crate::workload::{Better, Derived, OURS, Reference, Sample, Side, Workload};
+use crate::workload::{Basis, Better, Derived, OURS, Reference, Sample, Side, Workload};
 
 /// Median and range of one side.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -66,15 +66,19 @@ pub struct Row {
     pub machine: Machine,
 }
 
-/// A ratio held against its reference.
+/// A ratio, or our own figure, held against its reference.
 #[derive(Debug, Clone, Serialize)]
 pub struct Judged {
-    /// Key in `ratios`.
+    /// Key in `ratios`, or the label of an absolute limit.
     pub against: &'static str,
+    /// What the three figures are.
+    pub basis: Basis,
     /// Below this a change is a regression.
     pub floor: f64,
     /// What the finished crates should hold.
     pub target: f64,
+    /// Worth an article.
+    pub stretch: f64,
     /// In words.
     pub verdict: &'static str,
     /// Whether the floor is held.
@@ -116,10 +120,17 @@ impl Row {
                 derived.insert(absent.label(), absent.explanation());
             }
         }
+        let our_spread = Spread::of(&values(ours));
         let references = workload
             .references
             .iter()
-            .filter_map(|reference| ratios.get(reference.against).map(|ratio| judge(reference, *ratio)))
+            .filter_map(|reference| {
+                let value = match reference.basis {
+                    Basis::Ratio => ratios.get(reference.against).copied(),
+                    Basis::Figure => our_spread.map(|spread| spread.median),
+                };
+                value.map(|value| judge(reference, workload.better, value))
+            })
             .collect();
         let mut machine = machine.clone();
         machine.pinning = pinning(workload.sides);
@@ -128,7 +139,7 @@ impl Row {
             unit: workload.unit,
             better: workload.better,
             rounds: rounds.sides.first().map_or(0, |(_, samples)| samples.len()),
-            ours: Spread::of(&values(ours)),
+            ours: our_spread,
             cpu_seconds: Spread::of(&ours.iter().map(|s| s.cpu_seconds).collect::<Vec<_>>())
                 .map(|s| s.median),
             #[expect(clippy::cast_precision_loss, reason = "kibibytes of one process")]
@@ -149,12 +160,14 @@ impl Row {
     }
 }
 
-fn judge(reference: &Reference, ratio: f64) -> Judged {
-    let verdict = Verdict::of(reference, ratio);
+fn judge(reference: &Reference, better: Better, value: f64) -> Judged {
+    let verdict = Verdict::of(reference, better, value);
     Judged {
         against: reference.against,
+        basis: reference.basis,
         floor: reference.floor,
         target: reference.target,
+        stretch: reference.stretch,
         verdict: verdict.word(),
         floor_held: verdict != Verdict::BelowFloor,
     }
@@ -172,80 +185,96 @@ fn pinning(sides: &[Side]) -> String {
     sides.iter().map(|side| format!("{}: {}", side.name, side.pinning)).collect::<Vec<_>>().join("; ")
 }
 
-/// The table: one line for ours, one per peer or derived ratio.
-#[must_use]
-pub fn table(rows: &[Row]) -> String {
-    let mut lines = vec![
-        ["workload", "side", "median", "min", "max", "unit", "ratio", "floor", "target", "verdict"]
-            .map(String::from),
-    ];
+/// Columns of the table.
+const COLUMNS: [&str; 11] =
+    ["workload", "side", "median", "min", "max", "unit", "ratio", "floor", "target", "stretch", "verdict"];
+/// Columns of words; all others hold numbers.
+const WORDS: [usize; 4] = [0, 1, 5, 10];
+
+type Line = [String; COLUMNS.len()];
+
+/// One line for ours, one per peer, derived ratio and absolute limit.
+fn lines(rows: &[Row]) -> Vec<Line> {
+    let mut lines = Vec::new();
     for row in rows {
         let better = match row.better {
             Better::Higher => "",
             Better::Lower => " (less is better)",
         };
         let mut name = row.workload.to_owned();
-        if let Some(ours) = row.ours {
-            lines.push(line(
-                std::mem::take(&mut name),
-                OURS,
-                Some(ours),
-                &format!("{}{better}", row.unit),
-                None,
-                None,
-            ));
-        }
-        for (peer, spread) in &row.peers {
-            let unit = if name.is_empty() { row.unit.to_owned() } else { format!("{}{better}", row.unit) };
-            lines.push(line(
-                std::mem::take(&mut name),
-                peer,
-                Some(*spread),
-                &unit,
-                row.ratios.get(peer).copied(),
-                judged(row, peer),
-            ));
-        }
-        for label in row.derived.keys() {
-            lines.push(line(
-                String::new(),
-                label,
-                None,
-                "",
-                row.ratios.get(label).copied(),
-                judged(row, label),
-            ));
+        let mut unit = || match std::mem::take(&mut name) {
+            name if name.is_empty() => (name, row.unit.to_owned()),
+            name => (name, format!("{}{better}", row.unit)),
+        };
+        let ours = row.ours.iter().map(|ours| (OURS, Some(*ours)));
+        let peers = row.peers.iter().map(|(peer, spread)| (*peer, Some(*spread)));
+        let derived = row.derived.keys().map(|label| (*label, None));
+        let limits = row.references.iter().filter(|judged| judged.basis == Basis::Figure);
+        let limits = limits.map(|judged| (judged.against, None));
+        for (side, spread) in ours.chain(peers).chain(derived).chain(limits) {
+            let (name, unit) = if spread.is_some() { unit() } else { Default::default() };
+            let judged = row.references.iter().find(|judged| judged.against == side);
+            lines.push(line([name, side.to_owned(), unit], spread, row.ratios.get(side).copied(), judged));
         }
     }
-    layout(&lines)
+    lines
 }
 
-fn judged<'a>(row: &'a Row, key: &str) -> Option<&'a Judged> {
-    row.references.iter().find(|judged| judged.against == key)
-}
-
-fn line(
-    workload: String,
-    side: &str,
-    spread: Option<Spread>,
-    unit: &str,
-    ratio: Option<f64>,
-    judged: Option<&Judged>,
-) -> [String; 10] {
+fn line(words: [String; 3], spread: Option<Spread>, ratio: Option<f64>, judged: Option<&Judged>) -> Line {
+    let [workload, side, unit] = words;
     let figure = |of: fn(Spread) -> f64| spread.map_or_else(String::new, |spread| number(of(spread)));
     let times = |value: f64| format!("{}x", number(value));
+    let limit = |of: fn(&Judged) -> f64| match judged {
+        Some(judged) if judged.basis == Basis::Ratio => times(of(judged)),
+        Some(judged) => number(of(judged)),
+        None => String::new(),
+    };
     [
         workload,
-        side.to_owned(),
+        side,
         figure(|s| s.median),
         figure(|s| s.min),
         figure(|s| s.max),
-        unit.to_owned(),
+        unit,
         ratio.map_or_else(String::new, times),
-        judged.map_or_else(String::new, |j| times(j.floor)),
-        judged.map_or_else(String::new, |j| times(j.target)),
+        limit(|j| j.floor),
+        limit(|j| j.target),
+        limit(|j| j.stretch),
         judged.map_or_else(String::new, |j| j.verdict.to_owned()),
     ]
+}
+
+/// The table for a terminal.
+#[must_use]
+pub fn table(rows: &[Row]) -> String {
+    let mut all = vec![COLUMNS.map(String::from)];
+    all.extend(lines(rows));
+    layout(&all)
+}
+
+/// The table and what it rests on, in Markdown.
+#[must_use]
+pub fn markdown(rows: &[Row], conditions: &str) -> String {
+    let mut text = format!("{conditions}\n\n| {} |\n", COLUMNS.join(" | "));
+    let rules = (0..COLUMNS.len()).map(|column| if WORDS.contains(&column) { "---" } else { "---:" });
+    text.push_str(&format!("| {} |\n", rules.collect::<Vec<_>>().join(" | ")));
+    for line in lines(rows) {
+        text.push_str(&format!("| {} |\n", line.join(" | ")));
+    }
+    text
+}
+
+/// First and last line of the part of a document that a report replaces.
+const MARKS: [&str; 2] = ["<!-- runs: begin -->\n", "<!-- runs: end -->"];
+
+/// The new text of a file that held `before`: the part between its marks replaced, or the whole if it has none.
+#[must_use]
+pub fn placed(before: &str, report: &str) -> String {
+    let parts = before.split_once(MARKS[0]).and_then(|(head, rest)| Some((head, rest.split_once(MARKS[1])?)));
+    match parts {
+        Some((head, (_, tail))) => format!("{head}{}\n{report}\n{}{tail}", MARKS[0], MARKS[1]),
+        None => report.to_owned(),
+    }
 }
 
 /// Three significant digits, and never an exponent.
@@ -258,8 +287,8 @@ fn number(value: f64) -> String {
     }
 }
 
-fn layout(lines: &[[String; 10]]) -> String {
-    let mut widths = [0usize; 10];
+fn layout(lines: &[Line]) -> String {
+    let mut widths = [0usize; COLUMNS.len()];
     for line in lines {
         for (width, cell) in widths.iter_mut().zip(line) {
             *width = (*width).max(cell.chars().count());
@@ -271,9 +300,10 @@ fn layout(lines: &[[String; 10]]) -> String {
         for (column, (width, cell)) in widths.iter().zip(line).enumerate() {
             let width = *width;
             // Numbers stand to the right, words to the left. Writing to a string cannot fail.
-            let _ = match column {
-                2..=4 | 6..=8 => write!(row, "{cell:>width$}  "),
-                _ => write!(row, "{cell:<width$}  "),
+            let _ = if WORDS.contains(&column) {
+                write!(row, "{cell:<width$}  ")
+            } else {
+                write!(row, "{cell:>width$}  ")
             };
         }
         text.push_str(row.trim_end());
@@ -285,7 +315,7 @@ fn layout(lines: &[[String; 10]]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::{ERGO, ERGO_LOCAL_ONE, at_least};
+    use crate::reference::{ERGO, ERGO_LOCAL_ONE, absolute, at_least};
 
     fn nothing(_: crate::workload::Run) -> Result<f64, crate::error::RunError> {
         Ok(1.0)
@@ -329,6 +359,46 @@ mod tests {
         assert!(!row.floors_held());
         let text = table(&[row]);
         assert!(text.contains("BELOW FLOOR"), "{text}");
+    }
+
+    static LATENCY: Workload = Workload {
+        name: "late",
+        about: "",
+        unit: "us",
+        better: Better::Lower,
+        sides: &SIDES,
+        derived: &[],
+        references: &[absolute(1000.0, 200.0, 50.0)],
+    };
+
+    #[test]
+    fn an_absolute_limit_judges_our_own_figure() {
+        let row = Row::of(&LATENCY, &rounds(&[150.0], &[1.0]), &Machine::read());
+        assert!(row.floors_held());
+        let text = table(std::slice::from_ref(&row));
+        let limit = text.lines().last().unwrap_or_default();
+        let cells: Vec<&str> = limit.split_whitespace().collect();
+        assert_eq!(cells, ["limit", "1000", "200", "50.0", "target", "held"], "{text}");
+        assert!(!Row::of(&LATENCY, &rounds(&[1500.0], &[1.0]), &Machine::read()).floors_held());
+    }
+
+    #[test]
+    fn markdown_has_as_many_cells_in_every_line() {
+        let row = Row::of(&WORKLOAD, &rounds(&[10.0, 20.0], &[5.0, 5.0]), &Machine::read());
+        let text = markdown(&[row], "measured here");
+        let (first, table) = text.split_once("\n\n").expect("a table after the conditions");
+        assert_eq!(first, "measured here");
+        assert_eq!(table.lines().count(), 2 + 3, "{text}");
+        assert!(table.lines().all(|line| line.matches('|').count() == COLUMNS.len() + 1), "{text}");
+    }
+
+    #[test]
+    fn a_report_replaces_the_marked_part_of_a_document_and_nothing_else() {
+        let page = "head\n<!-- runs: begin -->\nold\n<!-- runs: end -->\ntail\n";
+        let new = placed(page, "new\n");
+        assert_eq!(new, "head\n<!-- runs: begin -->\n\nnew\n\n<!-- runs: end -->\ntail\n");
+        assert_eq!(placed(&new, "new\n"), new);
+        assert_eq!(placed("", "new\n"), "new\n");
     }
 
     #[test]

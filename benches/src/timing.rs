@@ -28,6 +28,12 @@ impl Stopwatch {
         self.0.elapsed().as_secs_f64()
     }
 
+    /// The time since the start.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+
     /// Nanoseconds since the start.
     #[must_use]
     pub fn nanos(self) -> u64 {

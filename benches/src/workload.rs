@@ -105,11 +105,23 @@ pub struct Side {
 /// The name of our own side.
 pub const OURS: &str = "ours";
 
-/// A figure to hold, as a ratio to a peer: above 1 means ours is better.
+/// What a [`Reference`] holds our side to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Basis {
+    /// Our ratio to a peer: above 1 means ours is better.
+    Ratio,
+    /// Our figure itself, in the unit of the workload.
+    Figure,
+}
+
+/// A figure to hold.
 #[derive(Debug, Clone, Copy)]
 pub struct Reference {
-    /// Peer, or the label of a derived ratio.
+    /// Peer, the label of a derived ratio, or that of an absolute limit.
     pub against: &'static str,
+    /// What the three figures are.
+    pub basis: Basis,
     /// Below this a change is a regression.
     pub floor: f64,
     /// What the finished crates should hold.
@@ -188,6 +200,12 @@ impl Workload {
     #[must_use]
     pub fn side(&self, name: &str) -> Option<&'static Side> {
         self.sides.iter().find(|side| side.name == name)
+    }
+
+    /// Whether one process does all its work: such a workload concerns one node.
+    #[must_use]
+    pub fn is_one_node(&self) -> bool {
+        self.sides.iter().all(|side| side.partner.is_none())
     }
 
     /// Whether our side exists.

@@ -32,6 +32,7 @@
 extern crate self as shard_runtime;
 
 mod actor;
+mod behavior;
 mod clock;
 mod control;
 mod error;
@@ -47,6 +48,7 @@ mod ring;
 mod shard;
 mod shared;
 mod stats;
+mod supervisor;
 mod symbol;
 mod sync;
 mod tap;
@@ -58,6 +60,11 @@ pub mod testing;
 pub use actor::{
     Actor, Address, Addressed, Call, Context, Down, ExitSignal, Fallback, Inspect, Named, Placement,
     Priority, ReplyTo, Request, Response, Route, Sleep, SpawnOptions, Target, TimerRef, YieldNow,
+};
+pub use behavior::{
+    AddRoute, AddWorkers, DisableRoute, EnableRoute, Incoming, Picking, Pool, PoolError, PoolStats,
+    PoolStatus, RemoveRoute, RemoveWorkers, ReplaceRoute, RespawnRoute, RouteError, RouteFailed, RouteInfo,
+    RoutePending, RouteSpec, RouteTo, Router, Routes,
 };
 pub use control::{DiagPort, DiagRequest, NodeEvent};
 pub use error::{
@@ -78,6 +85,12 @@ pub use shard_wire::{Alias, Message, Pid, data, message};
 pub use stats::{
     AcceptorStats, NetStats, NodeStats, PeerStats, ProcessFacts, ProcessState, ProcessStats, Reader,
     ShardStats, StalledShard,
+};
+pub use supervisor::{
+    AddChild, Backoff, Child, ChildEvent, ChildId, ChildSnapshot, ChildSpec, ChildState, Children,
+    DisableChild, EnableChild, InvalidSpec, OnExceed, Phase, RemoveChild, RestartRecord, Shutdown, Snapshot,
+    SpecSnapshot, StartChild, Strategy, Supervisor, SupervisorError, SupervisorSpec, SupervisorType,
+    TerminateInstance,
 };
 pub use tap::{Log, LogRecord, LogSink, StderrSink};
 

@@ -165,6 +165,13 @@ impl Erased {
         self.vtable.is::<M>()
     }
 
+    /// A look at the value, if it is an `M`.
+    #[must_use]
+    pub fn get<M: Message>(&self) -> Option<&M> {
+        // SAFETY: P2 and the type test; the value stays where it is while it is borrowed.
+        self.is::<M>().then(|| unsafe { Payload::borrow::<M>(&raw const self.payload) })
+    }
+
     /// The value, if it is an `M`.
     ///
     /// # Errors
@@ -224,6 +231,8 @@ mod tests {
         drop(Erased::new(Wide(count.clone())));
         assert_eq!(Arc::strong_count(&count), 1);
         let large = Erased::new(Large(count.clone(), [7; 9]));
+        assert!(large.get::<Small>().is_none());
+        assert_eq!(large.get::<Large>().map(|large| large.1), Some([7; 9]));
         let large = large.downcast::<Small>().map(|small| small.0).unwrap_err();
         let large = large.downcast::<Large>().unwrap();
         assert_eq!(large.1, [7; 9]);

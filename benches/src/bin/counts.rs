@@ -9,13 +9,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use shard_runtime::wire::{IncarnationKey, LocalId};
-use shard_runtime::{Message, Pid, Simulation, SpawnOptions};
+use shard_runtime::{ActorResult, Context, Message, Pid, Simulation, SpawnOptions, actor, handle};
 
 use shard_benches::error::RunError;
 use shard_benches::frames::{Point, decode, encode};
-use shard_benches::own::actors::{Ball, Calls, Census, Founder, Join, Player, Sink, Source, Tick};
+use shard_benches::own::actors::{
+    Add, Ball, Burst, Calls, Census, Founder, Join, Player, Sink, Source, Tick,
+};
+use shard_benches::own::styles::{Awaiting, Count};
+use shard_benches::own::timers::{Cancel, Clockwork, Fire};
 use shard_benches::spsc::{Item, ring};
 use shard_wire::frame::FrameBuf;
 
@@ -29,11 +34,15 @@ static PATHS: &[Path] = &[
     ("bare_ring", bare_ring),
     ("frame_encode", frame_encode),
     ("frame_round_trip", frame_round_trip),
+    ("send", send),
     ("stream", stream),
+    ("stream_awaiting", stream_awaiting),
     ("ping_pong_hop", ping_pong),
     ("call_reply", call_reply),
     ("cross_shard_stream", cross_shard_stream),
     ("spawn", spawn),
+    ("timer_cancel", timer_cancel),
+    ("timer_fire", timer_fire),
 ];
 
 fn main() -> ExitCode {
@@ -131,12 +140,52 @@ fn stream_to(shards: u16, to_shard: u16, count: u64) -> Result<(), RunError> {
     run_dry(simulation, from, Tick, &seen)
 }
 
+/// Sends to a process that never gets to run.
+struct OneWay {
+    to: Pid,
+}
+
+#[actor]
+impl OneWay {
+    #[handle]
+    fn burst(&mut self, message: Burst, cx: &mut Context<'_>) -> ActorResult {
+        for _ in 0..message.count {
+            cx.send(self.to, Add { n: 1 })?;
+        }
+        // Whatever is done with the messages is not the price of sending them.
+        std::process::exit(0)
+    }
+}
+
+/// One handler sends; nothing is received.
+fn send(count: u64) -> Result<(), RunError> {
+    let mut simulation = simulation(1)?;
+    let options = SpawnOptions::new();
+    let (sink, _seen) = Sink::expecting(u64::MAX);
+    let to = simulation.spawn(0, move || sink, &options).map_err(RunError::work)?;
+    let from = simulation.spawn(0, move || OneWay { to }, &options).map_err(RunError::work)?;
+    simulation.send(from, Burst { count }).map_err(RunError::work)?;
+    simulation.run();
+    Err(RunError::work("the sender was refused"))
+}
+
 /// One process streams to another on its shard: sender and receiver of one message.
 fn stream(count: u64) -> Result<(), RunError> {
     stream_to(1, 0, count)
 }
 
-/// The same to another shard, ring included, on one thread.
+/// The same into a handler that awaits something which is ready.
+fn stream_awaiting(count: u64) -> Result<(), RunError> {
+    let mut simulation = simulation(1)?;
+    let options = SpawnOptions::new();
+    let (expected, seen) = Count::to(count);
+    let to = simulation.spawn(0, move || Awaiting(expected), &options).map_err(RunError::work)?;
+    let (source, _calls) = Source::new(to, count);
+    let from = simulation.spawn(0, move || source, &options).map_err(RunError::work)?;
+    run_dry(simulation, from, Tick, &seen)
+}
+
+/// The plain stream to another shard, ring included, on one thread.
 fn cross_shard_stream(count: u64) -> Result<(), RunError> {
     stream_to(2, 1, count)
 }
@@ -178,4 +227,29 @@ fn spawn(count: u64) -> Result<(), RunError> {
     let founder = Founder { census, citizens, count };
     let founder = simulation.spawn(0, move || founder, &SpawnOptions::new()).map_err(RunError::work)?;
     run_dry(simulation, founder, Tick, &seen)
+}
+
+/// Timers armed at once by [`timer_cancel`].
+const AT_ONCE: u64 = 1000;
+
+/// A timer far off, armed and cancelled.
+fn timer_cancel(count: u64) -> Result<(), RunError> {
+    let mut simulation = simulation(1)?;
+    let (clockwork, seen) = Clockwork::new();
+    let to = simulation.spawn(0, move || clockwork, &SpawnOptions::new()).map_err(RunError::work)?;
+    run_dry(simulation, to, Cancel { count, at_once: AT_ONCE }, &seen)
+}
+
+/// A timer armed, fired, and its message handled.
+fn timer_fire(count: u64) -> Result<(), RunError> {
+    let mut simulation = simulation(1)?;
+    let (clockwork, seen) = Clockwork::new();
+    let to = simulation.spawn(0, move || clockwork, &SpawnOptions::new()).map_err(RunError::work)?;
+    simulation.send(to, Fire { count }).map_err(RunError::work)?;
+    simulation.run();
+    simulation.advance(Duration::from_millis(100));
+    simulation.run();
+    let lost = |_| RunError::work("a timer did not fire");
+    seen.try_recv().map_err(lost)?;
+    seen.try_recv().map(drop).map_err(lost)
 }

@@ -1,6 +1,6 @@
 //! `runs`: every workload that exists, ours beside its peers, interleaved, with ratios.
 //!
-//! `runs [--only NAME]... [--rounds N] [--json FILE] [--list] [--gate]`. The same binary, started with `--child`, is the
+//! `runs [--only NAME]... [--one-node] [--rounds N] [--json FILE] [--markdown FILE] [--list] [--gate]`. The same binary, started with `--child`, is the
 //! process in which one side does its work once.
 //!
 //! Exit status: 0; 1 with `--gate` when a ratio is below its floor; 2 when a workload could not be measured.
@@ -15,7 +15,7 @@ use clap::Parser;
 use shard_benches::error::RunError;
 use shard_benches::machine::Machine;
 use shard_benches::registry::{WORKLOADS, workload};
-use shard_benches::report::{Row, table};
+use shard_benches::report::{Row, markdown, placed, table};
 use shard_benches::round;
 use shard_benches::workload::{Scale, Workload};
 
@@ -32,16 +32,22 @@ struct Args {
     /// Run only this workload (may be given several times); also runs workloads that so far have peers only
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// Leave out the workloads that need a second node
+    #[arg(long)]
+    one_node: bool,
     /// Rounds that count, after one to warm up
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
     /// Write an array of one object per workload to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the table in Markdown to this file, between its marks `<!-- runs: begin -->` and `<!-- runs: end -->` if it has them
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
     /// Print the workloads and their sides, and end
     #[arg(long)]
     list: bool,
-    /// End with status 1 if a ratio is below its floor
+    /// End with status 1 if a ratio or a figure is below its floor
     #[arg(long)]
     gate: bool,
     /// Divide the work of each run by this, to try the program out; allows fewer than 5 rounds
@@ -78,11 +84,12 @@ fn run(args: &Args) -> Result<ExitCode, RunError> {
         eprintln!("runs: a report needs at least 5 rounds (fewer only with --divide)");
         return Ok(ExitCode::from(2));
     }
-    let chosen: Vec<&'static Workload> = if args.only.is_empty() {
+    let mut chosen: Vec<&'static Workload> = if args.only.is_empty() {
         WORKLOADS.iter().filter(|w| w.has_ours()).collect()
     } else {
         args.only.iter().map(|name| workload(name)).collect::<Result<_, _>>()?
     };
+    chosen.retain(|workload| !args.one_node || workload.is_one_node());
     let machine = Machine::read();
     if machine.profile != "release" {
         eprintln!("runs: built without optimisation, the figures mean nothing: use `cargo run --release`");
@@ -99,27 +106,7 @@ fn run(args: &Args) -> Result<ExitCode, RunError> {
             Err(error) => failures.push(error),
         }
     }
-    print!("{}", table(&rows));
-    println!(
-        "\n{} x {}, Linux {}, {}, {} profile, commit {}, load {} at the start; median (min, max) of {} rounds",
-        machine.cpus,
-        machine.cpu,
-        machine.kernel,
-        machine.rustc,
-        machine.profile,
-        machine.commit,
-        machine.load_1m,
-        args.rounds
-    );
-    for row in &rows {
-        for (label, why) in &row.derived {
-            println!("{}, {label}: {why}", row.workload);
-        }
-    }
-    if let Some(path) = &args.json {
-        fs::write(path, serde_json::to_vec_pretty(&rows)?)
-            .map_err(RunError::io("writing the JSON report"))?;
-    }
+    report(args, &rows, &machine)?;
     for failure in &failures {
         eprintln!("runs: {failure}");
     }
@@ -130,6 +117,40 @@ fn run(args: &Args) -> Result<ExitCode, RunError> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Prints the table and writes the files that were asked for.
+fn report(args: &Args, rows: &[Row], machine: &Machine) -> Result<(), RunError> {
+    let conditions = format!(
+        "{}: {} x {}{}, {} GiB, Linux {}, {}, {} profile, commit {}, load {} at the start; median (min, max) of {} rounds",
+        machine.date,
+        machine.cpus,
+        machine.cpu,
+        if machine.hypervisor { " (virtual machine)" } else { "" },
+        machine.mem_kib >> 20,
+        machine.kernel,
+        machine.rustc,
+        machine.profile,
+        machine.commit,
+        machine.load_1m,
+        args.rounds
+    );
+    println!("{}\n{conditions}", table(rows));
+    for row in rows {
+        for (label, why) in &row.derived {
+            println!("{}, {label}: {why}", row.workload);
+        }
+    }
+    if let Some(path) = &args.markdown {
+        // A file that is not there yet has no marks.
+        let before = fs::read_to_string(path).unwrap_or_default();
+        fs::write(path, placed(&before, &markdown(rows, &conditions)))
+            .map_err(RunError::io("writing the Markdown report"))?;
+    }
+    if let Some(path) = &args.json {
+        fs::write(path, serde_json::to_vec_pretty(rows)?).map_err(RunError::io("writing the JSON report"))?;
+    }
+    Ok(())
 }
 
 fn child(name: &str, side: &str, args: &Args) -> Result<ExitCode, RunError> {

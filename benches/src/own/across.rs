@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::error::RunError;
 use crate::machine::{cpu_count, pin};
-use crate::own::actors::{Caller, Echo, Sink, Sleeper, Source, Tick, Waker};
+use crate::own::actors::{Caller, Collector, Echo, Sink, Sleeper, Source, Tick, Waker};
 use crate::own::same_shard::stream_between;
 use crate::own::start::{Spread, World};
 use crate::peer::futex::{GAP, WAKES};
@@ -28,6 +28,16 @@ pub fn stream_of(count: u64) -> Result<Duration, RunError> {
 pub fn stream(run: Run) -> Result<f64, RunError> {
     let count = run.scale.of(20_000_000);
     Ok(millions_per_second(count, stream_of(count)?.as_secs_f64()))
+}
+
+/// The same, and an idle shard polls for 50 us before it parks (`idle_spin`); M msg/s.
+///
+/// # Errors
+/// When the node refuses, or messages are lost.
+pub fn patient_stream(run: Run) -> Result<f64, RunError> {
+    let count = run.scale.of(20_000_000);
+    let took = stream_between(Spread::TwoShardsPatient, 1, count)?;
+    Ok(millions_per_second(count, took.as_secs_f64()))
 }
 
 /// As many pairs as processors, each receiver on the shard after its sender's; M msg/s in all.
@@ -93,4 +103,37 @@ pub fn wake(run: Run) -> Result<f64, RunError> {
         waits.push(World::wait(&seen)?);
     }
     micros(quantile(&mut waits, 0.5))
+}
+
+/// Streams that keep the receiver's shard busy: each is a source that sends bursts of 256 and a sink.
+const STREAMS: usize = 8;
+
+/// One way from a handler on shard 0 to a handler on shard 1, which eight endless streams keep busy; p99 in microseconds.
+///
+/// One message every 100 us, and none waits for another: the receiver only writes down how long each was on its way.
+///
+/// # Errors
+/// When the node refuses, or messages are lost.
+pub fn into_busy(run: Run) -> Result<f64, RunError> {
+    let messages = run.scale.of(WAKES);
+    let origin = Stopwatch::start();
+    let world = World::start(Spread::TwoShards)?;
+    for _ in 0..STREAMS {
+        let (sink, _endless) = Sink::expecting(u64::MAX);
+        let to = world.spawn(1, move || sink)?;
+        let (source, _calls) = Source::new(to, u64::MAX);
+        let from = world.spawn(1, move || source)?;
+        world.send(from, Tick)?;
+    }
+    let expected = usize::try_from(messages).map_err(RunError::work)?;
+    let (collector, seen) = Collector::of(expected, origin);
+    let to = world.spawn(1, move || collector)?;
+    let from = world.spawn(0, move || Waker { to, origin })?;
+    pin(0)?;
+    for _ in 0..messages {
+        spin_for(GAP);
+        world.send(from, Tick)?;
+    }
+    let mut waits = World::wait(&seen)?;
+    micros(quantile(&mut waits, 0.99))
 }

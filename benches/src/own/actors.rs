@@ -439,6 +439,37 @@ impl Sleeper {
     }
 }
 
+/// Writes down how long each time stamp was on its way, and tells all at the end.
+#[derive(Debug)]
+pub struct Collector {
+    origin: Stopwatch,
+    waits: Vec<u64>,
+    expected: usize,
+    seen: mpsc::Sender<Vec<u64>>,
+}
+
+impl Collector {
+    /// Of `expected` stamps counted from `origin`, and where it tells.
+    #[must_use]
+    pub fn of(expected: usize, origin: Stopwatch) -> (Self, mpsc::Receiver<Vec<u64>>) {
+        let (seen, told) = mpsc::channel();
+        (Self { origin, waits: Vec::with_capacity(expected), expected, seen }, told)
+    }
+}
+
+#[actor]
+impl Collector {
+    #[handle]
+    async fn stamped(&mut self, message: Stamped, _cx: &mut Context<'_>) -> ActorResult {
+        self.waits.push(self.origin.nanos().saturating_sub(message.sent_at));
+        if self.waits.len() == self.expected {
+            // The receiver is gone only if the run was given up.
+            let _ = self.seen.send(std::mem::take(&mut self.waits));
+        }
+        Ok(())
+    }
+}
+
 /// Tells when all of a population have run their `init`.
 #[derive(Debug)]
 pub struct Census {

@@ -1,10 +1,18 @@
 //! Our sides: the workloads as a user of the runtime would write them, with macro-written actors and all counters on.
 
+#[cfg(feature = "peers")]
 pub mod across;
 pub mod actors;
+#[cfg(feature = "peers")]
 pub mod diag;
+#[cfg(feature = "peers")]
 pub mod network;
+#[cfg(feature = "peers")]
 pub mod population;
+#[cfg(feature = "peers")]
 pub mod remote;
+#[cfg(feature = "peers")]
 pub mod same_shard;
 pub mod start;
+pub mod styles;
+pub mod timers;

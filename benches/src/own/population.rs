@@ -1,4 +1,4 @@
-//! A million processes on one shard: how fast they come up, and what each keeps resident.
+//! Many processes that wait: how fast they come up, what each keeps resident, and what they cost while they sleep.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -9,7 +9,7 @@ use shard_runtime::Pid;
 use shard_runtime::wire::{IncarnationKey, LocalId};
 
 use crate::error::RunError;
-use crate::machine::resident_bytes;
+use crate::machine::{cpu_count, resident_bytes, thread_nanos};
 use crate::own::actors::{Census, Founder, Tick};
 use crate::own::start::{Spread, World};
 use crate::peer::actix::LEAST_FOR_MEMORY;
@@ -53,6 +53,38 @@ pub fn spawn_of(count: u64) -> Result<Duration, RunError> {
 /// When the node refuses.
 pub fn spawn(run: Run) -> Result<f64, RunError> {
     Ok(spawn_of(run.scale.of(1_000_000))?.as_secs_f64())
+}
+
+/// How long the sleepers are watched.
+const WATCHED: Duration = Duration::from_secs(2);
+
+/// Share of one core, in percent, that a node of 100,000 sleeping processes uses, all its threads together.
+///
+/// # Errors
+/// When the node refuses.
+pub fn idle(run: Run) -> Result<f64, RunError> {
+    let shards = cpu_count();
+    let each = run.scale.of(100_000) / shards as u64;
+    let world = World::start(Spread::OneShardPerCpu)?;
+    let (done, seen) = mpsc::channel();
+    let census = Arc::new(Census { missing: AtomicU64::new(each * shards as u64), done });
+    let count = usize::try_from(each).map_err(RunError::work)?;
+    for shard in 0..shards {
+        let census = Arc::clone(&census);
+        let founder =
+            world.spawn(shard, move || Founder { census, citizens: Vec::with_capacity(count), count })?;
+        world.send(founder, Tick)?;
+    }
+    World::wait(&seen)?;
+    // The shards look once more at their lanes, publish what they know and park.
+    let (_nothing, quiet) = mpsc::channel::<()>();
+    let _ = quiet.recv_timeout(WATCHED / 10);
+    let (before, watch) = (thread_nanos()?, Stopwatch::start());
+    let _ = quiet.recv_timeout(WATCHED);
+    let used = thread_nanos()?.saturating_sub(before);
+    #[expect(clippy::cast_precision_loss, reason = "nanoseconds of some seconds")]
+    let share = used as f64 / watch.nanos() as f64;
+    Ok(share * 100.0)
 }
 
 /// Resident bytes per idle process, of 1 M.

@@ -15,6 +15,8 @@ pub enum Spread {
     OneShard,
     /// Shard 0 on processor 0, shard 1 on processor 1; both park when idle.
     TwoShards,
+    /// The same, and both poll their rings for a while before they park.
+    TwoShardsPatient,
     /// The same, and both poll their rings instead of parking.
     TwoShardsPolling,
     /// A shard on every processor.
@@ -23,6 +25,9 @@ pub enum Spread {
 
 /// How long a polling shard polls before it would park: longer than any wait of a run.
 const POLL: Duration = Duration::from_secs(1);
+
+/// How long a patient shard polls: about what a park and a wake take together.
+const PATIENCE: Duration = Duration::from_micros(50);
 
 /// A running node.
 #[derive(Debug)]
@@ -38,11 +43,17 @@ impl World {
     pub fn start(spread: Spread) -> Result<Self, RunError> {
         let cpus: Vec<usize> = match spread {
             Spread::OneShard => vec![1 % cpu_count()],
-            Spread::TwoShards | Spread::TwoShardsPolling => vec![0, 1 % cpu_count()],
+            Spread::TwoShards | Spread::TwoShardsPatient | Spread::TwoShardsPolling => {
+                vec![0, 1 % cpu_count()]
+            }
             Spread::OneShardPerCpu => (0..cpu_count()).collect(),
         };
         let shards = u16::try_from(cpus.len()).map_err(RunError::work)?;
-        let spin = if spread == Spread::TwoShardsPolling { POLL } else { Duration::ZERO };
+        let spin = match spread {
+            Spread::OneShard | Spread::TwoShards | Spread::OneShardPerCpu => Duration::ZERO,
+            Spread::TwoShardsPatient => PATIENCE,
+            Spread::TwoShardsPolling => POLL,
+        };
         let builder =
             Node::builder("bench@localhost").shards(shards).pinning(Pinning::Cpus(cpus)).idle_spin(spin);
         let node = builder.start().map_err(RunError::work)?;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter, Context, Handler, Message, System};
 use tokio::sync::oneshot;
@@ -80,21 +81,28 @@ fn gone<T>(_: T) -> RunError {
     RunError::work("an actix actor went away before it had seen all messages")
 }
 
-/// Stream on one arbiter, sender yields every 1000; M msg/s.
+/// How long a stream of `count` messages takes on one arbiter, sender yields every 1000.
 ///
 /// # Errors
 /// When the thread cannot be pinned or messages are lost.
-pub fn same_arbiter_stream(run: Run) -> Result<f64, RunError> {
+pub fn stream_of(count: u64) -> Result<Duration, RunError> {
     pin(1)?;
-    let count = run.scale.of(3_000_000);
     System::new().block_on(async {
         let (sink, seen) = Sink::expecting(count);
         let to = sink.start();
         let watch = Stopwatch::start();
         send_yielding(&to, count).await;
-        let end = seen.await.map_err(gone)?;
-        Ok(millions_per_second(count, end.seconds_since(watch)))
+        Ok(seen.await.map_err(gone)?.since(watch))
     })
+}
+
+/// The same; M msg/s.
+///
+/// # Errors
+/// When the thread cannot be pinned or messages are lost.
+pub fn same_arbiter_stream(run: Run) -> Result<f64, RunError> {
+    let count = run.scale.of(3_000_000);
+    Ok(millions_per_second(count, stream_of(count)?.as_secs_f64()))
 }
 
 /// Sends all its messages from one handler.
@@ -295,26 +303,36 @@ pub fn many_to_many(run: Run) -> Result<f64, RunError> {
     })
 }
 
-/// One task awaits each reply before it asks again, same arbiter; M calls/s.
+/// How long `count` calls take, each awaited before the next, same arbiter.
 ///
 /// # Errors
 /// When the thread cannot be pinned or a call is not answered.
-pub fn call_reply(run: Run) -> Result<f64, RunError> {
+pub fn calls_of(count: u64) -> Result<Duration, RunError> {
     pin(1)?;
-    let count = run.scale.of(1_000_000);
-    System::new().block_on(async {
+    let caller = async move {
         let to = Sink::expecting(u64::MAX).0.start();
         let watch = Stopwatch::start();
         let mut last = 0;
         for _ in 0..count {
             last = to.send(Total).await.map_err(gone)?;
         }
-        let seconds = watch.seconds();
+        let took = watch.elapsed();
         if last != count {
             return Err(RunError::work(format_args!("{last} of {count} calls were counted")));
         }
-        Ok(millions_per_second(count, seconds))
-    })
+        Ok(took)
+    };
+    // A task, as in a program: the future that `block_on` itself polls is woken by a system call.
+    System::new().block_on(async { actix::spawn(caller).await.map_err(RunError::work)? })
+}
+
+/// One task awaits each reply before it asks again, same arbiter; M calls/s.
+///
+/// # Errors
+/// When the thread cannot be pinned or a call is not answered.
+pub fn call_reply(run: Run) -> Result<f64, RunError> {
+    let count = run.scale.of(1_000_000);
+    Ok(millions_per_second(count, calls_of(count)?.as_secs_f64()))
 }
 
 /// An actor of 8 bytes that only says that it has started.
@@ -331,8 +349,9 @@ impl Actor for Tiny {
     }
 }
 
-fn spawn_many(count: usize) -> Result<(f64, u64), RunError> {
+fn spawn_many(count: u64) -> Result<(Duration, u64), RunError> {
     pin(1)?;
+    let count = usize::try_from(count).map_err(RunError::work)?;
     System::new().block_on(async {
         let started = Arc::new(AtomicU64::new(0));
         let mut all: Vec<Addr<Tiny>> = Vec::with_capacity(count);
@@ -344,9 +363,17 @@ fn spawn_many(count: usize) -> Result<(f64, u64), RunError> {
         while started.load(Ordering::Relaxed) < count as u64 {
             yield_now().await;
         }
-        let seconds = watch.seconds();
-        Ok((seconds, resident_bytes().saturating_sub(before)))
+        let took = watch.elapsed();
+        Ok((took, resident_bytes().saturating_sub(before)))
     })
+}
+
+/// How long until `count` actors have started on one arbiter.
+///
+/// # Errors
+/// When the thread cannot be pinned.
+pub fn spawn_of(count: u64) -> Result<Duration, RunError> {
+    Ok(spawn_many(count)?.0)
 }
 
 /// Starts 1 M actors on one arbiter and waits until each has started; seconds.
@@ -354,8 +381,7 @@ fn spawn_many(count: usize) -> Result<(f64, u64), RunError> {
 /// # Errors
 /// When the thread cannot be pinned.
 pub fn spawn(run: Run) -> Result<f64, RunError> {
-    let count = run.scale.of(1_000_000);
-    Ok(spawn_many(usize::try_from(count).map_err(RunError::work)?)?.0)
+    Ok(spawn_of(run.scale.of(1_000_000))?.as_secs_f64())
 }
 
 /// With fewer, what the allocator held before would count.
@@ -367,7 +393,7 @@ pub const LEAST_FOR_MEMORY: u64 = 50_000;
 /// When the thread cannot be pinned.
 pub fn memory(run: Run) -> Result<f64, RunError> {
     let count = run.scale.of(1_000_000).max(LEAST_FOR_MEMORY);
-    let (_, bytes) = spawn_many(usize::try_from(count).map_err(RunError::work)?)?;
+    let (_, bytes) = spawn_many(count)?;
     #[expect(clippy::cast_precision_loss, reason = "bytes of one process")]
     let per_actor = bytes as f64 / count as f64;
     Ok(per_actor)

@@ -2,5 +2,10 @@
 
 pub mod actix;
 pub mod futex;
+pub mod glommio_tasks;
+pub mod kameo;
+pub mod ractor;
 pub mod raw_ring;
 pub mod raw_socket;
+pub mod tokio_runtime;
+pub mod tokio_timers;

@@ -317,6 +317,16 @@ impl<'s, A: Actor> Batch<'s, A> {
         }
     }
 
+    /// Suspends the process for work of its own: until that is done, no further message is handed out.
+    pub(crate) fn suspend(
+        &mut self,
+        work: impl AsyncFnOnce(&mut A, &mut Context<'_>) -> ActorResult + 'static,
+    ) -> Option<Exit> {
+        let (actor, mut context) = (self.actor(), self.context());
+        let shard = context.shard();
+        self.begin(async move { shard.exit_of(work(actor, &mut context).await) })
+    }
+
     /// Takes a message out of its envelope to hand it on; whoever gets it sees its sender, and answers its caller.
     #[expect(clippy::needless_pass_by_value, reason = "an envelope is consumed (B2)")]
     pub(crate) fn carry(&mut self, envelope: Envelope<'s>) -> Carried {

@@ -40,6 +40,12 @@ impl Inspect {
         self.entries.push((key.to_owned(), text));
     }
 
+    /// Reports a value of one of the runtime's own behaviours, under both spellings of Ergo: bare, and with `ergo:` before it.
+    pub(crate) fn set_base(&mut self, key: &str, value: impl Display) {
+        self.set(key, &value);
+        self.set(&["ergo:", key].concat(), value);
+    }
+
     pub(crate) fn into_entries(mut self) -> Vec<(String, String)> {
         if self.truncated > 0 {
             self.entries.push(("truncated".to_owned(), self.truncated.to_string()));

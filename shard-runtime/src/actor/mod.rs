@@ -1,5 +1,22 @@
 //! What a user writes and what `#[actor]` emits: the actor trait, the batch it dispatches, the context a handler gets.
 
+/// Makes a type of this crate a message that never leaves its node.
+macro_rules! local_message {
+    ($name:ty) => {
+        local_message!($name => ());
+    };
+    ($name:ty => $reply:ty) => {
+        impl shard_wire::Message for $name {
+            type Reply = $reply;
+            const TABLE: &'static shard_wire::Table<Self> = {
+                static TABLE: shard_wire::Table<$name> = shard_wire::Table::local();
+                &TABLE
+            };
+        }
+    };
+}
+pub(crate) use local_message;
+
 mod address;
 mod batch;
 mod call;

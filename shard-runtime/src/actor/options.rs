@@ -57,9 +57,11 @@ pub(crate) struct Rare {
     pub(crate) link_parent: bool,
     pub(crate) link_child: bool,
     pub(crate) trap_exit: bool,
-    /// Set by the runtime for its own behaviours.
-    pub(crate) trap_all: bool,
     pub(crate) split: bool,
+    /// Keep what is queued when it ends abnormally, for its successor.
+    pub(crate) preserve: bool,
+    /// Take over what a process had queued.
+    pub(crate) adopt: Option<Pid>,
     pub(crate) init_timeout: Duration,
     pub(crate) dedicated: bool,
 }
@@ -76,8 +78,9 @@ impl Default for Rare {
             link_parent: false,
             link_child: false,
             trap_exit: false,
-            trap_all: false,
             split: false,
+            preserve: false,
+            adopt: None,
             init_timeout: DEFAULT_INIT_TIMEOUT,
             dedicated: false,
         }
@@ -203,8 +206,14 @@ impl SpawnOptions {
         self.rarely(|rare| rare.dedicated = true)
     }
 
-    pub(crate) fn trap_all(self) -> Self {
-        self.rarely(|rare| rare.trap_all = true)
+    /// Keeps what is queued when the process ends abnormally. Its supervisor hands it to the successor.
+    pub(crate) fn preserve_mailbox(self) -> Self {
+        self.rarely(|rare| rare.preserve = true)
+    }
+
+    /// Takes over what this process had queued, if it was of the same shard.
+    pub(crate) fn adopt_mailbox(self, before: Pid) -> Self {
+        self.rarely(|rare| rare.adopt = Some(before))
     }
 
     fn rarely(mut self, set: impl FnOnce(&mut Rare)) -> Self {

@@ -133,18 +133,6 @@ pub struct Response<M: Message> {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Request(pub(crate) u64);
 
-macro_rules! local_message {
-    ($name:ty) => {
-        impl Message for $name {
-            type Reply = ();
-            const TABLE: &'static Table<Self> = {
-                static TABLE: Table<$name> = Table::local();
-                &TABLE
-            };
-        }
-    };
-}
-
 local_message!(Down);
 local_message!(ExitSignal);
 local_message!(Fallback);

@@ -14,6 +14,8 @@ use std::marker::PhantomData;
 pub trait Actor: Sized + 'static {
     /// Stable short name of the type, `module.Type`, as it appears in metrics and tools.
     const BEHAVIOR: &'static str;
+    /// What kind of behaviour it is, as tools show it.
+    const KIND: &'static str = "actor";
     /// The message types of the arms, in source order: used only when a type has more than one table address.
     const TYPES: &'static [&'static Vtable];
     /// Whether there is an `init` to run before the first message.
@@ -38,6 +40,7 @@ pub(crate) struct ActorTable {
     inspect: unsafe fn(*const u8, &mut Inspect),
     drop: unsafe fn(*mut u8),
     pub(crate) behavior: &'static str,
+    pub(crate) kind: &'static str,
     pub(crate) has_terminate: bool,
 }
 
@@ -52,6 +55,7 @@ impl<A: Actor> TableOf<A> {
         inspect: Self::inspect,
         drop: Self::drop,
         behavior: A::BEHAVIOR,
+        kind: A::KIND,
         has_terminate: A::HAS_TERMINATE,
     };
 

@@ -58,6 +58,12 @@ pub enum SpawnError {
     /// The options give the process a thread of its own, where its factory must go: a spawn that does not wait keeps it.
     #[error("a process on a thread of its own is made there; use `cx.spawn_wait` or `node.spawn`")]
     Dedicated,
+    /// A supervisor, pool or router works with children on its own shard, so it cannot have a thread of its own.
+    #[error("a {kind} cannot have a thread of its own; give threads to its children")]
+    NotAlone {
+        /// What was to be started.
+        kind: &'static str,
+    },
     /// The node has as many processes on threads of their own as it may have.
     #[error(
         "the node has {limit} processes on threads of their own already; end some, or let several tasks share one"
@@ -72,6 +78,9 @@ pub enum SpawnError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// As many calls and timers wait on the shard as it can hold. Retry when some have ended.
+    #[error("too many calls and timers wait on this shard; retry later")]
+    TooManyWaits,
     /// A spawn that waits was asked for on a shard thread.
     #[error("a blocking spawn is not allowed on a shard thread; use `cx.spawn` or `cx.spawn_wait`")]
     OnShard,

@@ -21,6 +21,8 @@ pub(crate) struct Pool {
     free: Cell<EnvelopePtr>,
     fresh: Cell<*mut Envelope>,
     fresh_end: Cell<*mut Envelope>,
+    /// Envelopes that are not on the free list.
+    used: Cell<u64>,
     chunks: RefCell<Vec<Mapping>>,
     chunk_bytes: usize,
 }
@@ -56,6 +58,7 @@ impl Pool {
             free: Cell::new(EnvelopePtr::NULL),
             fresh: Cell::new(std::ptr::null_mut()),
             fresh_end: Cell::new(std::ptr::null_mut()),
+            used: Cell::new(0),
             chunks: RefCell::default(),
             chunk_bytes,
         }
@@ -69,6 +72,7 @@ impl Pool {
         }
         let envelope = self.free.get();
         self.free.set(envelope.next());
+        self.used.set(self.used.get() + 1);
         envelope
     }
 
@@ -77,13 +81,21 @@ impl Pool {
     pub(crate) fn give(&self, envelope: EnvelopePtr) {
         envelope.set_next(self.free.get());
         self.free.set(envelope);
+        self.used.set(self.used.get() - 1);
     }
 
-    /// Gives back a chain of envelopes from `first` to `last`.
+    /// Gives back a chain of `count` envelopes from `first` to `last`.
     #[inline(always)]
-    pub(crate) fn give_chain(&self, first: EnvelopePtr, last: EnvelopePtr) {
+    pub(crate) fn give_chain(&self, first: EnvelopePtr, last: EnvelopePtr, count: u64) {
+        self.used.set(self.used.get() - count);
         last.set_next(self.free.get());
         self.free.set(first);
+    }
+
+    /// Bytes of the envelopes in use: what is queued on this shard, without what messages point to.
+    #[inline]
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.used.get() * size_of::<Envelope>() as u64
     }
 
     /// Bytes mapped for envelopes.

@@ -35,6 +35,7 @@ pub struct NodeBuilder {
     idle_spin: Duration,
     max_processes: u32,
     prefault_messages: usize,
+    shard_memory: u64,
     ring_slots: usize,
     inbox_limit: usize,
     log_level: LogLevel,
@@ -60,6 +61,7 @@ impl NodeBuilder {
             idle_spin: Duration::ZERO,
             max_processes: 4 << 20,
             prefault_messages: 4096,
+            shard_memory: 2 << 30,
             ring_slots: crate::ring::DEFAULT_CAPACITY,
             inbox_limit: 1 << 20,
             log_level: LogLevel::Info,
@@ -109,6 +111,15 @@ impl NodeBuilder {
     #[must_use]
     pub fn ring_slots(mut self, slots: usize) -> Self {
         self.ring_slots = slots;
+        self
+    }
+
+    /// Sets how many bytes the messages queued on one shard, and those spilled by it, may take: 64 for each, without what
+    /// they point to. Above it senders outside the shards get `Overloaded`, and so do calls of other nodes, until seven
+    /// eighths are left. Default 2 GiB, at least 1 MiB.
+    #[must_use]
+    pub fn shard_memory(mut self, bytes: u64) -> Self {
+        self.shard_memory = bytes.max(1 << 20);
         self
     }
 
@@ -251,7 +262,11 @@ impl NodeBuilder {
         )?;
         let control = ControlThread::start(&node, network)?;
         let cpus = cpus_of(&self.pinning, self.shards);
-        let shard = ShardSettings { prefault_messages: self.prefault_messages, ring_slots: self.ring_slots };
+        let shard = ShardSettings {
+            prefault_messages: self.prefault_messages,
+            ring_slots: self.ring_slots,
+            budget_bytes: self.shard_memory,
+        };
         let mut threads = Vec::new();
         for index in 0..self.shards {
             let cpu = cpus.get(usize::from(index)).copied();

@@ -196,6 +196,10 @@ impl Node {
         let Some(port) = shared.port(pid.local.shard()) else {
             return Err(SendError::new(SendReason::NoProcess, message));
         };
+        if port.is_over_budget() {
+            port.count_over_budget();
+            return Err(SendError::new(SendReason::Overloaded, message));
+        }
         match port.admit(pid.local, Meta::MAIN) {
             Admission::Enter => {}
             Admission::Refuse(reason) => return Err(SendError::new(reason, message)),
@@ -286,6 +290,10 @@ impl Node {
             });
         };
         let port = shared.port(home).ok_or(CallError::Send(SendReason::NoProcess))?;
+        if port.is_over_budget() {
+            port.count_over_budget();
+            return Err(CallError::Send(SendReason::Overloaded));
+        }
         if shared.is_stopping() || port.post(Inbound::Task(Box::new(task))).is_err() {
             return Err(CallError::Send(if shared.is_stopping() {
                 SendReason::Stopping

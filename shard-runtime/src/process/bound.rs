@@ -136,8 +136,8 @@ impl Bound {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bound, MAIN, NoPlace, OnFull};
-    use crate::sync::{AtomicU32, AtomicU64, Ordering};
+    use super::{Bound, MAIN, OnFull};
+    use crate::sync::{AtomicU32, AtomicU64};
 
     fn closed() -> Bound {
         Bound {
@@ -152,6 +152,7 @@ mod tests {
     #[cfg(not(shard_loom))]
     #[test]
     fn a_queue_has_its_own_places_and_a_stale_sender_none() {
+        use super::NoPlace;
         let bound = closed();
         bound.open(7, 2, OnFull::DropOldest, 0, 0);
         assert_eq!(bound.reserve(MAIN, 7), Ok(()));
@@ -173,6 +174,7 @@ mod tests {
     #[cfg(shard_loom)]
     #[test]
     fn loom_bound_never_gives_more_places_than_it_has() {
+        use crate::sync::Ordering;
         loom::model(|| {
             let bound = loom::sync::Arc::new(closed());
             bound.open(1, 1, OnFull::Reject, 0, 0);

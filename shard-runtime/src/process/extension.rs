@@ -41,9 +41,13 @@ pub(crate) struct Extension {
     pub(crate) started: Option<StartedAnswer>,
     /// The timer of an `init` that waits.
     pub(crate) init_timer: u64,
+    /// Activations that went to the higher queues alone.
+    pub(crate) passed_over: u32,
     /// How long `init` may take; `None` means the default.
     pub(crate) init_limit: Option<Duration>,
     pub(crate) trap: Trap,
+    /// Keep what is queued when the process ends abnormally.
+    pub(crate) preserve: bool,
     pub(crate) relations: Relations,
     pub(crate) aliases: Vec<u64>,
     /// Symbols of the events it has registered.

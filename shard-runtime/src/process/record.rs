@@ -184,6 +184,13 @@ impl Record {
         self.oldest.load(Relaxed) as u16
     }
 
+    /// What kind of behaviour it is.
+    pub(crate) fn kind(&self) -> &'static str {
+        let table = self.actor.load(Relaxed);
+        // SAFETY: null, or a `&'static ActorTable` that `Shard::start` stored.
+        unsafe { table.as_ref() }.map_or("", |table| table.kind)
+    }
+
     /// The slot, for the ready queue.
     #[inline(always)]
     pub(crate) fn slot(&self) -> u32 {

@@ -91,11 +91,6 @@ impl Relations {
         true
     }
 
-    /// Whether this process has the relation.
-    pub(crate) fn has(&self, tie: Tie) -> bool {
-        self.own.contains_key(&tie)
-    }
-
     /// Notes that somebody watches this process.
     pub(crate) fn watched_by(&mut self, watch: Watch, number: u32) {
         self.watchers.insert(watch, number);
@@ -155,7 +150,6 @@ mod tests {
         assert_eq!(relations.undo(TIE), Some(9));
         let second = relations.begin(TIE, 9).unwrap();
         assert!(!relations.fire(TIE, first), "the first was undone");
-        assert!(relations.has(TIE));
         assert!(relations.fire(TIE, second));
         assert!(!relations.fire(TIE, second) && relations.undo(TIE).is_none());
         assert_eq!(relations.own().count(), 1);

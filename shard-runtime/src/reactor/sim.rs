@@ -63,7 +63,7 @@ impl Simulation {
         level: LogLevel,
         sink: Box<dyn LogSink>,
     ) -> Result<Self, NodeError> {
-        let settings = ShardSettings { prefault_messages: 1024, ring_slots: 64 };
+        let settings = ShardSettings { prefault_messages: 1024, ring_slots: 64, budget_bytes: u64::MAX };
         let name = NodeName::new(name).map_err(|_| NodeError::BadName(name.to_owned()))?;
         let registry = Registry::collect().map_err(|error| NodeError::Messages(error.to_string()))?;
         let (clock, hand) = Clock::new_virtual(1_000_000);

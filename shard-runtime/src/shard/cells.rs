@@ -187,6 +187,10 @@ cells! {
     inbox_in,
     /// `terminate` functions that awaited something and were cut off.
     terminate_cut,
+    /// Bytes of what is queued or spilled now: what counts against the shard's memory budget.
+    memory_used,
+    /// Messages refused because the shard's memory budget was used up. Written by others too.
+    over_budget,
     /// Bytes mapped for envelopes.
     envelope_bytes,
     /// Bytes held for handler futures.

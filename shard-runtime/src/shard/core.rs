@@ -11,6 +11,7 @@ use crate::mailbox::{EnvelopePtr, Meta, Pool};
 use crate::process::{OwnedAliases, OwnedTable, Record, Watch, bump};
 use crate::reactor::annex::Logical;
 use crate::shard::current::{self, Home};
+use crate::shard::kept::Kept;
 use crate::shard::mesh::Mesh;
 use crate::shard::proxy::Proxies;
 use crate::shard::ready::Ready;
@@ -44,6 +45,8 @@ pub(crate) struct ShardSettings {
     pub(crate) prefault_messages: usize,
     /// Slots of a ring between two shards.
     pub(crate) ring_slots: usize,
+    /// Bytes that queued messages may take before outside senders and links are refused.
+    pub(crate) budget_bytes: u64,
 }
 
 /// One shard of a node. Handlers reach it through their [`Context`](crate::Context).
@@ -90,6 +93,9 @@ pub struct Shard {
     pub(super) node_watchers: RefCell<Vec<(Watch, u32)>>,
     /// Why the last processes ended: for watchers whose request comes just too late.
     pub(super) obituaries: RefCell<VecDeque<(u64, ExitReason)>>,
+    /// What processes had queued when they ended, kept for their successors.
+    pub(super) kept: RefCell<Kept>,
+    pub(super) budget_bytes: u64,
     /// Ticks that an activation may take before it counts as a stall.
     pub(super) stall_ticks: u64,
     pub(super) default_timeout: u64,
@@ -110,6 +116,7 @@ struct Parts {
     pool: Pool,
     waiters: Waiters,
     mesh: Mesh,
+    budget_bytes: u64,
     annex: Option<Annex>,
 }
 
@@ -134,6 +141,7 @@ impl Shard {
             pool: Pool::new(settings.prefault_messages).map_err(memory("messages"))?,
             waiters: Waiters::new(index).map_err(memory("waiters"))?,
             mesh: Mesh::new(node.shards(), settings.ring_slots),
+            budget_bytes: settings.budget_bytes,
             annex: None,
         };
         Ok(Self::from_parts(node, port, index, clock, parts))
@@ -151,6 +159,8 @@ impl Shard {
             waiters: Waiters::following(index, first).map_err(memory("waiters"))?,
             // Everything goes by inboxes.
             mesh: Mesh::new(0, 0),
+            // What one process may queue is bounded by its mailbox and its inbox.
+            budget_bytes: u64::MAX,
             annex: Some(Annex::new(lease)),
         };
         Ok(Self::from_parts(node, port, index, clock, parts))
@@ -167,6 +177,8 @@ impl Shard {
             aliases: OwnedAliases::new(Arc::clone(&port.aliases), index),
             node_watchers: RefCell::default(),
             obituaries: RefCell::default(),
+            budget_bytes: parts.budget_bytes,
+            kept: RefCell::default(),
             // A thread of its own may be held for as long as its process likes.
             stall_ticks: if is_annex { u64::MAX } else { clock.ticks_in(STALL_NS) },
             // And looks at its inbox between any two messages.
@@ -369,6 +381,20 @@ impl Shard {
     /// Nanoseconds in ticks of the shard's clock.
     pub(crate) fn nanos_in_ticks(&self, nanos: u64) -> u64 {
         self.clock.ticks_in(nanos)
+    }
+
+    /// Nanoseconds of the shard's clock.
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.clock.span_ns(self.now.get())
+    }
+
+    /// Some bits that nobody can foretell and that a simulation repeats: for jitter.
+    pub(crate) fn random(&self) -> u64 {
+        // The finaliser of splitmix64 over what differs between shards, turns and processes.
+        let mut x = self.now.get() ^ self.current_id.get().rotate_left(32) ^ self.key;
+        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        x ^ (x >> 31)
     }
 
     pub(crate) fn clock(&self) -> &Clock {

@@ -284,6 +284,18 @@ impl Shard {
         self.enqueue(record, envelope, parcel.meta & Meta::FLAGS);
     }
 
+    /// A message of another node finds the shard's memory budget used up.
+    #[cold]
+    #[inline(never)]
+    fn over_budget(&self, parcel: Parcel) {
+        self.port.count_over_budget();
+        if parcel.meta & Meta::CALL != 0 {
+            self.refuse(parcel.reply, CallError::Send(SendReason::Overloaded));
+        }
+        // The message's own `drop` is the user's code.
+        self.contain(|| drop(parcel));
+    }
+
     #[cold]
     #[inline(never)]
     pub(super) fn dead_letter(&self, parcel: Parcel) {
@@ -579,6 +591,9 @@ impl Shard {
         let (vtable, payload) = message.into_parts();
         let stamped = self.stamp.get() | meta;
         let record = self.table.record(to as u32);
+        if self.port.is_over_budget() {
+            return self.over_budget(Parcel { target: to, vtable, from, meta: stamped, payload, reply });
+        }
         if record.id.load(Relaxed) != to {
             return self.dead_letter(Parcel { target: to, vtable, from, meta: stamped, payload, reply });
         }

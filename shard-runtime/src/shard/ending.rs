@@ -66,6 +66,9 @@ impl Shard {
         let mut extension = self.take_extension(record);
         self.write_obituary(id, &reason);
         if let Some(extension) = &mut extension {
+            if extension.preserve && !reason.is_ordinary() {
+                self.keep_mailbox(id, record, extension);
+            }
             self.end_relations(id, &mut extension.relations, &reason);
         }
         self.drop_queues(record, extension, &reason);
@@ -208,6 +211,11 @@ impl Shard {
     /// A message for which the process has no handler.
     #[cold]
     pub(crate) fn unhandled(&self, record: &Record, envelope: EnvelopePtr) {
+        if envelope.vtable().is::<crate::behavior::Retire>() {
+            // It is nobody's message: the process ends here, with what came before handled.
+            self.contain(|| envelope.drop_message());
+            return self.end_by_signal(record, ExitReason::Normal);
+        }
         self.count(|cells| &cells.unhandled, 1);
         let type_name = envelope.vtable().type_name();
         self.log_line(LogLevel::Warning, record.id.load(Relaxed), || {

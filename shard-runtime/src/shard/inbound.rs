@@ -134,6 +134,7 @@ pub(crate) struct Port {
     /// Wakes the task that ends a wrong park.
     pub(crate) rescue: AtomicWaker,
     rescued: AtomicBool,
+    over_budget: AtomicBool,
 }
 
 impl std::fmt::Debug for Port {
@@ -156,6 +157,7 @@ impl Port {
             waker: AtomicWaker::new(),
             rescue: AtomicWaker::new(),
             rescued: AtomicBool::new(false),
+            over_budget: AtomicBool::new(false),
         })
     }
 
@@ -173,6 +175,7 @@ impl Port {
             waker: AtomicWaker::new(),
             rescue: AtomicWaker::new(),
             rescued: AtomicBool::new(false),
+            over_budget: AtomicBool::new(false),
         })
     }
 
@@ -192,6 +195,22 @@ impl Port {
     #[inline]
     pub(crate) fn wake(&self) -> bool {
         self.sleep().wake(|| self.waker.wake())
+    }
+
+    /// Whether the shard's memory budget is used up.
+    #[inline]
+    pub(crate) fn is_over_budget(&self) -> bool {
+        self.over_budget.load(Relaxed)
+    }
+
+    /// Written by the shard.
+    pub(crate) fn set_over_budget(&self, is_over: bool) {
+        self.over_budget.store(is_over, Relaxed);
+    }
+
+    /// Counts a message that was refused for it, from any thread.
+    pub(crate) fn count_over_budget(&self) {
+        self.cells.over_budget.fetch_add(1, Relaxed);
     }
 
     /// Ends a wrong park: called by the watchdog.

@@ -4,7 +4,7 @@
 #![expect(unsafe_code, reason = "owns actor bodies; proven by an_actor_is_dropped_exactly_once")]
 
 use crate::actor::{Actor, ActorTable, Call, DEFAULT_INIT_TIMEOUT, Placement, Rare, SpawnOptions, TableOf};
-use crate::error::{ExitReason, SpawnError};
+use crate::error::{CallError, ExitReason, SpawnError};
 use crate::mailbox::EnvelopePtr;
 use crate::names::NameError;
 use crate::oneshot;
@@ -14,7 +14,7 @@ use crate::process::{
 use crate::process::{Trap, Watch, bump};
 use crate::shard::core::DEFAULT_BUDGET;
 use crate::shard::pump::panic_message;
-use crate::shard::waiter::Sink;
+use crate::shard::waiter::{Sink, State};
 use crate::shard::watch::SPAWN_LINK;
 use crate::shard::{Outcome, Shard};
 use shard_wire::{LocalId, Pid, ShardId};
@@ -35,6 +35,10 @@ impl Origin {
     /// Spawned by the node.
     pub(crate) const CORE: Self = Self { parent: LocalId::CORE.0, env: None, links_child: false };
 }
+
+/// Stands for the question that a spawn answers.
+struct Spawning;
+crate::actor::local_message!(Spawning => Result<Pid, SpawnError>);
 
 impl Shard {
     /// Starts a process on this shard.
@@ -94,7 +98,10 @@ impl Shard {
         origin: Origin,
         told: impl FnOnce(&Self, Result<Pid, SpawnError>) + 'static,
     ) {
-        if options.is_dedicated() {
+        if options.is_dedicated() && A::KIND != "actor" {
+            self.count(|cells| &cells.spawn_failed, 1);
+            told(self, Err(SpawnError::NotAlone { kind: A::KIND }));
+        } else if options.is_dedicated() {
             self.spawn_dedicated(factory, options, origin, told);
         } else {
             self.spawn_and_tell(factory, options, origin, told);
@@ -121,7 +128,7 @@ impl Shard {
         options: SpawnOptions,
         waiter: u64,
     ) {
-        let (parent, home) = (self.current_id.get(), self.home_index());
+        let (parent, home) = (self.current_id.get(), self.index);
         let target = match self.place(options.placement()) {
             Ok(target) => target,
             Err(error) => return self.spawned(waiter, parent, Err(error), false),
@@ -155,18 +162,63 @@ impl Shard {
         Call::new(self, waiter)
     }
 
-    /// A process that a process of this shard asked for is up, or will not be.
+    /// A waiter for a spawn that tells a function. `None`: there are no waiters left.
+    pub(crate) fn spawn_callback(
+        &self,
+        init_timeout: std::time::Duration,
+        done: impl FnOnce(&Self, Result<Pid, SpawnError>) + 'static,
+    ) -> Option<u64> {
+        let limit = self.ticks(init_timeout).saturating_add(self.default_timeout);
+        let reference = self.wait_for_reply(limit);
+        let waiter = self.waiters.find(reference)?;
+        let callback = Box::new(move |shard: &Self, outcome: Outcome| {
+            let outcome = match outcome {
+                Outcome::Reply(payload) => crate::shard::Parcel::reply_of::<Spawning>(payload),
+                Outcome::Failed(CallError::Timeout) | Outcome::Due => {
+                    Err(SpawnError::Timeout { limit: init_timeout })
+                }
+                Outcome::Failed(_) => Err(SpawnError::Stopping),
+            };
+            done(shard, outcome);
+        });
+        waiter.set_extra(|extra| extra.sink = Some(Sink::Callback(callback)));
+        Some(reference)
+    }
+
+    /// Fails the waiter of a spawn: the process is killed when it comes up.
+    pub(crate) fn give_up_spawn(&self, waiter: u64) {
+        self.fail(waiter, CallError::Canceled);
+    }
+
+    /// Takes over the answer to whoever waits for the current process's start, to give it later.
+    pub(crate) fn defer_start(&self) -> Option<StartedAnswer> {
+        let record = self.live_record(self.current_id.get())?;
+        self.with_existing_extension(record, |extension| extension.started.take())
+    }
+
+    /// A process that a process of this shard asked for is up, or will not be. If nobody waits for it any more, it is killed:
+    /// nobody would know of it.
     fn spawned(&self, waiter: u64, parent: u64, outcome: Result<Pid, SpawnError>, links: bool) {
-        if links
-            && let Ok(pid) = &outcome
-            && let Some(record) = self.live_record(parent)
-        {
-            let tie = Tie { subject: Subject::Pid(pid.local.0), bond: Bond::Link };
+        if self.waiters.find(waiter).is_none_or(|waiter| waiter.state.get() != State::Waiting) {
+            if let Ok(pid) = outcome {
+                self.kill(pid);
+            }
+            return;
+        }
+        if links && let Ok(pid) = &outcome {
             let holder = pid.local.0;
-            self.with_extension(record, |extension| extension.relations.adopt(tie, holder, SPAWN_LINK));
+            self.tell(self.home_index(), move |home| home.adopt_link(parent, holder));
         }
         let table = const { &shard_wire::Table::<()>::local() }.erased();
         self.answer(waiter, table, outcome);
+    }
+
+    /// Notes a link that a spawn has made on the holder's side.
+    fn adopt_link(&self, consumer: u64, holder: u64) {
+        if let Some(record) = self.live_record(consumer) {
+            let tie = Tie { subject: Subject::Pid(holder), bond: Bond::Link };
+            self.with_extension(record, |extension| extension.relations.adopt(tie, holder, SPAWN_LINK));
+        }
     }
 
     /// The shard a placement leads to now.
@@ -370,20 +422,24 @@ impl Shard {
         if queue != 0 {
             record.add_flags(Flags::SENDER);
         }
-        let trap = match (rare.trap_all, rare.trap_exit) {
-            (true, _) => Trap::All,
-            (false, true) => Trap::On,
-            (false, false) => Trap::Off,
-        };
+        let trap = if rare.trap_exit { Trap::On } else { Trap::Off };
         let init_limit = (rare.init_timeout != DEFAULT_INIT_TIMEOUT).then_some(rare.init_timeout);
         self.with_extension(record, |extension| {
             extension.trap = trap;
+            extension.preserve = rare.preserve;
             extension.send_queue = queue;
             extension.init_limit = init_limit;
             if !rare.env.is_empty() {
                 extension.env = extension.env.overlaid_by(&rare.env);
             }
         });
+        if let Some(before) = rare.adopt {
+            if before.local.shard() == self.index && !rare.dedicated {
+                self.adopt_mailbox(record, before);
+            } else {
+                self.drop_kept_mailbox(before);
+            }
+        }
         if parent == LocalId::CORE.0 {
             return;
         }

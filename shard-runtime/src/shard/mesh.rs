@@ -229,6 +229,14 @@ impl Mesh {
         now.saturating_sub(since) < PATIENCE
     }
 
+    /// Bytes of the spills.
+    pub(crate) fn spill_bytes(&self) -> u64 {
+        let bytes = |place: &RefCell<Option<Lane>>| {
+            place.borrow().as_ref().map_or(0, |lane| lane.outbox.spill_bytes() as u64)
+        };
+        self.lanes.iter().map(bytes).sum()
+    }
+
     /// Parcels in spills, parcels that ever went through one, parcels refused.
     pub(crate) fn spill(&self) -> (u64, u64, u64) {
         self.lanes.iter().fold((0, 0, 0), |(backlog, spilled, refused), place| {

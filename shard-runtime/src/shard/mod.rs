@@ -14,6 +14,7 @@ mod facts;
 mod forward;
 mod futures;
 mod inbound;
+mod kept;
 mod lifecycle;
 mod mesh;
 mod proxy;
@@ -31,7 +32,7 @@ pub use cells::{LogLevel, STALL_BOUNDS_NS, ShardCounters};
 
 pub(crate) use annex::{Annex, Lease};
 pub(crate) use annexes::{Annexes, MAX_ANNEXES};
-pub(crate) use bounded::Admission;
+pub(crate) use bounded::{Admission, Room};
 pub(crate) use cells::ShardCells;
 pub(crate) use core::{STALL_NS, ShardSettings};
 pub(crate) use current::{Home, MAX_NODES, NodeTable, Scope, with_current};

@@ -3,7 +3,7 @@
 //! Invariants: U1 one activation handles at most min(budget, messages present at its start), so a process that sends to
 //! itself starves nobody. U2 a panic in a handler ends its process and nothing else. U3 the clock is read once per
 //! activation; the end of one is the start of the next. U4 every turn looks at every lane into the shard, also while it is
-//! busy: no message waits for an unrelated event.
+//! busy: no message waits for an unrelated event. U5 no queue of a mailbox starves another: see `run_others`.
 #![expect(unsafe_code, reason = "calls erased actors; proven by a_panic_ends_its_process_only")]
 
 use crate::actor::{ActorTable, Exit, Live};
@@ -24,6 +24,8 @@ const INBOX_DRAIN: usize = 256;
 const TIMER_DRAIN: usize = 1024;
 /// Turns between two looks at the gauges while the shard does not park.
 const GAUGES_EVERY: u64 = 4096;
+/// Activations of one process that may go to its higher queues alone while lower ones wait.
+const FAIR_AFTER: u32 = 16;
 /// Ticks after which a shard looks again at a spill that its target did not take: about 100 µs.
 const SPILL_RETRY: u64 = 300_000;
 
@@ -64,6 +66,7 @@ impl Shard {
         };
         self.mesh.publish(self);
         let sent = self.flush_links();
+        self.check_memory();
         let cells = self.cells();
         if rings > 0 {
             bump(&cells.ring_in, rings as u64);
@@ -96,9 +99,29 @@ impl Shard {
             (&cells.refused, refused),
             (&cells.links, self.net.link_count()),
             (&cells.envelope_bytes, self.pool.mapped_bytes()),
+            (&cells.memory_used, self.memory_used()),
             (&cells.future_bytes, self.futures.bytes()),
         ] {
             cell.store(value, Relaxed);
+        }
+    }
+
+    /// Bytes of what is queued on this shard or spilled by it.
+    fn memory_used(&self) -> u64 {
+        self.pool.used_bytes() + self.mesh.spill_bytes()
+    }
+
+    /// Tells outside senders and links whether the shard's memory budget is used up. Let in again below seven eighths.
+    #[inline]
+    fn check_memory(&self) {
+        let is_over = self.port.is_over_budget();
+        // Spills are rarely much, and there are none without strained senders; a look at them costs more than this one.
+        if !is_over && self.pool.used_bytes() < self.budget_bytes / 2 && self.mesh.held() == 0 {
+            return;
+        }
+        let used = self.memory_used();
+        if is_over != (used > if is_over { self.budget_bytes / 8 * 7 } else { self.budget_bytes }) {
+            self.port.set_over_budget(!is_over);
         }
     }
 
@@ -358,16 +381,27 @@ impl Shard {
         }
     }
 
-    /// Urgent, then System, then Main, then Log; each as far as the budget goes.
+    /// Urgent, then System, then Main, then Log; each as far as the budget goes. After [`FAIR_AFTER`] activations that went to
+    /// higher queues alone, the lower ones have a turn each (U5).
     fn run_others(&self, record: &Record) -> Exit {
-        for queue in [Extension::URGENT, Extension::SYSTEM] {
-            if self.with_extension(record, |extension| extension.queues[queue].len()) > 0 {
-                let exit = self.dispatch_other(record, queue);
-                if exit != Exit::Continue {
-                    return exit;
-                }
-                // What came in meanwhile at a higher priority goes first: at the next activation.
-                return self.others_left(record);
+        let length = |queue: usize| self.with_extension(record, |extension| extension.queues[queue].len());
+        let passed_over = self.with_extension(record, |extension| std::mem::take(&mut extension.passed_over));
+        let is_fair = passed_over >= FAIR_AFTER;
+        let higher = [Extension::URGENT, Extension::SYSTEM].into_iter().find(|&queue| length(queue) > 0);
+        if let Some(queue) = higher.filter(|_| !is_fair) {
+            let is_waited_for =
+                record.depth() > 0 || length(Extension::LOG) > 0 || queue == Extension::URGENT;
+            if is_waited_for {
+                self.with_extension(record, |extension| extension.passed_over = passed_over + 1);
+            }
+            let exit = self.dispatch_other(record, queue);
+            // What came in meanwhile at a higher priority goes first: at the next activation.
+            return if exit == Exit::Continue { self.others_left(record) } else { exit };
+        }
+        if is_fair && length(Extension::SYSTEM) > 0 {
+            let exit = self.dispatch_other(record, Extension::SYSTEM);
+            if exit != Exit::Continue {
+                return exit;
             }
         }
         if record.depth() > 0 {
@@ -376,9 +410,7 @@ impl Shard {
                 return exit;
             }
         }
-        if record.depth() == 0
-            && self.with_extension(record, |extension| extension.queues[Extension::LOG].len()) > 0
-        {
+        if (record.depth() == 0 || is_fair) && length(Extension::LOG) > 0 {
             let exit = self.dispatch_other(record, Extension::LOG);
             if exit != Exit::Continue {
                 return exit;
@@ -410,7 +442,7 @@ impl Shard {
             return self.settle_other(record, handled, last);
         }
         let first = record.remove(handled, last);
-        self.pool.give_chain(first, last);
+        self.pool.give_chain(first, last, handled);
     }
 
     #[cold]
@@ -423,7 +455,7 @@ impl Shard {
             first
         });
         bump(&self.identity(record).other_taken, handled);
-        self.pool.give_chain(first, last);
+        self.pool.give_chain(first, last, handled);
     }
 
     /// A handler panicked: settles its batch up to the envelope in hand and ends the process.

@@ -40,9 +40,8 @@ impl Shard {
             }
         });
         waiter.set_extra(|extra| extra.sink = Some(Sink::Callback(callback)));
-        self.deliver_route(to, request, Meta::CALL | queue, reference).map_err(|error| {
+        self.deliver_route(to, request, Meta::CALL | queue, reference).inspect_err(|_| {
             self.drop_waiter(reference);
-            error
         })?;
         Ok(Request(reference))
     }

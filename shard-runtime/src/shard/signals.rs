@@ -75,6 +75,25 @@ impl Shard {
         }
     }
 
+    /// All exit signals of the current process arrive as messages, those of its parent too.
+    pub(crate) fn trap_all_exits(&self) {
+        if let Some(record) = self.live_record(self.current_id.get()) {
+            self.with_extension(record, |extension| extension.trap = Trap::All);
+        }
+    }
+
+    /// Messages that wait at a process of this shard, and the one that it is at, if it is.
+    pub(crate) fn backlog_of(&self, local: u64) -> u64 {
+        let Some(record) = self.live_record(local) else { return u64::MAX };
+        let annex = if record.flags() & Flags::DEDICATED == 0 { None } else { self.node.port(record.annex()) };
+        if let Some(annex) = annex {
+            return annex.table.published(local as u32).record.depth() + annex.inbox.len() as u64;
+        }
+        let identity = self.identity(record);
+        let others = identity.other_in.load(Relaxed).wrapping_sub(identity.other_taken.load(Relaxed));
+        record.depth() + others + u64::from(record.flags() & Flags::LIVE != 0)
+    }
+
     /// Whether what is sent to the current process by name or alias arrives as such from now on.
     pub(crate) fn split_handle(&self, on: bool) {
         let Some(record) = self.live_record(self.current_id.get()) else { return };

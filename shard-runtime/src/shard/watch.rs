@@ -33,7 +33,7 @@ impl Shard {
     }
 
     /// The record of a live process of this shard.
-    pub(super) fn live_record(&self, local: u64) -> Option<&Record> {
+    pub(crate) fn live_record(&self, local: u64) -> Option<&Record> {
         let record = self.table.record(local as u32);
         let lives = record.id.load(Relaxed) == local && record.flags() & Flags::TERMINATED == 0;
         lives.then_some(record)
@@ -229,7 +229,7 @@ impl Shard {
     }
 
     /// Queues a message of the runtime, which no bound refuses.
-    pub(super) fn post_system<M: Message>(&self, record: &Record, queue: u64, message: M) {
+    pub(crate) fn post_system<M: Message>(&self, record: &Record, queue: u64, message: M) {
         if record.flags() & Flags::DEDICATED != 0 {
             return self.post_to_annex(record, queue, message);
         }

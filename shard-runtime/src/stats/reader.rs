@@ -64,6 +64,8 @@ pub struct ProcessStats {
     pub application: u32,
     /// Its actor type.
     pub behavior: &'static str,
+    /// What kind of behaviour that is: `actor`, `supervisor`, `pool`, `router`.
+    pub kind: &'static str,
     /// State.
     pub state: ProcessState,
     /// Nanoseconds in this state.
@@ -223,6 +225,7 @@ impl Reader {
             name: identity.name.load(Relaxed),
             application: identity.application.load(Relaxed),
             behavior,
+            kind: record.kind(),
             state,
             state_ns: self.ns(if callback > 0 { callback } else { now.saturating_sub(activity.last) }),
             messages_in: activity.entered + waiting,

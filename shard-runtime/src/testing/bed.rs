@@ -42,6 +42,7 @@ impl Bed {
     ///
     /// # Errors
     /// As for [`Context::spawn`](crate::Context::spawn).
+    #[expect(clippy::needless_pass_by_value, reason = "options are made for one spawn")]
     pub fn spawn<A: Actor>(
         &mut self,
         factory: impl FnOnce() -> A,

@@ -126,6 +126,7 @@ impl World {
     }
 
     /// Waits for a condition.
+    #[expect(clippy::disallowed_methods, reason = "a deadline of a test is wall time")]
     pub(crate) fn until(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
         let end = Instant::now() + DEADLINE;
         while !is_so(self) {

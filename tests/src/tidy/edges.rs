@@ -20,8 +20,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("shard-tests", &["shard-wire", "shard-runtime", "shard-diag", "shard-scenarios", "shard-benches"]),
 ];
 
-/// Crates that may depend on the io_uring engine: the one with the seam, and the one that pins its behaviour.
-const ENGINE: (&str, &[&str]) = ("glommio", &["shard-runtime", "shard-tests"]);
+/// Crates that may depend on the io_uring engine: the one with the seam, the one that pins its behaviour, and the benches'
+/// peer that does without our runtime.
+const ENGINE: (&str, &[&str]) = ("glommio", &["shard-runtime", "shard-tests", "shard-benches"]);
 
 /// Foreign crates that `shard-wire` may use in its product. None of them opens a socket, starts a thread or reads a clock.
 const WIRE_MAY_USE: &[&str] = &[

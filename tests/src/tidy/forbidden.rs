@@ -5,8 +5,9 @@
 use super::uses::imports;
 use super::{Source, Violation};
 
-/// The seam, and the file that pins the behaviour we rely on.
-const GLOMMIO: &[&str] = &["shard-runtime/src/reactor/", "tests/tests/pins.rs"];
+/// The seam, the file that pins the behaviour we rely on, and the peer of the benches that does without our runtime.
+const GLOMMIO: &[&str] =
+    &["shard-runtime/src/reactor/", "tests/tests/pins.rs", "benches/src/peer/glommio_tasks.rs"];
 
 /// The two threads that are not shards, programs, and test code.
 const TOKIO: &[&str] = &[
