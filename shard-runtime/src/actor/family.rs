@@ -169,7 +169,11 @@ impl Context<'_> {
         if shard.is_annex() {
             // The environment is where its process is; the home shard has a copy, for those who ask it.
             let (env, id) = (shard.env_of(shard.current_id()), shard.current_id());
-            shard.tell(shard.home_index(), move |home| home.speaking_as(id, || home.change_env(|own| *own = env)));
+            shard.tell(shard.home_index(), move |home| {
+                if home.live_record(id).is_some() {
+                    home.speaking_as(id, || home.change_env(|own| *own = env));
+                }
+            });
         }
         result
     }

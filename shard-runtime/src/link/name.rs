@@ -49,8 +49,9 @@ impl Shard {
         reply: u64,
     ) -> Result<(), SendError<M>> {
         if self.is_annex() {
-            self.deliver_named_by_home(name, node, message, flags, reply);
-            return Ok(());
+            let (name, node) = (name.to_owned(), node.to_owned());
+            let sent = self.at_home(move |home| home.deliver_named(&name, &node, message, flags, reply));
+            return self.sent_by_home(sent);
         }
         let Some(session) = self.net.find_node(node) else {
             self.count_send_error(flags, true);
@@ -70,22 +71,6 @@ impl Shard {
             Some(pid) => self.deliver_remote_named(pid, Some(name), message, flags, reply),
             None => self.wait_for_name(session, name, message, flags, reply),
         }
-    }
-
-    /// An annex knows no other nodes: its home shard sends for it. What is refused there is counted there.
-    fn deliver_named_by_home<M: Message>(&self, name: &str, node: &str, message: M, flags: u64, reply: u64) {
-        let (name, node, from) = (name.to_owned(), node.to_owned(), self.current_id());
-        self.count_sent();
-        self.tell(self.home_index(), move |home| {
-            let sent = home.speaking_as(from, || home.deliver_named(&name, &node, message, flags, reply));
-            if let Err(error) = sent {
-                if flags & Meta::CALL == 0 {
-                    home.count(|cells| &cells.dead_letters, 1);
-                } else {
-                    home.refuse(reply, CallError::Send(error.reason));
-                }
-            }
-        });
     }
 
     fn wait_for_name<M: Message>(

@@ -41,7 +41,7 @@ impl Shard {
         reply: u64,
     ) -> Result<(), SendError<M>> {
         if self.is_annex() {
-            return self.by_home(message, flags, reply, to, name);
+            return self.by_home(to, name, message, flags, reply);
         }
         match self.try_remote(to, name, &message, flags, reply) {
             Ok(Sent::Queued) => {
@@ -188,21 +188,26 @@ impl Shard {
         }
     }
 
-    /// An annex has no links: its home shard sends for it. What becomes of the message there is counted there.
+    /// An annex has no links: its home shard sends for it, and says what became of it.
     #[cold]
     fn by_home<M: Message>(
         &self,
+        to: Pid,
+        name: Option<&str>,
         message: M,
         flags: u64,
         reply: u64,
-        to: Pid,
-        name: Option<&str>,
     ) -> Result<(), SendError<M>> {
-        if vtable::<M>().wire_ops().is_none() {
-            self.count_send_error(flags, true);
-            return Err(SendError::new(SendReason::LocalOnly, message));
-        }
-        self.hop(self.home_index(), to, name, message, flags, reply)
+        let name = name.map(ToOwned::to_owned);
+        let sent = self
+            .at_home(move |home| home.deliver_remote_named(to, name.as_deref(), message, flags, reply));
+        self.sent_by_home(sent)
+    }
+
+    /// What the home shard says about a message that it sent for its annex. If it says nothing, it is stuck, and sends when it
+    /// goes on.
+    pub(super) fn sent_by_home<M>(&self, sent: Option<Result<(), SendError<M>>>) -> Result<(), SendError<M>> {
+        sent.unwrap_or(Ok(())).inspect(|()| self.count_sent())
     }
 
     /// Answers a caller on another node.

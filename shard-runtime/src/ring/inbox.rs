@@ -3,7 +3,8 @@
 //! Owns: the queue, its bound and the shard's sleep flag. Invariants: I1 `len` counts every message between acceptance
 //! and the end of the batch that took it, and never passes the limit. I2 what was accepted before `close` is taken by
 //! the shard: `is_finished` is true only after the last of it.
-//! Threads: `push` from anywhere; `drain`, `close` and `is_finished` by the owning shard.
+//! Threads: `push` from anywhere; `drain`, `close` and `is_finished` by the owning shard. Who ends a process whose thread is
+//! stuck drains too: the queue takes several consumers.
 //! Cost: a push is two contended read-modify-writes and, per 31 messages, one allocation by the queue; a drain is one
 //! read-modify-write per message and one per batch. A sender that loses its core inside a push holds up the drain until
 //! it runs again. Peer shards use their rings: this lane is 4 to 20 times slower.

@@ -291,6 +291,9 @@ impl Shard {
     /// Claims a name for the current process.
     pub(crate) fn register_current(&self, name: &str) -> Result<(), SpawnError> {
         let id = self.current_id.get();
+        if self.is_left_behind(id) {
+            return Err(SpawnError::BadName("the process that wants it has been ended"));
+        }
         let identity = self.table.table().identity(id as u32);
         if identity.name.load(Relaxed) != 0 {
             return Err(SpawnError::NameTaken { name: name.into(), holder: self.current_pid() });

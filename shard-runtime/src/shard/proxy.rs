@@ -336,6 +336,11 @@ impl Shard {
         self.refuse_waiting(annex, id, refusal_for(reason));
     }
 
+    /// Whether this is a process on a thread of its own that has ended for everybody else.
+    pub(super) fn is_left_behind(&self, id: u64) -> bool {
+        self.proxies.with(id, |proxy| proxy.has_ended).unwrap_or(false)
+    }
+
     /// Everything by which the world learns of an end. A process that `stays` is still seen by readers.
     fn fire_end(&self, record: &Record, id: u64, reason: &ExitReason, stays: bool) {
         self.refusal.set(refusal_for(reason));

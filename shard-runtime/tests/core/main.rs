@@ -1,6 +1,7 @@
 //! What the core of a node promises, on both reactors: one file per section of the semantics page.
 
 mod behaviors;
+mod dedicated;
 mod mailboxes;
 mod processes;
 mod relations;
