@@ -50,8 +50,9 @@ impl Shard {
     ) -> Result<(), SendError<M>> {
         if self.is_annex() {
             let (name, node) = (name.to_owned(), node.to_owned());
-            let sent = self.at_home(move |home| home.deliver_named(&name, &node, message, flags, reply));
-            return self.sent_by_home(sent);
+            return self.send_by_home(message, flags, reply, move |home, message, reply| {
+                home.deliver_named(&name, &node, message, flags, reply)
+            });
         }
         let Some(session) = self.net.find_node(node) else {
             self.count_send_error(flags, true);

@@ -188,7 +188,7 @@ impl Shard {
         }
     }
 
-    /// An annex has no links: its home shard sends for it, and says what became of it.
+    /// An annex has no links: its home shard sends for it.
     #[cold]
     fn by_home<M: Message>(
         &self,
@@ -199,15 +199,9 @@ impl Shard {
         reply: u64,
     ) -> Result<(), SendError<M>> {
         let name = name.map(ToOwned::to_owned);
-        let sent = self
-            .at_home(move |home| home.deliver_remote_named(to, name.as_deref(), message, flags, reply));
-        self.sent_by_home(sent)
-    }
-
-    /// What the home shard says about a message that it sent for its annex. If it says nothing, it is stuck, and sends when it
-    /// goes on.
-    pub(super) fn sent_by_home<M>(&self, sent: Option<Result<(), SendError<M>>>) -> Result<(), SendError<M>> {
-        sent.unwrap_or(Ok(())).inspect(|()| self.count_sent())
+        self.send_by_home(message, flags, reply, move |home, message, reply| {
+            home.deliver_remote_named(to, name.as_deref(), message, flags, reply)
+        })
     }
 
     /// Answers a caller on another node.

@@ -62,20 +62,13 @@ impl Shard {
             cells.links.store(0, Relaxed);
         }
         self.net.callers.borrow_mut().forget(session.key);
-        self.disconnect(session.key);
-        let key = session.key;
-        self.tell_annexes(move |annex| annex.disconnect(key));
+        for waiter in self.waiting_for(session.key) {
+            self.fail(waiter, CallError::Disconnected);
+        }
         for (_, state) in names {
             self.fail_name(state);
         }
         self.node_down(session.peer.name.as_str());
-    }
-
-    /// Fails what waits for an incarnation.
-    fn disconnect(&self, key: u64) {
-        for waiter in self.waiting_for(key) {
-            self.fail(waiter, CallError::Disconnected);
-        }
     }
 
     /// Whether this shard is in session with a node.

@@ -1,9 +1,9 @@
 //! The handle of a node: what a program does with it from outside its shards.
 
 use crate::actor::SpawnOptions;
-use crate::actor::{Actor, Address, DEFAULT_CALL_TIMEOUT, OwnedRoute, Placement, Route};
+use crate::actor::{Actor, Address, DEFAULT_CALL_TIMEOUT, OwnedRoute, Placement, Priority, Route};
 use crate::control::{ControlThread, DiagPort, NodeEvent};
-use crate::error::{CallError, NodeError, SendError, SendReason, SpawnError};
+use crate::error::{CallError, ExitReason, LinkError, NodeError, SendError, SendReason, SpawnError};
 use crate::link::Request;
 use crate::mailbox::Meta;
 use crate::node::NodeBuilder;
@@ -166,32 +166,49 @@ impl Node {
     /// # Errors
     /// Gives the message back with the reason.
     pub fn send<M: Message>(&self, to: impl Address, message: M) -> Result<(), SendError<M>> {
-        let route = to.route();
+        self.send_with(to, message, Priority::Normal)
+    }
+
+    /// Sends a message at the given priority.
+    ///
+    /// # Errors
+    /// As for [`Node::send`].
+    pub fn send_with<M: Message>(
+        &self,
+        to: impl Address,
+        message: M,
+        priority: Priority,
+    ) -> Result<(), SendError<M>> {
+        let (route, queue) = (to.route(), priority.queue());
         with_current(|current| match current {
             Some(shard) if Arc::ptr_eq(shard.node(), self.shared()) => {
-                shard.deliver_route(route, message, Meta::MAIN, 0)
+                shard.deliver_route(route, message, queue, 0)
             }
-            _ => self.send_outside(route, message),
+            _ => self.send_outside(route, message, queue),
         })
     }
 
-    fn send_outside<M: Message>(&self, route: Route<'_>, message: M) -> Result<(), SendError<M>> {
+    fn send_outside<M: Message>(&self, route: Route<'_>, message: M, queue: u64) -> Result<(), SendError<M>> {
         let shared = self.shared();
         if shared.is_stopping() {
             return Err(SendError::new(SendReason::Stopping, message));
         }
         let pid = match route {
             Route::Pid(pid) => Some(pid),
-            Route::Alias(_) => return self.send_by_way_of_shard(OwnedRoute::from(route), message),
+            Route::Alias(_) => return self.send_by_way_of_shard(OwnedRoute::from(route), message, queue),
             Route::Name(name) => shared.lookup(name),
             Route::Remote { name, node } if node == shared.name() => shared.lookup(name),
             Route::Remote { name, node } => {
-                return self.send_by_way_of_shard(OwnedRoute::from(Route::Remote { name, node }), message);
+                return self.send_by_way_of_shard(
+                    OwnedRoute::from(Route::Remote { name, node }),
+                    message,
+                    queue,
+                );
             }
         };
         let Some(pid) = pid else { return Err(SendError::new(SendReason::NameUnknown, message)) };
         if pid.node != shared.key() {
-            return self.send_by_way_of_shard(OwnedRoute::Pid(pid), message);
+            return self.send_by_way_of_shard(OwnedRoute::Pid(pid), message, queue);
         }
         let Some(port) = shared.port(pid.local.shard()) else {
             return Err(SendError::new(SendReason::NoProcess, message));
@@ -200,7 +217,7 @@ impl Node {
             port.count_over_budget();
             return Err(SendError::new(SendReason::Overloaded, message));
         }
-        match port.admit(pid.local, Meta::MAIN) {
+        match port.admit(pid.local, queue) {
             Admission::Enter => {}
             Admission::Refuse(reason) => return Err(SendError::new(reason, message)),
             Admission::Drop => {
@@ -208,7 +225,7 @@ impl Node {
                 return Ok(());
             }
         }
-        let meta = shared.clock().ticks() << Meta::BITS;
+        let meta = shared.clock().ticks() << Meta::BITS | queue;
         let parcel = Parcel::new(pid.local.0, vtable::<M>(), LocalId::CORE.0, meta, 0, message);
         port.post(Inbound::Parcel(parcel)).map_err(|full| match full.into_inner() {
             Inbound::Parcel(parcel) => SendError::new(SendReason::Overloaded, parcel.into_message()),
@@ -217,10 +234,13 @@ impl Node {
     }
 
     /// Messages for other nodes, and to aliases, go by a shard; which one does not matter.
-    fn send_by_way_of_shard<M: Message>(&self, to: OwnedRoute, message: M) -> Result<(), SendError<M>> {
-        self.on_shard(0, message, move |shard, message| {
-            shard.deliver_route(to.route(), message, Meta::MAIN, 0)
-        })
+    fn send_by_way_of_shard<M: Message>(
+        &self,
+        to: OwnedRoute,
+        message: M,
+        queue: u64,
+    ) -> Result<(), SendError<M>> {
+        self.on_shard(0, message, move |shard, message| shard.deliver_route(to.route(), message, queue, 0))
     }
 
     fn on_shard<M: Message>(
@@ -319,6 +339,24 @@ impl Node {
                 self.shared().count_inbox_refused();
             }
         }
+    }
+
+    /// Sends an exit signal, from the node's core process: the process ends with this reason at its next boundary, unless it
+    /// traps exits.
+    ///
+    /// # Errors
+    /// There is no such process on this node.
+    pub fn exit(&self, pid: Pid, reason: ExitReason) -> Result<(), LinkError> {
+        if pid.node != self.shared().key() {
+            return Err(LinkError::Remote);
+        }
+        let port = self.shared().port(pid.local.shard()).filter(|port| port.table.exists(pid.local.0));
+        let port = port.ok_or(LinkError::NoProcess)?;
+        let task = Box::new(move |shard: &Shard| {
+            // It may have ended meanwhile: then there is nothing to end.
+            let _gone = shard.send_exit(pid, reason);
+        });
+        port.post_reserved(Inbound::Task(task)).map_err(|_| LinkError::NoProcess)
     }
 
     /// What a process reports about itself, within `timeout`.

@@ -120,6 +120,7 @@ fn park(annex: &Shard, port: &Port, waker: &Waker) {
     port.cells.park_until.store(deadline.unwrap_or(0), Relaxed);
     annex.count(|cells| &cells.parks, 1);
     annex.publish_gauges();
+    annex.publish_facts();
     port.waker.register(waker);
     if port.sleep().prepare_park(|| annex.is_work()) {
         let left = deadline.map(|deadline| deadline.saturating_sub(annex.clock().ticks()));

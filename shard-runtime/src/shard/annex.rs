@@ -8,12 +8,15 @@
 //! Threads: its own, which may block in a callback for as long as it likes. Cost: a thread and about 100 KiB.
 
 use crate::actor::ActorTable;
-use crate::error::ExitReason;
+use crate::error::{ExitReason, SendError};
+use crate::mailbox::Meta;
 use crate::process::{Env, Flags, InspectAnswer, Record};
+use crate::shard::deliver::DUE_SHIFT;
 use crate::shard::pump::panic_message;
 use crate::shard::{Inbound, Scope, Shard, with_current};
 use crate::oneshot;
 use crate::reactor::annex::Logical;
+use shard_wire::Message;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
@@ -193,6 +196,7 @@ impl Shard {
             gauge.store(0, Relaxed);
         }
         cells.current.store(0, Relaxed);
+        self.publish_facts();
         self.waiters.next_first()
     }
 
@@ -208,6 +212,21 @@ impl Shard {
         });
         // A process that has ended meanwhile is answered for by its home shard.
         let _ended = self.inspect(id, items, answer);
+    }
+
+    /// Publishes what the home shard is asked about the process: written when the thread has nothing to do.
+    pub(crate) fn publish_facts(&self) {
+        let Some(annex) = &self.annex else { return };
+        let Some(facts) = self.node.annexes().facts(self.index) else { return };
+        let record = self.live_record(annex.id);
+        let awaited = record.map_or(0, |record| self.waiters.calls_of(record.slot()).len() as u64);
+        facts.awaited.store(awaited, Relaxed);
+        for (queue, cell) in facts.queues.iter().enumerate() {
+            let length = record.and_then(|record| {
+                self.with_existing_extension(record, |extension| Some(extension.queues[queue].len()))
+            });
+            cell.store(length.unwrap_or(0), Relaxed);
+        }
     }
 
     /// Places of a bounded mailbox have become free: senders that wait for room wait at the home shard.
@@ -254,6 +273,25 @@ impl Shard {
         };
         self.node.port(annex.home)?.post_reserved(Inbound::Task(Box::new(task))).ok()?;
         outcome.recv_timeout(ASK_LIMIT).ok()
+    }
+
+    /// Has the home shard send to another node, for an annex has no links; says what became of it. If the home shard says nothing,
+    /// it is stuck, and sends when it goes on.
+    pub(crate) fn send_by_home<M: Message>(
+        &self,
+        message: M,
+        flags: u64,
+        reply: u64,
+        send: impl FnOnce(&Self, M, u64) -> Result<(), SendError<M>> + Send + 'static,
+    ) -> Result<(), SendError<M>> {
+        let left = self.waiters.find(reply).map_or(0, |waiter| {
+            let left = waiter.due.get().wrapping_sub((self.now.get() >> DUE_SHIFT) as u32).cast_signed();
+            u64::from(left.max(0).unsigned_abs()) << DUE_SHIFT
+        });
+        let sent = self.at_home(move |home| {
+            if flags & Meta::CALL == 0 { send(home, message, 0) } else { home.relay_call(reply, left, message, send) }
+        });
+        sent.unwrap_or(Ok(())).inspect(|()| self.count_sent())
     }
 
     /// Node of a remote caller: its call is entered at the home shard.

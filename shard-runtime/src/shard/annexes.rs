@@ -35,6 +35,16 @@ struct Place {
     first: AtomicU32,
     /// Somebody waits for room in its mailbox.
     wants_room: AtomicBool,
+    facts: AnnexFacts,
+}
+
+/// What a thread publishes about its process for those who ask the home shard: as of its last pause.
+#[derive(Debug, Default)]
+pub(crate) struct AnnexFacts {
+    /// Replies it waits for.
+    pub(crate) awaited: AtomicU64,
+    /// Messages in Urgent, System and Log.
+    pub(crate) queues: [AtomicU64; 3],
 }
 
 /// All places of a node.
@@ -63,11 +73,6 @@ impl Annexes {
             cpus: affinity().into(),
             model: ports.first().cloned(),
         }
-    }
-
-    /// Whether an index is an annex's.
-    pub(crate) fn is_annex(index: u16) -> bool {
-        (FIRST_ANNEX..FIRST_ANNEX + MAX_ANNEXES).contains(&index)
     }
 
     fn place(&self, index: u16) -> Option<&Place> {
@@ -134,6 +139,11 @@ impl Annexes {
     pub(crate) fn occupants(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
         let taken = |place: &Place| Some(place.occupant.load(Relaxed)).filter(|id| ![FREE, RETIRED].contains(id));
         (FIRST_ANNEX..).zip(&self.places).filter_map(move |(index, place)| Some((index, taken(place)?)))
+    }
+
+    /// What the thread of an annex has published.
+    pub(crate) fn facts(&self, index: u16) -> Option<&AnnexFacts> {
+        Some(&self.place(index)?.facts)
     }
 
     /// Whether somebody waits for room in the mailbox of an annex's process.

@@ -199,6 +199,9 @@ impl Shard {
                 self.bury(record, ExitReason::Shutdown);
             }
         }
+        for known in self.obituaries.take() {
+            self.contain(|| drop(known));
+        }
         self.mesh.publish(self);
         self.flush_links();
         // What is still in the inbox is dropped here, so that whoever waits for it learns that there will be no answer.

@@ -41,15 +41,13 @@ impl Shard {
             let (name, tag) = bound.fallback();
             facts.fallback = (name != 0).then(|| (self.text_of(name), self.text_of(tag)));
         }
-        if flags & Flags::DEDICATED != 0
-            && let Some(annex) = self.node.port(record.annex())
-        {
-            facts.queues[0] = annex.table.published(local as u32).record.depth();
-        }
         self.with_existing_extension(record, |extension| {
             self.add_extension(&mut facts, extension);
             Some(())
         });
+        if flags & Flags::DEDICATED != 0 {
+            self.add_annex(&mut facts, record.annex());
+        }
         Some(facts)
     }
 
@@ -83,6 +81,19 @@ impl Shard {
             Meta::URGENT => Priority::Max,
             _ => Priority::Normal,
         };
+    }
+
+    /// A process on a thread of its own has its queues and its waits there.
+    fn add_annex(&self, facts: &mut ProcessFacts, index: u16) {
+        let (Some(port), Some(there)) = (self.node.port(index), self.node.annexes().facts(index)) else { return };
+        let length = |queue: usize| there.queues[queue].load(Relaxed);
+        facts.queues = [
+            port.table.published(facts.pid.local.slot()).record.depth(),
+            length(Extension::SYSTEM),
+            length(Extension::URGENT),
+            length(Extension::LOG),
+        ];
+        facts.awaited = there.awaited.load(Relaxed) as usize;
     }
 
     fn text_of(&self, symbol: u32) -> String {

@@ -18,7 +18,8 @@ use crate::shard::annex::Birth;
 use crate::shard::annexes::NoAnnex;
 use crate::shard::bounded::queue_index;
 use crate::shard::ending::refusal_for;
-use crate::shard::{Inbound, Lease, LogLevel, MAX_ANNEXES, Origin, Parcel, Shard};
+use crate::shard::waiter::Sink;
+use crate::shard::{Inbound, Lease, LogLevel, MAX_ANNEXES, Origin, Outcome, Parcel, Shard};
 use shard_wire::{LocalId, Message, Pid, vtable};
 use std::cell::RefCell;
 use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
@@ -146,7 +147,7 @@ impl Shard {
 
     /// The process is up: whoever waits for that is told.
     pub(super) fn annex_is_up(&self, id: u64) {
-        self.disarm(id, |proxy| proxy.birth.take());
+        self.cancel_for(id, |proxy| proxy.birth.take());
         let Some(record) = self.live_record(id) else { return };
         let started = self.with_existing_extension(record, |extension| extension.started.take());
         if let Some(started) = started {
@@ -155,13 +156,13 @@ impl Shard {
     }
 
     fn birth_is_overdue(&self, id: u64, limit: Duration) {
-        self.disarm(id, |proxy| proxy.birth.take());
+        self.cancel_for(id, |proxy| proxy.birth.take());
         if let Some(record) = self.live_record(id) {
             self.order_end(record, ExitReason::InitTimeout { limit }, true);
         }
     }
 
-    fn disarm(&self, id: u64, which: impl FnOnce(&mut Proxy) -> Option<TimerRef>) {
+    fn cancel_for(&self, id: u64, which: impl FnOnce(&mut Proxy) -> Option<TimerRef>) {
         if let Some(timer) = self.proxies.with(id, which).flatten() {
             self.cancel_timer(timer);
         }
@@ -282,17 +283,35 @@ impl Shard {
     }
 }
 
+/// Other nodes.
+impl Shard {
+    /// Makes a call to another node for the process of an annex, whose waiters other nodes cannot name: the answer comes to a
+    /// waiter of this shard, which hands it on.
+    pub(super) fn relay_call<M: Message>(
+        &self,
+        caller: u64,
+        left: u64,
+        message: M,
+        send: impl FnOnce(&Self, M, u64) -> Result<(), SendError<M>>,
+    ) -> Result<(), SendError<M>> {
+        let reference = self.wait_for_reply(left);
+        let Some(waiter) = self.waiters.find(reference) else {
+            return Err(SendError::new(SendReason::Overloaded, message));
+        };
+        let hand_on = Box::new(move |shard: &Self, outcome: Outcome| match outcome {
+            Outcome::Reply(payload) => {
+                shard.answer(caller, vtable::<M>(), Parcel::reply_of::<M>(payload));
+            }
+            Outcome::Failed(error) => shard.refuse(caller, error),
+            Outcome::Due => shard.refuse(caller, CallError::Timeout),
+        });
+        waiter.set_extra(|extra| extra.sink = Some(Sink::Callback(hand_on)));
+        send(self, message, reference).inspect_err(|_| self.drop_waiter(reference))
+    }
+}
+
 /// End.
 impl Shard {
-    /// Tells all annexes of this shard's processes something.
-    pub(crate) fn tell_annexes(&self, what: impl Fn(&Self) + Clone + Send + 'static) {
-        let annexes: Vec<u16> = self.proxies.list.borrow().iter().map(|proxy| proxy.annex).collect();
-        for annex in annexes {
-            let what = what.clone();
-            self.tell(annex, move |annex| what(annex));
-        }
-    }
-
     /// Tells the thread that its process is to end. By force: if it does not come out of its callback, it ends all the same.
     pub(super) fn order_end(&self, record: &Record, reason: ExitReason, by_force: bool) {
         let id = record.id.load(Relaxed);
@@ -345,7 +364,7 @@ impl Shard {
     fn fire_end(&self, record: &Record, id: u64, reason: &ExitReason, stays: bool) {
         self.refusal.set(refusal_for(reason));
         self.proxies.with(id, |proxy| proxy.has_ended = true);
-        self.disarm(id, |proxy| proxy.birth.take());
+        self.cancel_for(id, |proxy| proxy.birth.take());
         record.set_flags(Flags::DEDICATED | Flags::TERMINATED);
         self.free_addresses(record, id);
         if !stays {
@@ -397,7 +416,7 @@ impl Shard {
         let Some((annex, had_ended)) = self.proxies.with(id, |proxy| (proxy.annex, proxy.has_ended)) else {
             return;
         };
-        self.disarm(id, |proxy| proxy.look.take());
+        self.cancel_for(id, |proxy| proxy.look.take());
         let record = self.table.record(id as u32);
         if had_ended {
             self.strike_off(record, id);

@@ -23,6 +23,8 @@ const MAX_WAITERS: u32 = 1 << 20;
 const INDEX_BITS: u32 = 20;
 const INDEX_MASK: u32 = MAX_WAITERS - 1;
 const _: () = assert!(MAX_WAITERS == 1 << INDEX_BITS);
+/// No waiter.
+const NOBODY: u32 = u32::MAX;
 
 /// What became of a wait, for a callback.
 pub(crate) enum Outcome {
@@ -56,6 +58,19 @@ pub(crate) enum State {
     Failed,
 }
 
+/// What ends a wait in time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Alarm {
+    None,
+    /// A timer of the wheel.
+    Wheel(TimerKey),
+    /// A place in the list of waits that all take the default time: between these two, by index.
+    Listed {
+        before: u32,
+        after: u32,
+    },
+}
+
 #[repr(align(64))]
 pub(crate) struct Waiter {
     pub(crate) generation: Cell<u32>,
@@ -65,7 +80,7 @@ pub(crate) struct Waiter {
     /// When it fails, or is due, in units of 2^20 ticks, cut to 32 bits: compare by wrapping difference.
     pub(crate) due: Cell<u32>,
     pub(crate) payload: UnsafeCell<Payload>,
-    pub(crate) timer: Cell<Option<TimerKey>>,
+    pub(crate) alarm: Cell<Alarm>,
     pub(crate) state: Cell<State>,
     /// A sleep or a delayed send: its timer completes it instead of failing it.
     pub(crate) is_timer: Cell<bool>,
@@ -96,9 +111,14 @@ pub(crate) struct Waiters {
     high: Cell<u32>,
     free: Cell<u32>,
     used: Cell<u32>,
+    /// First and last of the waits that take the default time: they end in the order of their beginning, so none of them
+    /// needs a timer of its own.
+    first: Cell<u32>,
+    last: Cell<u32>,
+    listed: Cell<u32>,
     shard: u64,
     /// Generation of a waiter that was never used.
-    first: u32,
+    born: u32,
 }
 
 impl Waiters {
@@ -107,28 +127,31 @@ impl Waiters {
         Ok(Self::in_memory(memory, shard, 1))
     }
 
-    /// Waiters of a shard that took its index over from another one: none has a generation below `first`, so references to
+    /// Waiters of a shard that took its index over from another one: none has a generation below `born`, so references to
     /// waiters of the former shard stay stale.
-    pub(crate) fn following(shard: u16, first: u32) -> std::io::Result<Self> {
+    pub(crate) fn following(shard: u16, born: u32) -> std::io::Result<Self> {
         let memory = Mapping::reserve_small(MAX_WAITERS as usize * size_of::<Waiter>())?;
-        Ok(Self::in_memory(memory, shard, first.max(1)))
+        Ok(Self::in_memory(memory, shard, born.max(1)))
     }
 
-    fn in_memory(memory: Mapping, shard: u16, first: u32) -> Self {
+    fn in_memory(memory: Mapping, shard: u16, born: u32) -> Self {
         Self {
             memory,
             high: Cell::new(0),
             free: Cell::new(u32::MAX),
             used: Cell::new(0),
+            first: Cell::new(NOBODY),
+            last: Cell::new(NOBODY),
+            listed: Cell::new(0),
             shard: u64::from(shard) << 52,
-            first,
+            born,
         }
     }
 
     /// A generation above that of every reference ever given out; `None` if there is none left.
     pub(crate) fn next_first(&self) -> Option<u32> {
         let highest = (0..self.high.get()).map(|index| self.at(index).generation.get()).max();
-        highest.map_or(Some(self.first), |highest| highest.checked_add(1))
+        highest.map_or(Some(self.born), |highest| highest.checked_add(1))
     }
 
     /// Waiters in use.
@@ -163,7 +186,7 @@ impl Waiters {
 
     /// A waiter for the process in `owner`; `None` when all are used.
     #[inline(always)]
-    pub(crate) fn take(&self, owner: u32) -> Option<u64> {
+    pub(crate) fn take(&self, owner: u32) -> Option<(u64, &Waiter)> {
         let mut index = self.free.get();
         if index == u32::MAX {
             index = self.fresh()?;
@@ -174,7 +197,8 @@ impl Waiters {
         waiter.state.set(State::Waiting);
         waiter.owner.set(owner);
         self.used.set(self.used.get() + 1);
-        Some(self.shard | u64::from(waiter.generation.get()) << INDEX_BITS | u64::from(index))
+        let reference = self.shard | u64::from(waiter.generation.get()) << INDEX_BITS | u64::from(index);
+        Some((reference, waiter))
     }
 
     #[cold]
@@ -185,12 +209,12 @@ impl Waiters {
             return None;
         }
         let waiter = Waiter {
-            generation: Cell::new(self.first),
+            generation: Cell::new(self.born),
             owner: Cell::new(0),
             code: Cell::new(0),
             due: Cell::new(0),
             payload: UnsafeCell::new(Payload::EMPTY),
-            timer: Cell::new(None),
+            alarm: Cell::new(Alarm::None),
             state: Cell::new(State::Free),
             is_timer: Cell::new(false),
             is_remote: Cell::new(false),
@@ -220,6 +244,57 @@ impl Waiters {
         waiter.generation.set(generation);
         waiter.code.set(self.free.get());
         self.free.set(index);
+    }
+
+    /// Appends a wait to the list of those that take the default time.
+    #[inline(always)]
+    pub(crate) fn enlist(&self, waiter: &Waiter, reference: u64) {
+        let index = reference as u32 & INDEX_MASK;
+        let before = self.last.replace(index);
+        waiter.alarm.set(Alarm::Listed { before, after: NOBODY });
+        self.listed.set(self.listed.get() + 1);
+        if before == NOBODY {
+            self.first.set(index);
+        } else {
+            self.relink(before, |(before, _)| (before, index));
+        }
+    }
+
+    /// Takes a wait out of that list.
+    #[inline(always)]
+    pub(crate) fn delist(&self, before: u32, after: u32) {
+        self.listed.set(self.listed.get() - 1);
+        if before == NOBODY {
+            self.first.set(after);
+        } else {
+            self.relink(before, |(further, _)| (further, after));
+        }
+        if after == NOBODY {
+            self.last.set(before);
+        } else {
+            self.relink(after, |(_, further)| (before, further));
+        }
+    }
+
+    #[inline(always)]
+    fn relink(&self, index: u32, change: impl FnOnce((u32, u32)) -> (u32, u32)) {
+        let alarm = &self.at(index).alarm;
+        if let Alarm::Listed { before, after } = alarm.get() {
+            let (before, after) = change((before, after));
+            alarm.set(Alarm::Listed { before, after });
+        }
+    }
+
+    /// Waits in that list.
+    pub(crate) fn listed(&self) -> u32 {
+        self.listed.get()
+    }
+
+    /// The first wait of that list: its reference and when it is due, in units of 2^20 ticks, cut to 32 bits.
+    #[inline]
+    pub(crate) fn first_due(&self) -> Option<(u64, u32)> {
+        let first = self.first.get();
+        (first != NOBODY).then(|| (self.reference(first), self.at(first).due.get()))
     }
 
     /// Whether there is no waiter left.
@@ -340,14 +415,14 @@ mod tests {
         let former = Waiters::following(1030, 0).unwrap();
         let mut given = Vec::new();
         for _ in 0..3 {
-            let reference = former.take(7).unwrap();
+            let (reference, _) = former.take(7).unwrap();
             given.push(reference);
             former.free(reference);
         }
-        given.extend([former.take(7).unwrap(), former.take(7).unwrap()]);
+        given.extend([former.take(7).unwrap().0, former.take(7).unwrap().0]);
         let first = former.next_first().unwrap();
         let follower = Waiters::following(1030, first).unwrap();
-        let fresh: Vec<u64> = (0..4).filter_map(|_| follower.take(7)).collect();
+        let fresh: Vec<u64> = (0..4).filter_map(|_| Some(follower.take(7)?.0)).collect();
         assert!(given.iter().all(|old| follower.find(*old).is_none()));
         assert!(fresh.iter().all(|new| follower.find(*new).is_some() && !given.contains(new)));
         let last = Waiters::following(1030, u32::MAX).unwrap();
@@ -359,7 +434,7 @@ mod tests {
     #[test]
     fn a_freed_reference_is_stale() {
         let waiters = Waiters::new(3).unwrap();
-        let first = waiters.take(7).unwrap();
+        let (first, _) = waiters.take(7).unwrap();
         assert_eq!(first >> 52, 3);
         assert_ne!(first, 0);
         waiters.find(first).unwrap().put(41u64);
@@ -367,7 +442,7 @@ mod tests {
         assert_eq!(waiters.find(first).unwrap().get::<u64>(), 41);
         waiters.free(first);
         assert!(waiters.find(first).is_none());
-        let second = waiters.take(7).unwrap();
+        let (second, _) = waiters.take(7).unwrap();
         assert_ne!(first, second);
         assert!(waiters.find(first).is_none());
         assert!(waiters.find(u64::MAX).is_none());

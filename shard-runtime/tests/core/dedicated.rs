@@ -540,8 +540,12 @@ fn a_callback_that_never_returns_does_not_hold_up_the_stop() {
     assert!(took < Duration::from_secs(10), "{took:?}");
     assert_eq!(reports.next(&mut world), "terminate shutdown");
     assert_ne!(well, pid);
-    let named = lines.try_iter().find(|line| line.contains("did not return within"));
-    let named = named.expect("the stuck thread is named in the log");
+    let named = loop {
+        let line = lines.recv_timeout(Duration::from_secs(10)).expect("the stuck thread is named in the log");
+        if line.contains("did not return within") {
+            break line;
+        }
+    };
     assert!(named.contains("world.Puppet"), "{named}");
     drop(gate);
 }
