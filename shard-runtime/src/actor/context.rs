@@ -74,10 +74,10 @@ impl<'a> Context<'a> {
         self.shard.sender()
     }
 
-    /// The index of this shard.
+    /// The index of this process's shard.
     #[must_use]
     pub fn shard_index(&self) -> u16 {
-        self.shard.index()
+        self.shard.home_index()
     }
 
     /// The node's name.
@@ -359,7 +359,8 @@ impl<'a> Context<'a> {
     /// Starts a process on this shard. It is addressable at once; its `init` runs before its first message.
     ///
     /// # Errors
-    /// The name is taken, or the process table is full.
+    /// The name is taken, or the process table is full. `OtherShard` on a process that has a thread of its own, and
+    /// `Dedicated` for one that is to get one: both use [`Context::spawn_wait`].
     #[expect(clippy::needless_pass_by_value, reason = "options are made for one spawn")]
     #[inline(always)]
     pub fn spawn<A: Actor>(

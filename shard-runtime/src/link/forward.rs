@@ -7,6 +7,10 @@ use shard_wire::LocalId;
 impl Shard {
     /// Hands a call of another node on. The caller is known to this shard only, so it is taken out and entered there.
     pub(crate) fn forward_remote_call(&self, to: LocalId, mut carried: Carried) {
+        if self.is_annex() {
+            // The caller is known to the home shard.
+            return self.tell(self.home_index(), move |home| home.forward_remote_call(to, carried));
+        }
         let caller = self.net.callers.borrow_mut().take(carried.reply);
         let Some(caller) = caller else {
             self.count(|cells| &cells.late_replies, 1);

@@ -133,7 +133,7 @@ impl Node {
         factory: impl FnOnce() -> A + Send + 'static,
         options: SpawnOptions,
     ) -> Result<Pid, SpawnError> {
-        if with_current(|shard| shard.is_some()) {
+        if must_not_block() {
             return Err(SpawnError::OnShard);
         }
         if self.shared().is_stopping() {
@@ -149,7 +149,8 @@ impl Node {
         let limit = options.init_timeout() + GRACE;
         let (answer, mut outcome) = oneshot::channel();
         let task = move |shard: &Shard| shard.spawn_and_tell_outside(factory, &options, answer);
-        let port = self.shared().port(shard).ok_or(SpawnError::NoShard { shard, shards })?;
+        let port = self.shared().ports().get(usize::from(shard));
+        let port = port.ok_or(SpawnError::NoShard { shard, shards })?;
         if port.post(Inbound::Task(Box::new(task))).is_err() {
             return Err(SpawnError::Stopping);
         }
@@ -271,7 +272,7 @@ impl Node {
     /// Makes a call and blocks this thread until it is answered, for 5 seconds at most.
     ///
     /// # Errors
-    /// There is no answer; or this is a shard thread, which must not block.
+    /// There is no answer; or this is a shard thread, which must not block. A process on a thread of its own may.
     pub fn call_blocking<M: Message>(&self, to: impl Address, request: M) -> Result<M::Reply, CallError> {
         self.call_blocking_timeout(to, request, DEFAULT_CALL_TIMEOUT)
     }
@@ -286,7 +287,7 @@ impl Node {
         request: M,
         timeout: Duration,
     ) -> Result<M::Reply, CallError> {
-        if with_current(|shard| shard.is_some()) {
+        if must_not_block() {
             return Err(CallError::OnShard);
         }
         let shared = self.shared();
@@ -484,8 +485,9 @@ impl Node {
         Ok(())
     }
 
-    /// Stops the node: ends all processes with reason `shutdown`, then the shards. Returns when its threads have ended, or
-    /// after 5 seconds for each that does not.
+    /// Stops the node: ends all processes with reason `shutdown`, those on threads of their own first, then the shards.
+    /// Returns when its threads have ended, or after 5 seconds for each shard that does not, and for all threads of processes
+    /// together.
     pub fn stop(&self) {
         if with_current(|shard| shard.is_some()) {
             // A shard cannot wait for its own end: another thread does.
@@ -493,6 +495,11 @@ impl Node {
         }
         self.inner.stop();
     }
+}
+
+/// Whether this is a shard's thread. That of a dedicated process may block.
+fn must_not_block() -> bool {
+    with_current(|shard| shard.is_some_and(|shard| !shard.is_annex()))
 }
 
 impl Inner {
@@ -532,9 +539,43 @@ impl Drop for Inner {
     }
 }
 
+/// Ends the processes that have threads of their own, while their home shards still run. A thread that does not come out of a
+/// callback in time is named and left to itself.
+fn stop_annexes(shared: &Arc<NodeShared>) {
+    if shared.annexes().occupants().next().is_none() {
+        return;
+    }
+    let until = crate::clock::now() + STOP_LIMIT;
+    let ended: Vec<_> = shared
+        .ports()
+        .iter()
+        .filter_map(|port| {
+            let (done, ended) = oneshot::channel();
+            let task = Box::new(move |shard: &Shard| shard.end_annexes(done));
+            port.post_reserved(Inbound::Task(task)).is_ok().then_some(ended)
+        })
+        .collect();
+    for mut ended in ended {
+        // What did not end is named below.
+        let _left = ended.recv_timeout(until.saturating_duration_since(crate::clock::now()));
+    }
+    for (index, id) in shared.annexes().occupants() {
+        let behavior = shared.port(index).and_then(|port| port.table.published(id as u32).record.behavior());
+        let pid = Pid { node: shared.key(), local: LocalId(id) };
+        shared.log().node(LogLevel::Error, || {
+            format!(
+                "the thread of {} ({}) is inside a callback that did not return within {STOP_LIMIT:?}; going on without it",
+                pid.short(shared.crc()),
+                behavior.unwrap_or("-"),
+            )
+        });
+    }
+}
+
 /// Tells the shards to stop and waits for their threads, each up to a limit.
 pub(crate) fn stop_shards(shared: &Arc<NodeShared>, threads: Vec<JoinHandle<()>>) {
     shared.begin_stop();
+    stop_annexes(shared);
     for port in shared.ports() {
         if port.post_reserved(Inbound::Task(Box::new(Shard::begin_stop))).is_err() {
             shared.count_inbox_refused();

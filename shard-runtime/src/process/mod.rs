@@ -19,4 +19,4 @@ pub(crate) use extension::{Extension, InspectAnswer, PendingInspect, StartedAnsw
 pub(crate) use mark::KillMark;
 pub(crate) use record::{Flags, Identity, Record, bump};
 pub(crate) use relations::{Bond, Relations, Subject, Tie, Watch};
-pub(crate) use table::{FIRST_SLOT, OwnedTable, Table};
+pub(crate) use table::{FIRST_SLOT, OwnedTable, Published, Table};

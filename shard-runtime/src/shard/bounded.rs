@@ -105,6 +105,9 @@ impl Shard {
             Admission::Refuse(SendReason::NoProcess)
         };
         match admission {
+            Admission::Enter if record.flags() & Flags::DEDICATED != 0 => {
+                self.deliver_to_annex(record, to, message, flags, reply)
+            }
             Admission::Enter => {
                 let envelope = self.pool.take();
                 envelope.fill(vtable::<M>(), self.current_id.get(), self.stamp.get() | flags, message);
@@ -133,7 +136,7 @@ impl Shard {
         if traits & Flags::BOUNDED == 0 {
             return Admission::Enter;
         }
-        let bound = self.table.table().bound(local.slot());
+        let bound = self.table.bound(local.slot());
         // The oldest messages of a process that sends to itself are those of its running batch: they cannot be dropped.
         let force = bound.policy() == OnFull::DropOldest && traits & Flags::RUNNING == 0;
         admit(bound, local, flags, force)
@@ -196,7 +199,7 @@ impl Shard {
             let local = LocalId(record.id.load(Relaxed));
             // The only process that has no place for it is one whose count is full: four billion messages.
             let _counted =
-                self.table.table().bound(local.slot()).force(queue_index(flags), local.generation());
+                self.table.bound(local.slot()).force(queue_index(flags), local.generation());
         }
         self.enqueue(record, envelope, flags);
     }
@@ -208,6 +211,9 @@ impl Shard {
         if record.flags() & Flags::TERMINATED != 0 {
             return self.dead_letter(parcel);
         }
+        if record.flags() & Flags::DEDICATED != 0 {
+            return self.pass_to_annex(record, parcel);
+        }
         let flags = parcel.meta & Meta::FLAGS;
         self.enqueue_parcel(record, parcel);
         self.trim(record, queue_index(flags));
@@ -218,7 +224,7 @@ impl Shard {
         if record.flags() & (Flags::BOUNDED | Flags::RUNNING) != Flags::BOUNDED {
             return;
         }
-        let bound = self.table.table().bound(record.slot());
+        let bound = self.table.bound(record.slot());
         if bound.policy() != OnFull::DropOldest {
             return;
         }
@@ -251,7 +257,10 @@ impl Shard {
     #[cold]
     #[inline(never)]
     pub(super) fn release_places(&self, record: &Record, queue: usize, count: u64) {
-        self.table.table().bound(record.slot()).release(queue, count);
+        self.table.bound(record.slot()).release(queue, count);
+        if self.is_annex() {
+            return self.report_room(record);
+        }
         for _ in 0..count {
             if !self.offer_room(record) {
                 return;
@@ -260,7 +269,7 @@ impl Shard {
     }
 
     /// Tells the first who waits for room; `false` if nobody does.
-    fn offer_room(&self, record: &Record) -> bool {
+    pub(super) fn offer_room(&self, record: &Record) -> bool {
         let waiter = self.with_existing_extension(record, |extension| extension.room.pop_front());
         let Some(waiter) = waiter else { return false };
         let offer = Room { local: record.id.load(Relaxed), home: self.home(), is_taken: false };
@@ -272,7 +281,7 @@ impl Shard {
     /// An offer of room found nobody: the next one gets it.
     fn pass_room_on(&self, local: u64) {
         if let Some(record) = self.live_record(local) {
-            let bound = self.table.table().bound(local as u32);
+            let bound = self.table.bound(local as u32);
             if bound.used(MAIN_QUEUE) < u64::from(bound.limit()) {
                 self.offer_room(record);
             }
@@ -325,7 +334,7 @@ impl Shard {
         let Some(record) = self.live_record(local.0) else {
             return self.refuse(waiter, CallError::Send(SendReason::NoProcess));
         };
-        let bound = self.table.table().bound(local.slot());
+        let bound = self.table.bound(local.slot());
         let has_bound = record.flags() & Flags::BOUNDED != 0;
         if !has_bound || bound.used(MAIN_QUEUE) < u64::from(bound.limit()) {
             let offer = Room { local: local.0, home: self.home(), is_taken: false };
@@ -342,6 +351,8 @@ impl Shard {
         });
         if is_full {
             self.refuse(waiter, CallError::Send(SendReason::Overloaded));
+        } else if record.flags() & Flags::DEDICATED != 0 {
+            self.await_room(record);
         }
     }
 }

@@ -16,20 +16,28 @@ use shard_wire::LocalId;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
+/// What the callers of a process that ends are told.
+pub(super) fn refusal_for(reason: &ExitReason) -> CallError {
+    match reason {
+        ExitReason::Kill => CallError::Killed,
+        ExitReason::Panic(_) => CallError::Panicked,
+        _ => CallError::Terminated,
+    }
+}
+
 impl Shard {
     /// Ends a process.
     #[cold]
     #[inline(never)]
     pub(super) fn bury(&self, record: &Record, reason: ExitReason) {
         let id = record.id.load(Relaxed);
+        if record.flags() & Flags::DEDICATED != 0 {
+            return self.abandon(record, id, reason);
+        }
         let identity = self.table.table().identity(id as u32);
         // SAFETY: A1: a used record's `actor` is a `&'static ActorTable`.
         let table: &'static ActorTable = unsafe { &*record.actor.load(Relaxed) };
-        self.refusal.set(match reason {
-            ExitReason::Kill => CallError::Killed,
-            ExitReason::Panic(_) => CallError::Panicked,
-            _ => CallError::Terminated,
-        });
+        self.refusal.set(refusal_for(&reason));
         if record.flags() & Flags::START != 0 {
             self.count(|cells| &cells.spawn_failed, 1);
         }
@@ -46,11 +54,18 @@ impl Shard {
         if table.has_terminate {
             self.run_terminate(record, table, id, &reason);
         }
-        self.free_addresses(record, id);
-        self.retire(record, identity);
+        if self.annex.is_some() {
+            // The rest of what the world sees is done by the home shard.
+            self.report_end(id, ExitReason::clone(&reason));
+        } else {
+            self.free_addresses(record, id);
+            self.retire(record, identity);
+        }
         // From here on nothing can be sent to it, so what is queued is all there will be.
-        // ORDERING: pairs with the Acquire load of a reader's sweep.
-        record.id.store(0, Release);
+        if self.annex.is_none() {
+            // ORDERING: pairs with the Acquire load of a reader's sweep.
+            record.id.store(0, Release);
+        }
         let mut extension = self.take_extension(record);
         self.write_obituary(id, &reason);
         if let Some(extension) = &mut extension {
@@ -63,12 +78,17 @@ impl Shard {
         self.contain(|| drop(reason));
         // SAFETY: A1; no handler borrows the body any more, and it is not touched again.
         self.contain(|| unsafe { table.drop_body(record) });
-        record.set_flags(0);
-        self.free_slot(identity, id);
+        if self.annex.is_some() {
+            // Nobody else gets this record, and readers see what has become of the process.
+            record.set_flags(Flags::TERMINATED);
+        } else {
+            record.set_flags(0);
+            self.free_slot(identity, id);
+        }
         self.refusal.set(CallError::NoReply);
     }
 
-    fn take_extension(&self, record: &Record) -> Option<Box<Extension>> {
+    pub(super) fn take_extension(&self, record: &Record) -> Option<Box<Extension>> {
         let extension = record.extension.replace(std::ptr::null_mut());
         // SAFETY: made from a box by `with_extension`; taken out of the record, once.
         (!extension.is_null()).then(|| unsafe { Box::from_raw(extension) })
@@ -117,7 +137,7 @@ impl Shard {
     }
 
     /// Drops what is still queued, and answers whoever waits for the process.
-    fn drop_queues(&self, record: &Record, extension: Option<Box<Extension>>, reason: &ExitReason) {
+    pub(super) fn drop_queues(&self, record: &Record, extension: Option<Box<Extension>>, reason: &ExitReason) {
         let why = self.refusal.get();
         while record.depth() > 0 {
             let envelope = record.head.get();
@@ -148,7 +168,7 @@ impl Shard {
         self.contain(|| drop(env));
     }
 
-    fn retire(&self, record: &Record, identity: &Identity) {
+    pub(super) fn retire(&self, record: &Record, identity: &Identity) {
         let cells = self.cells();
         let total_in = record.pushed.load(Relaxed) + identity.other_in.load(Relaxed);
         for (cell, value) in [
@@ -164,7 +184,7 @@ impl Shard {
         cells.processes.store(cells.processes.load(Relaxed).saturating_sub(1), Relaxed);
     }
 
-    fn free_slot(&self, identity: &Identity, id: u64) {
+    pub(super) fn free_slot(&self, identity: &Identity, id: u64) {
         let generation = LocalId(id).generation();
         if generation < LocalId::MAX_GENERATION {
             identity.born.store(u64::from(generation) + 1, Relaxed);

@@ -14,12 +14,18 @@ impl Shard {
     pub(crate) fn kill_here(&self, local: u64) {
         let Some(record) = self.live_record(local) else { return };
         self.identity(record).signal.set(local);
+        if record.flags() & Flags::DEDICATED != 0 {
+            return self.order_end(record, ExitReason::Kill, true);
+        }
         self.with_extension(record, |extension| extension.signal = Some(ExitReason::Kill));
         self.signalled(record);
     }
 
     /// Ends a process for a reason of somebody else. A signal that is there already stays.
     pub(super) fn end_by_signal(&self, record: &Record, reason: ExitReason) {
+        if record.flags() & Flags::DEDICATED != 0 {
+            return self.order_end(record, reason, false);
+        }
         self.with_extension(record, |extension| {
             extension.signal.get_or_insert(reason);
         });
@@ -45,6 +51,10 @@ impl Shard {
         answer: InspectAnswer,
     ) -> Result<(), InspectAnswer> {
         let Some(record) = self.live_record(local) else { return Err(answer) };
+        if record.flags() & Flags::DEDICATED != 0 {
+            self.inspect_annex(record, items, answer);
+            return Ok(());
+        }
         self.with_extension(record, |extension| extension.inspects.push(PendingInspect { items, answer }));
         record.add_flags(Flags::INSPECT);
         if record.flags() & Flags::LIVE == 0 {
@@ -75,6 +85,10 @@ impl Shard {
     /// Messages that wait at a process of this shard, and the one that it is at, if it is.
     pub(crate) fn backlog_of(&self, local: u64) -> u64 {
         let Some(record) = self.live_record(local) else { return u64::MAX };
+        let annex = if record.flags() & Flags::DEDICATED == 0 { None } else { self.node.port(record.annex()) };
+        if let Some(annex) = annex {
+            return annex.table.published(local as u32).record.depth() + annex.inbox.len() as u64;
+        }
         let identity = self.identity(record);
         let others = identity.other_in.load(Relaxed).wrapping_sub(identity.other_taken.load(Relaxed));
         record.depth() + others + u64::from(record.flags() & Flags::LIVE != 0)
@@ -96,9 +110,16 @@ impl Shard {
         (self.pid(identity.parent.load(Relaxed)), self.pid(identity.leader.load(Relaxed)))
     }
 
-    /// Ends the waits of a suspended process for replies: its calls return `Canceled`. Returns how many there were.
+    /// Ends the waits of a suspended process for replies: its calls return `Canceled`. Returns how many there were, as far as
+    /// this shard knows: a process on a thread of its own does not say.
     pub(crate) fn cancel_waits(&self, local: u64) -> usize {
         let Some(record) = self.live_record(local) else { return 0 };
+        if record.flags() & Flags::DEDICATED != 0 {
+            self.tell(record.annex(), move |annex| {
+                annex.cancel_waits(local);
+            });
+            return 0;
+        }
         let waits = self.waiters.calls_of(record.slot());
         for reference in &waits {
             self.fail(*reference, CallError::Canceled);
