@@ -73,7 +73,9 @@ pub enum SpawnError {
         limit: u16,
     },
     /// The system refused a thread, or memory for it.
-    #[error("no thread for the process: {source}; raise the limit of threads (`ulimit -u`, the container's pids limit) or of memory")]
+    #[error(
+        "no thread for the process: {source}; raise the limit of threads (`ulimit -u`, the container's pids limit) or of memory"
+    )]
     Thread {
         /// What the system said.
         source: std::io::Error,

@@ -86,7 +86,14 @@ impl Simulation {
             .map(|index| Shard::new(Arc::clone(&node), index, clock.clone(), &settings).map(Rc::new))
             .collect();
         let shards = shards?;
-        Ok(Self { logical: Logical::of(&shards), shards, node, clock, hand, random: seed.wrapping_mul(2).wrapping_add(1) })
+        Ok(Self {
+            logical: Logical::of(&shards),
+            shards,
+            node,
+            clock,
+            hand,
+            random: seed.wrapping_mul(2).wrapping_add(1),
+        })
     }
 
     /// Runs turns in an order drawn from the seed until no shard has work. Returns the number of turns.
@@ -170,13 +177,13 @@ impl Simulation {
     pub fn spawn_wait<A: Actor>(
         &mut self,
         factory: impl FnOnce() -> A + Send + 'static,
-        options: SpawnOptions,
+        options: &SpawnOptions,
     ) -> Result<Pid, SpawnError> {
         let shard = self.shards[0].place(options.placement())?;
         let limit = options.init_timeout() + Duration::from_millis(10);
         let answer = Rc::new(RefCell::new(None));
         let put = Rc::clone(&answer);
-        self.shards[usize::from(shard)].spawn_as_told(factory, &options, Origin::CORE, move |_, outcome| {
+        self.shards[usize::from(shard)].spawn_as_told(factory, options, Origin::CORE, move |_, outcome| {
             put.replace(Some(outcome));
         });
         self.run();

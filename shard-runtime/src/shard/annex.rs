@@ -10,17 +10,17 @@
 use crate::actor::ActorTable;
 use crate::error::{ExitReason, SendError};
 use crate::mailbox::Meta;
+use crate::oneshot;
 use crate::process::{Env, Flags, InspectAnswer, Record};
+use crate::reactor::annex::Logical;
 use crate::shard::deliver::DUE_SHIFT;
 use crate::shard::pump::panic_message;
 use crate::shard::{Inbound, Scope, Shard, with_current};
-use crate::oneshot;
-use crate::reactor::annex::Logical;
 use shard_wire::Message;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use std::rc::Rc;
+use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use std::sync::atomic::fence;
 use std::time::Duration;
 
@@ -51,12 +51,7 @@ pub(crate) struct Annex {
 
 impl Annex {
     pub(crate) fn new(lease: &Lease) -> Self {
-        Self {
-            home: lease.home,
-            id: lease.id,
-            is_vacant: Cell::new(false),
-            is_released: Cell::new(false),
-        }
+        Self { home: lease.home, id: lease.id, is_vacant: Cell::new(false), is_released: Cell::new(false) }
     }
 }
 
@@ -192,7 +187,8 @@ impl Shard {
             inbox.drain(usize::MAX, |item| self.contain(|| self.take_in(item)));
         }
         let cells = self.cells();
-        for gauge in [&cells.waiters, &cells.timers, &cells.ready, &cells.envelope_bytes, &cells.future_bytes] {
+        for gauge in [&cells.waiters, &cells.timers, &cells.ready, &cells.envelope_bytes, &cells.future_bytes]
+        {
             gauge.store(0, Relaxed);
         }
         cells.current.store(0, Relaxed);
@@ -254,7 +250,10 @@ impl Shard {
 
     /// Asks the home shard for something on behalf of the current process, and waits for the answer. On an ordinary shard it
     /// is done at once. `None`: the home shard is stuck, or has stopped; if it goes on, it will have been done.
-    pub(crate) fn at_home<R: Send + 'static>(&self, ask: impl FnOnce(&Self) -> R + Send + 'static) -> Option<R> {
+    pub(crate) fn at_home<R: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Self) -> R + Send + 'static,
+    ) -> Option<R> {
         let Some(annex) = &self.annex else { return Some(ask(self)) };
         let id = annex.id;
         if let Some(logical) = self.logical.get() {
@@ -289,7 +288,11 @@ impl Shard {
             u64::from(left.max(0).unsigned_abs()) << DUE_SHIFT
         });
         let sent = self.at_home(move |home| {
-            if flags & Meta::CALL == 0 { send(home, message, 0) } else { home.relay_call(reply, left, message, send) }
+            if flags & Meta::CALL == 0 {
+                send(home, message, 0)
+            } else {
+                home.relay_call(reply, left, message, send)
+            }
         });
         sent.unwrap_or(Ok(())).inspect(|()| self.count_sent())
     }

@@ -137,7 +137,8 @@ impl Annexes {
 
     /// The processes that have a place now.
     pub(crate) fn occupants(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
-        let taken = |place: &Place| Some(place.occupant.load(Relaxed)).filter(|id| ![FREE, RETIRED].contains(id));
+        let taken =
+            |place: &Place| Some(place.occupant.load(Relaxed)).filter(|id| ![FREE, RETIRED].contains(id));
         (FIRST_ANNEX..).zip(&self.places).filter_map(move |(index, place)| Some((index, taken(place)?)))
     }
 

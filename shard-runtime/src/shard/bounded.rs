@@ -198,8 +198,7 @@ impl Shard {
         if record.flags() & Flags::BOUNDED != 0 {
             let local = LocalId(record.id.load(Relaxed));
             // The only process that has no place for it is one whose count is full: four billion messages.
-            let _counted =
-                self.table.bound(local.slot()).force(queue_index(flags), local.generation());
+            let _counted = self.table.bound(local.slot()).force(queue_index(flags), local.generation());
         }
         self.enqueue(record, envelope, flags);
     }

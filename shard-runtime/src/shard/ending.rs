@@ -137,7 +137,12 @@ impl Shard {
     }
 
     /// Drops what is still queued, and answers whoever waits for the process.
-    pub(super) fn drop_queues(&self, record: &Record, extension: Option<Box<Extension>>, reason: &ExitReason) {
+    pub(super) fn drop_queues(
+        &self,
+        record: &Record,
+        extension: Option<Box<Extension>>,
+        reason: &ExitReason,
+    ) {
         let why = self.refusal.get();
         while record.depth() > 0 {
             let envelope = record.head.get();

@@ -85,7 +85,9 @@ impl Shard {
 
     /// A process on a thread of its own has its queues and its waits there.
     fn add_annex(&self, facts: &mut ProcessFacts, index: u16) {
-        let (Some(port), Some(there)) = (self.node.port(index), self.node.annexes().facts(index)) else { return };
+        let (Some(port), Some(there)) = (self.node.port(index), self.node.annexes().facts(index)) else {
+            return;
+        };
         let length = |queue: usize| there.queues[queue].load(Relaxed);
         facts.queues = [
             port.table.published(facts.pid.local.slot()).record.depth(),

@@ -84,10 +84,8 @@ impl Shard {
             told(shard, started.map(|()| pid).map_err(|reason| SpawnError::Init { reason }));
         });
         let identity = self.identity(record);
-        let (family, name) = (
-            (identity.parent.load(Relaxed), identity.leader.load(Relaxed)),
-            identity.name.load(Relaxed),
-        );
+        let (family, name) =
+            ((identity.parent.load(Relaxed), identity.leader.load(Relaxed)), identity.name.load(Relaxed));
         let (env, send_queue) = self.with_extension(record, |extension| {
             extension.started = Some(answer);
             (extension.env.clone(), extension.send_queue)
@@ -181,8 +179,7 @@ impl Shard {
         reply: u64,
     ) -> Result<(), SendError<M>> {
         let meta = self.stamp.get() | flags;
-        let parcel =
-            Parcel::new(to.local.0, vtable::<M>(), self.current_id.get(), meta, reply, message);
+        let parcel = Parcel::new(to.local.0, vtable::<M>(), self.current_id.get(), meta, reply, message);
         match self.hand_over(record, parcel) {
             Ok(()) => {
                 self.sent.set(self.sent.get() + 1);
@@ -394,7 +391,9 @@ impl Shard {
         let Some(port) = self.node.port(annex) else { return };
         let mut kept = Vec::new();
         port.inbox.drain(port.inbox.len(), |item| match item {
-            Inbound::Parcel(parcel) if parcel.target == id && parcel.meta & (Meta::REPLY | Meta::REFUSE | Meta::TASK) == 0 => {
+            Inbound::Parcel(parcel)
+                if parcel.target == id && parcel.meta & (Meta::REPLY | Meta::REFUSE | Meta::TASK) == 0 =>
+            {
                 self.count(|cells| &cells.mailbox_lost, 1);
                 let (meta, reply) = (parcel.meta, parcel.reply);
                 self.contain(|| drop(parcel));

@@ -85,7 +85,8 @@ impl Shard {
     /// Messages that wait at a process of this shard, and the one that it is at, if it is.
     pub(crate) fn backlog_of(&self, local: u64) -> u64 {
         let Some(record) = self.live_record(local) else { return u64::MAX };
-        let annex = if record.flags() & Flags::DEDICATED == 0 { None } else { self.node.port(record.annex()) };
+        let annex =
+            if record.flags() & Flags::DEDICATED == 0 { None } else { self.node.port(record.annex()) };
         if let Some(annex) = annex {
             return annex.table.published(local as u32).record.depth() + annex.inbox.len() as u64;
         }

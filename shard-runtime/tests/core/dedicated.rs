@@ -3,8 +3,8 @@
 use crate::world::{Act, Double, Fail, Never, Note, Panic, Puppet, Reports, Stop, World, both};
 use shard_runtime::prelude::*;
 use shard_runtime::{
-    Alias, CallError, Child, ChildSpec, LogLevel, LogRecord, LogSink, Priority, ProcessState, SendReason, SpawnError,
-    Strategy, Supervisor, SupervisorSpec, Target,
+    Alias, CallError, Child, ChildSpec, LogLevel, LogRecord, LogSink, Priority, ProcessState, SendReason,
+    SpawnError, Strategy, Supervisor, SupervisorSpec, Target,
 };
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -529,6 +529,7 @@ impl LogSink for Lines {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the stop's limit is wall time")]
 fn a_callback_that_never_returns_does_not_hold_up_the_stop() {
     let (tell, lines) = channel();
     let node = Node::builder("stuck@localhost").shards(2).log_level(LogLevel::Error).log_sink(Lines(tell));
@@ -558,7 +559,8 @@ fn a_dedicated_process_may_make_blocking_calls() {
     let (dedicated, _dedicated_reports) = world.dedicated(0, SpawnOptions::new());
     let inner = node.clone();
     let said = world.run(dedicated, move |_| {
-        let made = inner.spawn(|| Puppet { tell: channel().0, note: String::new() }, SpawnOptions::new()).unwrap();
+        let made =
+            inner.spawn(|| Puppet { tell: channel().0, note: String::new() }, SpawnOptions::new()).unwrap();
         format!("{:?} {:?}", inner.call_blocking(puppet, Double(2)), inner.call_blocking(made, Double(3)))
     });
     assert_eq!(said, "Ok(4) Ok(6)");

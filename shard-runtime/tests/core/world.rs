@@ -54,7 +54,7 @@ impl World {
     ) -> Result<Pid, SpawnError> {
         let options = options.on_shard(shard);
         match self {
-            Self::Simulated(sim) => sim.spawn_wait(factory, options),
+            Self::Simulated(sim) => sim.spawn_wait(factory, &options),
             Self::Real(node) => node.spawn(factory, options),
         }
     }
@@ -68,9 +68,6 @@ impl World {
 
     /// Starts a puppet that reports to the receiver.
     pub(crate) fn puppet(&mut self, shard: u16, options: SpawnOptions) -> (Pid, Reports) {
-        if std::env::var_os("DEDICATED").is_some() {
-            return self.dedicated(shard, options);
-        }
         let (tell, reports) = channel();
         let pid = self.spawn(shard, move || Puppet { tell, note: String::new() }, options).unwrap();
         (pid, Reports(reports))
