@@ -133,6 +133,7 @@ impl<'a> Context<'a> {
         let shard = self.shard;
         let deadline = shard.now_ticks().saturating_add(shard.ticks(within));
         let mut message = message;
+        let mut was_offered = false;
         loop {
             match self.send(&to, message) {
                 Err(error) if error.reason == SendReason::MailboxFull => message = error.into_inner(),
@@ -142,7 +143,11 @@ impl<'a> Context<'a> {
             let Some(target) = shard.resolve(to.route()).filter(|_| left > 0) else {
                 return Err(SendError::new(SendReason::Expired, message));
             };
-            match shard.wait_for_room(target, left).await {
+            // Somebody was quicker to use the room: the others, and the clock, go on before the next wait.
+            if std::mem::replace(&mut was_offered, true) {
+                self.yield_now().await;
+            }
+            match shard.wait_for_room(target, shard.send_queue(), left).await {
                 Ok(room) => room.take(),
                 Err(CallError::Send(reason)) => return Err(SendError::new(reason, message)),
                 Err(_) => return Err(SendError::new(SendReason::Expired, message)),

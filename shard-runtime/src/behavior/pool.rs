@@ -205,7 +205,7 @@ impl Pool {
             let doublings = (rapid_ends - PATIENCE - 1).min(16);
             let delay = (DELAY * 2_u32.pow(doublings)).min(LONGEST_DELAY);
             self.slots[index] = Slot { worker: None, born: old.born, rapid_ends };
-            // Without a timer the next message that finds the slot empty starts the worker.
+            // Without a timer the worker starts at once.
             return cx.send_after(cx.pid(), Respawn(index), delay).is_err() && self.respawn(index, cx);
         }
         self.slots[index].rapid_ends = rapid_ends;
@@ -223,6 +223,8 @@ impl Pool {
             Err(error) => {
                 cx.log().error(format_args!("a worker could not be started: {error}"));
                 self.slots[index].worker = None;
+                // LIMIT: timers of the shard. Without one the slot stays empty.
+                let _later = cx.send_after(cx.pid(), Respawn(index), LONGEST_DELAY);
                 false
             }
         }
@@ -349,16 +351,42 @@ impl Pool {
 
     /// Waits until a worker has room, then hands the message on.
     async fn wait_and_pass(&mut self, mut carried: Carried, cx: &mut Context<'_>) -> ActorResult {
+        // If the pool ends meanwhile, the message is dropped with this future, and its caller is told.
+        let mut owed = Owed::new(cx.shard(), &carried);
         loop {
             let ticks = cx.shard().ticks(ROOM_WAIT);
             let workers = self.slots.iter().filter_map(|slot| slot.worker);
-            let waits = workers.map(|worker| cx.shard().wait_for_room(worker, ticks)).collect();
+            let waits =
+                workers.map(|worker| cx.shard().wait_for_room(worker, carried.flags, ticks)).collect();
             FirstRoom(waits).await;
             match self.pass(carried, cx) {
-                None => return Ok(()),
+                None => {
+                    owed.waiter = 0;
+                    return Ok(());
+                }
                 Some(back) => carried = back,
             }
+            // Somebody was quicker, or no wait could be had: whatever it was, the others have a turn first.
+            cx.yield_now().await;
         }
+    }
+}
+
+/// The answer that is owed to the caller of a message in hand: dropped, it tells why there will be none.
+struct Owed<'s> {
+    shard: &'s Shard,
+    waiter: u64,
+}
+
+impl<'s> Owed<'s> {
+    fn new(shard: &'s Shard, carried: &Carried) -> Self {
+        Self { shard, waiter: if carried.flags & Meta::CALL == 0 { 0 } else { carried.reply } }
+    }
+}
+
+impl Drop for Owed<'_> {
+    fn drop(&mut self) {
+        self.shard.refuse(self.waiter, self.shard.refusal());
     }
 }
 

@@ -210,7 +210,10 @@ impl Node {
         let meta = shared.clock().ticks() << Meta::BITS;
         let parcel = Parcel::new(pid.local.0, vtable::<M>(), LocalId::CORE.0, meta, 0, message);
         port.post(Inbound::Parcel(parcel)).map_err(|full| match full.into_inner() {
-            Inbound::Parcel(parcel) => SendError::new(SendReason::Overloaded, parcel.into_message()),
+            Inbound::Parcel(parcel) => {
+                port.cancel_place(pid.local, Meta::MAIN);
+                SendError::new(SendReason::Overloaded, parcel.into_message())
+            }
             Inbound::Task(_) | Inbound::Wake { .. } => unreachable!("an inbox gives back what it was given"),
         })
     }

@@ -31,6 +31,7 @@ impl Shard {
             _ => CallError::Terminated,
         });
         let was_live = record.flags() & (Flags::LIVE | Flags::START) == Flags::LIVE;
+        let was_starting = record.flags() & Flags::START != 0;
         record.set_flags(Flags::QUEUED | Flags::RUNNING | Flags::TERMINATED);
         self.in_hand.set(EnvelopePtr::NULL);
         if was_live && !record.live.get().is_null() {
@@ -51,8 +52,8 @@ impl Shard {
         let mut extension = self.take_extension(record);
         self.write_obituary(id, &reason);
         if let Some(extension) = &mut extension {
-            if extension.preserve && !reason.is_ordinary() {
-                self.keep_mailbox(id, record, extension);
+            if extension.preserve && (was_starting || !reason.is_ordinary()) {
+                self.keep_mailbox(id, was_starting, record, extension);
             }
             self.end_relations(id, &mut extension.relations, &reason);
         }
@@ -130,19 +131,19 @@ impl Shard {
             }
         }
         self.free_waiter::<()>(extension.init_timer);
-        for waiter in extension.room {
+        for waiter in extension.room.iter_mut().flat_map(std::mem::take) {
             self.refuse(waiter, CallError::Send(SendReason::NoProcess));
         }
-        for request in extension.inspects {
+        for request in std::mem::take(&mut extension.inspects) {
             self.contain(|| (request.answer)(vec![("error".to_owned(), "the process has ended".to_owned())]));
         }
-        if let Some(started) = extension.started {
+        if let Some(started) = extension.started.take() {
             let reason = reason.clone();
             self.contain(|| started(self, Err(reason)));
         }
-        // Values of the environment may be the last of their kind, and their `Drop` the user's code.
-        let env = std::mem::take(&mut extension.env);
-        self.contain(|| drop(env));
+        // Values of the environment, and a signal that came too late, may be the last of their kind, and their `Drop` the
+        // user's code.
+        self.contain(|| drop(extension));
     }
 
     fn retire(&self, record: &Record, identity: &Identity) {
@@ -179,6 +180,7 @@ impl Shard {
                 self.bury(record, ExitReason::Shutdown);
             }
         }
+        self.drop_all_kept();
         self.mesh.publish(self);
         self.flush_links();
         // What is still in the inbox is dropped here, so that whoever waits for it learns that there will be no answer.

@@ -6,7 +6,7 @@
 use crate::error::{CallError, ExitReason};
 use crate::process::{Flags, InspectAnswer, PendingInspect, Record, Trap};
 use crate::shard::Shard;
-use shard_wire::Pid;
+use shard_wire::{LocalId, Pid};
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Shard {
@@ -14,16 +14,23 @@ impl Shard {
     pub(crate) fn kill_here(&self, local: u64) {
         let Some(record) = self.live_record(local) else { return };
         self.identity(record).signal.store(local, Relaxed);
-        self.with_extension(record, |extension| extension.signal = Some(ExitReason::Kill));
+        let replaced = self.with_extension(record, |extension| extension.signal.replace(ExitReason::Kill));
         self.signalled(record);
+        drop(replaced);
     }
 
     /// Ends a process for a reason of somebody else. A signal that is there already stays.
     pub(super) fn end_by_signal(&self, record: &Record, reason: ExitReason) {
-        self.with_extension(record, |extension| {
-            extension.signal.get_or_insert(reason);
+        let unused = self.with_extension(record, |extension| match &extension.signal {
+            Some(_) => Some(reason),
+            None => {
+                extension.signal = Some(reason);
+                None
+            }
         });
         self.signalled(record);
+        // Outside of the extension: a reason's `Drop` is the user's code, which may reach this very process.
+        drop(unused);
     }
 
     fn signalled(&self, record: &Record) {
@@ -88,6 +95,13 @@ impl Shard {
         } else {
             record.clear_flags(Flags::SPLIT);
         }
+    }
+
+    /// Whether a process of this node lives and was spawned by another one.
+    pub(crate) fn is_child(&self, local: LocalId, parent: LocalId) -> bool {
+        self.node.port(local.shard()).is_some_and(|port| {
+            port.table.identity(local.slot()).parent.load(Relaxed) == parent.0 && port.table.exists(local.0)
+        })
     }
 
     /// Parent and leader of the current process.

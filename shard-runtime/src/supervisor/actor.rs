@@ -341,8 +341,9 @@ impl Supervisor {
         if self.machine.as_ref().is_some_and(|machine| machine.may_preserve(child)) {
             options = options.preserve_mailbox();
         }
-        if preserve && let Some(before) = self.kept.remove(&child) {
-            options = options.adopt_mailbox(before);
+        // It stays ours to claim until the child is up: a start that fails leaves the mailbox to the next one.
+        if preserve && let Some(before) = self.kept.get(&child) {
+            options = options.adopt_mailbox(*before);
         }
         let owner = cx.pid().local.0;
         let waiter = shard.spawn_callback(options.init_timeout(), move |shard, outcome| {
@@ -366,7 +367,9 @@ impl Supervisor {
         if *starting != child {
             return;
         }
-        match name.as_ref().and_then(|name| cx.whereis(name)) {
+        let holder = name.as_ref().and_then(|name| cx.whereis(name));
+        // The name may be a stranger's: then the start is about to fail.
+        match holder.filter(|pid| cx.shard().is_child(pid.local, cx.pid().local)) {
             Some(pid) => cx.kill(pid),
             None => cx.shard().give_up_spawn(*waiter),
         }
@@ -501,6 +504,14 @@ impl Supervisor {
         }
         for (_, pid) in self.kept.drain() {
             cx.shard().drop_kept_mailbox(pid);
+        }
+        // Also of children that have ended and whose exits are still in our mailbox.
+        if let Some(machine) = &self.machine {
+            for (pid, child) in machine.processes() {
+                if machine.may_preserve(child) {
+                    cx.shard().drop_kept_mailbox(pid);
+                }
+            }
         }
         for (_, timer) in self.timers.drain() {
             cx.cancel_timer(timer);
