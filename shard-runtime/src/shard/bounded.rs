@@ -295,7 +295,7 @@ impl Shard {
 
     /// A message that had its place did not get away.
     #[cold]
-    pub(super) fn forget_place(&self, local: LocalId, flags: u64) {
+    pub(crate) fn forget_place(&self, local: LocalId, flags: u64) {
         if let Some(port) = self.node.port(local.shard()) {
             port.cancel_place(local, flags);
         }
