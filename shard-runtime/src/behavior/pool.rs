@@ -206,7 +206,7 @@ impl Pool {
             let delay = (DELAY * 2_u32.pow(doublings)).min(LONGEST_DELAY);
             self.slots[index] = Slot { worker: None, born: old.born, rapid_ends };
             // Without a timer the worker starts at once.
-            return cx.send_after(cx.pid(), Respawn(index), delay).is_err() && self.respawn(index, cx);
+            return shard.post_after(Meta::SYSTEM, Respawn(index), delay).is_err() && self.respawn(index, cx);
         }
         self.slots[index].rapid_ends = rapid_ends;
         self.respawn(index, cx)
@@ -224,7 +224,7 @@ impl Pool {
                 cx.log().error(format_args!("a worker could not be started: {error}"));
                 self.slots[index].worker = None;
                 // LIMIT: timers of the shard. Without one the slot stays empty.
-                let _later = cx.send_after(cx.pid(), Respawn(index), LONGEST_DELAY);
+                let _later = cx.shard().post_after(Meta::SYSTEM, Respawn(index), LONGEST_DELAY);
                 false
             }
         }

@@ -123,6 +123,26 @@ impl Shard {
         Ok(self.timer(delay, run).unwrap_or(TimerRef(0)))
     }
 
+    /// Posts a message of the runtime to the current process after a delay: no bound refuses it then. It comes back if no
+    /// timer is to be had.
+    pub(crate) fn post_after<M: Message>(
+        &self,
+        queue: u64,
+        message: M,
+        delay: Duration,
+    ) -> Result<TimerRef, M> {
+        if !self.has_timer() {
+            return Err(message);
+        }
+        let owner = self.current_id.get();
+        let run = move |shard: &Self| {
+            if let Some(record) = shard.live_record(owner) {
+                shard.post_system(record, queue, message);
+            }
+        };
+        Ok(self.timer(delay, run).unwrap_or(TimerRef(0)))
+    }
+
     /// Sends copies of a message at a fixed rate until it is cancelled or the current process ends.
     pub(crate) fn send_every<M: Message + Clone>(
         &self,

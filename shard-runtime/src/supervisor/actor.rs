@@ -414,13 +414,17 @@ impl Supervisor {
     }
 
     fn arm(&mut self, token: Token, after: Duration, cx: &Context<'_>) {
-        match cx.send_after_with(cx.pid(), Due(token), Priority::Max, after) {
+        let shard = cx.shard();
+        // Not a send: a bound of our own mailbox must not lose it.
+        match shard.post_after(Priority::Max.queue(), Due(token), after) {
             Ok(timer) => {
                 self.timers.insert(token, timer);
             }
             // No timer is to be had: better early than never.
-            Err(error) => {
-                let _sent = cx.send_with(cx.pid(), error.into_inner(), Priority::Max);
+            Err(due) => {
+                if let Some(record) = shard.live_record(cx.pid().local.0) {
+                    shard.post_system(record, Priority::Max.queue(), due);
+                }
             }
         }
     }
