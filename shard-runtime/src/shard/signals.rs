@@ -9,6 +9,9 @@ use crate::shard::Shard;
 use shard_wire::{LocalId, Pid};
 use std::sync::atomic::Ordering::Relaxed;
 
+/// Inspect requests that wait for one process. What exceeds them answers the oldest.
+const MAX_INSPECTS: usize = 64;
+
 impl Shard {
     /// Kills a process of this shard: at once if it is idle or suspended, else when its handler returns.
     pub(crate) fn kill_here(&self, local: u64) {
@@ -52,7 +55,17 @@ impl Shard {
         answer: InspectAnswer,
     ) -> Result<(), InspectAnswer> {
         let Some(record) = self.live_record(local) else { return Err(answer) };
-        self.with_extension(record, |extension| extension.inspects.push(PendingInspect { items, answer }));
+        let oldest = self.with_extension(record, |extension| {
+            let pending = &mut extension.inspects;
+            // LIMIT: requests that wait for a suspended handler. Who asked first has most likely given up.
+            let oldest = (pending.len() >= MAX_INSPECTS).then(|| pending.remove(0));
+            pending.push(PendingInspect { items, answer });
+            oldest
+        });
+        if let Some(oldest) = oldest {
+            let why = "too many requests wait for the process's handler";
+            self.contain(|| (oldest.answer)(vec![("error".to_owned(), why.to_owned())]));
+        }
         record.add_flags(Flags::INSPECT);
         if record.flags() & Flags::LIVE == 0 {
             self.make_ready(record);
