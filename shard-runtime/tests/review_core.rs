@@ -1,8 +1,13 @@
 //! Corners of the core where users' code, bounds and ends meet: nothing hangs, overflows, leaks or hits a stranger.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test waits with a deadline, and for a scene on a thread of its own"
+)]
+
 use shard_runtime::prelude::*;
 use shard_runtime::testing::Bed;
-use shard_runtime::{Child, Node, Pool, SendReason, Shutdown, Simulation};
+use shard_runtime::{Backoff, Child, Node, Pool, SendReason, Shutdown, Simulation};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::channel;
@@ -207,9 +212,6 @@ fn a_repeated_message_whose_drop_panics_ends_nothing_but_itself() {
     armed.store(false, SeqCst);
 }
 
-#[message(local)]
-struct Crash;
-
 /// Fails to start as often as it is told to.
 struct Heir {
     fails: Arc<AtomicUsize>,
@@ -273,7 +275,8 @@ fn a_preserved_mailbox_outlasts_starts_that_fail() {
         for _ in 0..3 {
             node.send(first, Note(1)).unwrap();
         }
-        (factory.store(panics, SeqCst), fails.store(errors, SeqCst));
+        factory.store(panics, SeqCst);
+        fails.store(errors, SeqCst);
         node.advance(Duration::from_secs(1));
         assert_ne!(node.whereis("heir").unwrap(), first);
         assert_eq!(count.load(SeqCst), 3, "{panics} panics of the factory, {errors} errors of init");
@@ -389,4 +392,65 @@ fn a_send_that_a_full_inbox_refuses_takes_no_place() {
     assert!(refusals.iter().all(|reason| *reason == SendReason::Overloaded), "{refusals:?}");
     go.send(()).unwrap();
     node.stop();
+}
+
+#[message(local)]
+struct Fall;
+
+/// Ends at `Fall`; tells who listens how urgent its sends are.
+struct Herald(Arc<AtomicUsize>);
+
+#[actor]
+impl Herald {
+    async fn init(&mut self, _cx: &mut Context<'_>) -> ActorResult {
+        self.0.fetch_add(1, SeqCst);
+        Ok(())
+    }
+    fn terminate(&mut self, _: &ExitReason, cx: &mut Context<'_>) {
+        let _nobody = cx.send("listener", Note(2));
+    }
+    #[handle]
+    fn fall(&mut self, _: Fall, cx: &mut Context<'_>) -> ActorResult {
+        cx.send_after("listener", Note(1), Duration::from_millis(10))?;
+        Err(ActorError::new(ExitReason::custom(std::io::Error::other("told to"))))
+    }
+}
+
+#[test]
+fn a_bound_of_a_supervisor_loses_none_of_its_timers() {
+    let mut node = Simulation::new("review@localhost", 1, 1).unwrap();
+    let starts = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&starts);
+    let tree = move || {
+        let pause = Backoff::new(Duration::from_millis(100), Duration::from_millis(100));
+        let spec = SupervisorSpec::one_for_one().backoff(pause);
+        ["a", "b", "c"].into_iter().fold(Supervisor::new(spec), |tree, name| {
+            let counted = Arc::clone(&counted);
+            tree.child(ChildSpec::new(name), move || Herald(Arc::clone(&counted)))
+        })
+    };
+    node.spawn(0, tree, &SpawnOptions::new().with_mailbox(1)).unwrap();
+    node.run();
+    for name in ["a", "b", "c"] {
+        node.send(name, Fall).unwrap();
+    }
+    node.advance(Duration::from_secs(1));
+    assert_eq!(starts.load(SeqCst), 6);
+}
+
+#[test]
+fn what_is_sent_later_or_at_the_end_has_the_priority_of_its_sender() {
+    let mut node = Simulation::new("review@localhost", 1, 1).unwrap();
+    let heard = Arc::new(AtomicUsize::new(0));
+    let listener = Arc::clone(&heard);
+    let listener = node.spawn(0, move || Slow(listener), &SpawnOptions::named("listener")).unwrap();
+    let options = SpawnOptions::new().with_send_priority(Priority::High);
+    let herald = node.spawn(0, || Herald(Arc::default()), &options).unwrap();
+    node.run();
+    node.send(listener, Hold).unwrap();
+    node.send(herald, Fall).unwrap();
+    node.advance(Duration::from_millis(20));
+    assert_eq!(heard.load(SeqCst), 0, "the listener holds");
+    let queues = node.facts(listener).unwrap().queues;
+    assert_eq!((queues[0], queues[1]), (0, 2), "Main and System");
 }

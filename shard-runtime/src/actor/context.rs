@@ -171,7 +171,7 @@ impl<'a> Context<'a> {
         let Some(target) = target.filter(|pid| shard.is_other_shard(*pid)) else {
             return self.send(to, message).map_err(DeliveryError::Refused);
         };
-        match shard.send_and_learn(target, message, Meta::MAIN, shard.ticks(within)).await {
+        match shard.send_and_learn(target, message, shard.send_queue(), shard.ticks(within)).await {
             Ok(sent) => sent.map_err(DeliveryError::Refused),
             Err(_) => Err(DeliveryError::Unknown),
         }
@@ -279,7 +279,7 @@ impl<'a> Context<'a> {
         message: M,
         delay: Duration,
     ) -> Result<TimerRef, SendError<M>> {
-        self.shard.send_after(OwnedRoute::from(to.route()), message, Meta::MAIN, delay)
+        self.shard.send_after(OwnedRoute::from(to.route()), message, self.shard.send_queue(), delay)
     }
 
     /// Sends a message at the given priority after a delay.
@@ -307,7 +307,7 @@ impl<'a> Context<'a> {
         message: M,
         period: Duration,
     ) -> Result<TimerRef, SendError<M>> {
-        self.shard.send_every(OwnedRoute::from(to.route()), message, Meta::MAIN, period)
+        self.shard.send_every(OwnedRoute::from(to.route()), message, self.shard.send_queue(), period)
     }
 
     /// Disarms a delayed or repeated send; `false` if it has fired or was cancelled before.

@@ -32,7 +32,8 @@ impl Shard {
         });
         let was_live = record.flags() & (Flags::LIVE | Flags::START) == Flags::LIVE;
         let was_starting = record.flags() & Flags::START != 0;
-        record.set_flags(Flags::QUEUED | Flags::RUNNING | Flags::TERMINATED);
+        let sender = record.flags() & Flags::SENDER;
+        record.set_flags(Flags::QUEUED | Flags::RUNNING | Flags::TERMINATED | sender);
         self.in_hand.set(EnvelopePtr::NULL);
         if was_live && !record.live.get().is_null() {
             self.count(|cells| &cells.interrupted, 1);
@@ -80,10 +81,14 @@ impl Shard {
         self.in_hand.set(EnvelopePtr::NULL);
         self.intake.set(EnvelopePtr::NULL);
         self.limit.set(0);
+        if record.flags() & Flags::SENDER != 0 {
+            self.gate.set(0);
+        }
         self.contain(|| {
             // SAFETY: A1; the suspended handler is gone, so nobody borrows the body.
             unsafe { table.terminate(self, record) };
         });
+        self.gate.set(self.key);
         if !record.live.get().is_null() {
             self.count(|cells| &cells.terminate_cut, 1);
             self.contain(|| self.cancel_live(record));
