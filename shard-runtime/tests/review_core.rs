@@ -7,7 +7,7 @@
 
 use shard_runtime::prelude::*;
 use shard_runtime::testing::Bed;
-use shard_runtime::{Backoff, Child, Node, Pool, SendReason, Shutdown, Simulation};
+use shard_runtime::{Addressed, Alias, Backoff, Child, Node, Pool, SendReason, Shutdown, Simulation};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::channel;
@@ -453,4 +453,63 @@ fn what_is_sent_later_or_at_the_end_has_the_priority_of_its_sender() {
     assert_eq!(heard.load(SeqCst), 0, "the listener holds");
     let queues = node.facts(listener).unwrap().queues;
     assert_eq!((queues[0], queues[1]), (0, 2), "Main and System");
+}
+
+#[message(local, reply = Alias)]
+struct Enlist;
+#[message(local, reply = Vec<u32>)]
+struct Notes;
+
+/// Notes what comes, bare or addressed.
+#[derive(Default)]
+struct Clerk(Vec<u32>);
+
+#[actor]
+impl Clerk {
+    #[handle]
+    fn enlist(&mut self, _: Enlist, cx: &mut Context<'_>) -> Result<Alias, ActorError> {
+        Ok(cx.create_alias()?)
+    }
+    #[handle]
+    fn note(&mut self, m: Note, _cx: &mut Context<'_>) -> ActorResult {
+        self.0.push(m.0);
+        Ok(())
+    }
+    #[handle]
+    fn addressed(&mut self, m: Addressed<Note>, _cx: &mut Context<'_>) -> ActorResult {
+        self.0.push(m.message.0 + 100);
+        Ok(())
+    }
+    #[handle]
+    fn notes(&mut self, _: Notes, _cx: &mut Context<'_>) -> Result<Vec<u32>, ActorError> {
+        Ok(std::mem::take(&mut self.0))
+    }
+}
+
+#[test]
+fn a_sender_outside_keeps_order_and_address_whatever_it_sends_by() {
+    let node = Node::builder("review-order@localhost").shards(2).start().unwrap();
+    let blocked = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&blocked);
+    let blocker = node.spawn(move || Blocker(seen), SpawnOptions::new().on_shard(0)).unwrap();
+    let plain = node.spawn(Clerk::default, SpawnOptions::named("plain").on_shard(1)).unwrap();
+    let split = node.spawn(Clerk::default, SpawnOptions::named("split").on_shard(1).split_handle()).unwrap();
+    let aliases = [plain, split].map(|pid| node.call_blocking(pid, Enlist).unwrap());
+    let (go, gate) = channel();
+    node.send(blocker, Block(gate)).unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !blocked.load(SeqCst) {
+        assert!(std::time::Instant::now() < deadline, "the handler does not run");
+        std::thread::yield_now();
+    }
+    for (alias, pid, name) in [(aliases[0], plain, "plain"), (aliases[1], split, "split")] {
+        node.send(alias, Note(1)).unwrap();
+        node.send(pid, Note(2)).unwrap();
+        node.send(name, Note(3)).unwrap();
+        node.send((name, "review-order@localhost"), Note(4)).unwrap();
+    }
+    assert_eq!(node.call_blocking(plain, Notes).unwrap(), [1, 2, 3, 4]);
+    assert_eq!(node.call_blocking(split, Notes).unwrap(), [101, 2, 103, 104]);
+    go.send(()).unwrap();
+    node.stop();
 }
