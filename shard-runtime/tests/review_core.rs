@@ -35,6 +35,8 @@ fn within(limit: Duration, scene: impl FnOnce() + Send + 'static) {
 struct Note(u32);
 #[message(local)]
 struct Hold;
+#[message(local)]
+struct Stick;
 #[message(local, reply = u32)]
 struct Ask;
 
@@ -51,6 +53,11 @@ impl Slow {
     #[handle]
     async fn hold(&mut self, _: Hold, cx: &mut Context<'_>) -> ActorResult {
         cx.sleep(Duration::from_millis(50)).await;
+        Ok(())
+    }
+    #[handle]
+    async fn stick(&mut self, _: Stick, cx: &mut Context<'_>) -> ActorResult {
+        cx.sleep(Duration::from_secs(3600)).await;
         Ok(())
     }
     #[handle]
@@ -512,4 +519,23 @@ fn a_sender_outside_keeps_order_and_address_whatever_it_sends_by() {
     assert_eq!(node.call_blocking(split, Notes).unwrap(), [101, 2, 103, 104]);
     go.send(()).unwrap();
     node.stop();
+}
+
+#[test]
+fn a_pool_with_a_stuck_worker_waits_for_the_others_however_long() {
+    within(Duration::from_secs(60), || {
+        let mut node = Simulation::new("review@localhost", 1, 1).unwrap();
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let pool = move || Pool::of(move || Slow(Arc::clone(&counted))).size(2).worker_mailbox(1);
+        let pool = node.spawn(0, pool, &SpawnOptions::new()).unwrap();
+        node.run();
+        node.send(pool, Stick).unwrap();
+        node.run();
+        for _ in 0..150_000 {
+            node.send(pool, Note(1)).unwrap();
+        }
+        node.run();
+        assert_eq!(count.load(SeqCst), 149_999, "one waits at the worker that is stuck");
+    });
 }

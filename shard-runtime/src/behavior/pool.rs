@@ -25,6 +25,8 @@ const PATIENCE: u32 = 5;
 /// First and longest delay.
 const DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
+/// How long the pool waits when its shard has no waits left to give.
+const NO_WAIT: Duration = Duration::from_millis(5);
 /// How long the pool waits for room before it looks at its workers again.
 const ROOM_WAIT: Duration = Duration::from_secs(1);
 
@@ -358,7 +360,9 @@ impl Pool {
             let workers = self.slots.iter().filter_map(|slot| slot.worker);
             let waits =
                 workers.map(|worker| cx.shard().wait_for_room(worker, carried.flags, ticks)).collect();
-            FirstRoom(waits).await;
+            if !FirstRoom(waits).await {
+                cx.sleep(NO_WAIT).await;
+            }
             match self.pass(carried, cx) {
                 None => {
                     owed.waiter = 0;
@@ -390,22 +394,27 @@ impl Drop for Owed<'_> {
     }
 }
 
-/// Resolves when one of several mailboxes may have room, or has gone.
+/// Resolves when one of several mailboxes may have room, has gone, or has waited long enough; with `false` if no wait could
+/// be had.
 struct FirstRoom<'c>(Vec<Call<'c, Room>>);
 
 impl Future for FirstRoom<'_> {
-    type Output = ();
+    type Output = bool;
 
-    fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<()> {
-        for wait in &mut self.0 {
-            if let Poll::Ready(room) = Pin::new(wait).poll(task) {
-                if let Ok(room) = room {
+    fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<bool> {
+        let (mut is_done, had_waits) = (self.0.is_empty(), !self.0.is_empty());
+        self.0.retain_mut(|wait| match Pin::new(wait).poll(task) {
+            Poll::Pending => true,
+            Poll::Ready(Err(CallError::Send(SendReason::Overloaded))) => false,
+            Poll::Ready(room) => {
+                // One offer is used; what else comes is dropped, which passes it on.
+                if let (Ok(room), false) = (room, std::mem::replace(&mut is_done, true)) {
                     room.take();
                 }
-                return Poll::Ready(());
+                false
             }
-        }
-        if self.0.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        if is_done || had_waits && self.0.is_empty() { Poll::Ready(is_done) } else { Poll::Pending }
     }
 }
 

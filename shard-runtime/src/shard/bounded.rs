@@ -8,6 +8,7 @@ use crate::actor::{Call, Fallback};
 use crate::error::{CallError, SendError, SendReason};
 use crate::mailbox::{EnvelopePtr, Meta};
 use crate::process::{Bound, Extension, Flags, MAIN_QUEUE, NoPlace, OnFull, Record, bump};
+use crate::shard::waiter::State;
 use crate::shard::{Home, Parcel, Port, Shard};
 use crate::symbol::Symbol;
 use shard_wire::{Erased, LocalId, Message, Pid, Table, vtable};
@@ -17,6 +18,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Waits for room that one queue keeps. What exceeds it is refused with `Overloaded`.
 const MAX_ROOM_WAITS: usize = 1 << 16;
+
+/// From how many of them on a look for stale ones is worth its while.
+const STALE_ROOM_WAITS: usize = 64;
 
 /// What becomes of a message for a bounded mailbox.
 pub(crate) enum Admission {
@@ -333,6 +337,12 @@ impl Shard {
         Call::new(self, waiter)
     }
 
+    /// Whether somebody waits by this reference, as far as this shard knows.
+    fn may_wait(&self, reference: u64) -> bool {
+        LocalId(reference).shard() != self.index
+            || self.waiters.find(reference).is_some_and(|waiter| waiter.state.get() == State::Waiting)
+    }
+
     fn want_room(&self, local: LocalId, queue: usize, waiter: u64) {
         let Some(record) = self.live_record(local.0) else {
             return self.refuse(waiter, CallError::Send(SendReason::NoProcess));
@@ -345,10 +355,15 @@ impl Shard {
             return self.answer(waiter, table, offer);
         }
         let is_full = self.with_extension(record, |extension| {
+            let room = &mut extension.room[queue];
+            // Who has given up stays until it is offered room: those of this shard are forgotten now and then.
+            if room.len() >= STALE_ROOM_WAITS && room.len().is_power_of_two() {
+                room.retain(|&waiter| self.may_wait(waiter));
+            }
             // LIMIT: waits for room of one queue.
-            let is_full = extension.room[queue].len() >= MAX_ROOM_WAITS;
+            let is_full = room.len() >= MAX_ROOM_WAITS;
             if !is_full {
-                extension.room[queue].push_back(waiter);
+                room.push_back(waiter);
             }
             is_full
         });

@@ -64,7 +64,7 @@ impl Worker {
         Ok(())
     }
     #[handle]
-    fn exit(&mut self, _: shard_runtime::ExitSignal, _cx: &mut Context<'_>) -> ActorResult {
+    fn exit(&mut self, _: ExitSignal, _cx: &mut Context<'_>) -> ActorResult {
         Ok(())
     }
 }
