@@ -532,10 +532,10 @@ fn a_pool_with_a_stuck_worker_waits_for_the_others_however_long() {
         node.run();
         node.send(pool, Stick).unwrap();
         node.run();
-        for _ in 0..150_000 {
+        for _ in 0..70_000 {
             node.send(pool, Note(1)).unwrap();
         }
         node.run();
-        assert_eq!(count.load(SeqCst), 149_999, "one waits at the worker that is stuck");
+        assert_eq!(count.load(SeqCst), 69_999, "one waits at the worker that is stuck");
     });
 }

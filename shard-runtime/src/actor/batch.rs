@@ -219,8 +219,20 @@ impl<'s, A: Actor> Batch<'s, A> {
     ) -> Option<Exit> {
         let (message, waiter) = self.take::<M>(envelope);
         let (actor, mut context) = (self.actor(), self.context());
-        let reply = ReplyTo::<M::Reply>::new(self.shard, waiter, vtable::<M>());
         let shard = context.shard();
+        if waiter == 0 {
+            // Nobody waits: the future carries no reply, and nothing is to be done when it is dropped.
+            return self.begin(async move {
+                match handler(actor, message, &mut context).await {
+                    Ok(_) => Exit::Continue,
+                    Err(error) => {
+                        shard.stop_with(error, 0);
+                        Exit::Stop
+                    }
+                }
+            });
+        }
+        let reply = ReplyTo::<M::Reply>::new(self.shard, waiter, vtable::<M>());
         self.begin(async move { reply.finish(shard, handler(actor, message, &mut context).await) })
     }
 

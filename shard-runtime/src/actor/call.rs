@@ -14,7 +14,7 @@ use std::task::{Context as TaskContext, Poll};
 pub struct Call<'c, R: Send + 'static> {
     shard: &'c Shard,
     waiter: u64,
-    reply: PhantomData<R>,
+    reply: PhantomData<fn() -> R>,
 }
 
 impl<R: Send + 'static> std::fmt::Debug for Call<'_, R> {
@@ -34,14 +34,21 @@ impl<R: Send + 'static> Future for Call<'_, R> {
     type Output = Result<R, CallError>;
 
     #[inline(always)]
-    fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        self.shard.poll_waiter::<R>(self.waiter, task)
+    fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let outcome = self.shard.poll_waiter::<R>(self.waiter, task);
+        if outcome.is_ready() {
+            // The waiter went with its answer.
+            self.as_mut().get_mut().waiter = 0;
+        }
+        outcome
     }
 }
 
 impl<R: Send + 'static> Drop for Call<'_, R> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.shard.free_waiter::<R>(self.waiter);
+        if self.waiter != 0 {
+            self.shard.free_waiter::<R>(self.waiter);
+        }
     }
 }

@@ -183,7 +183,20 @@ impl<'a> Context<'a> {
     /// # Errors
     /// As for [`Context::send`].
     pub fn forward<M: Message>(&self, to: impl Address, message: M) -> Result<(), SendError<M>> {
-        self.hand_on(to.route(), message, 0)
+        self.hand_on(to.route(), message, 0, Priority::Normal)
+    }
+
+    /// The same at the given priority.
+    ///
+    /// # Errors
+    /// As for [`Context::send`].
+    pub fn forward_with<M: Message>(
+        &self,
+        to: impl Address,
+        message: M,
+        priority: Priority,
+    ) -> Result<(), SendError<M>> {
+        self.hand_on(to.route(), message, 0, priority)
     }
 
     /// Hands a call on: whoever gets it answers the caller. Targets are processes of this node.
@@ -200,16 +213,22 @@ impl<'a> Context<'a> {
             return Err(SendError::new(SendReason::LocalOnly, request));
         }
         let waiter = reply.give_up();
-        self.hand_on(to.route(), request, waiter).inspect_err(|error| {
+        self.hand_on(to.route(), request, waiter, Priority::Normal).inspect_err(|error| {
             self.shard.refuse(waiter, CallError::Send(error.reason));
         })
     }
 
-    fn hand_on<M: Message>(&self, to: Route<'_>, message: M, waiter: u64) -> Result<(), SendError<M>> {
+    fn hand_on<M: Message>(
+        &self,
+        to: Route<'_>,
+        message: M,
+        waiter: u64,
+        priority: Priority,
+    ) -> Result<(), SendError<M>> {
         let Some(target) = self.shard.resolve(to) else {
             return Err(SendError::new(SendReason::NoProcess, message));
         };
-        let carried = self.shard.carry_on(Erased::new(message), waiter);
+        let carried = self.shard.carry_on(Erased::new(message), waiter, priority.queue());
         self.shard.forward(target, carried).map_err(|(reason, Carried { message, .. })| {
             match message.downcast::<M>() {
                 Ok(message) => SendError::new(reason, message),

@@ -1,9 +1,11 @@
 //! The handle of a node: what a program does with it from outside its shards.
 
 use crate::actor::SpawnOptions;
-use crate::actor::{Actor, Address, Addressed, DEFAULT_CALL_TIMEOUT, OwnedRoute, Placement, Route, Target};
+use crate::actor::{
+    Actor, Address, Addressed, DEFAULT_CALL_TIMEOUT, OwnedRoute, Placement, Priority, Route, Target,
+};
 use crate::control::{ControlThread, DiagPort, NodeEvent};
-use crate::error::{CallError, NodeError, SendError, SendReason, SpawnError};
+use crate::error::{CallError, ExitReason, LinkError, NodeError, SendError, SendReason, SpawnError};
 use crate::link::Request;
 use crate::mailbox::Meta;
 use crate::node::NodeBuilder;
@@ -166,16 +168,29 @@ impl Node {
     /// # Errors
     /// Gives the message back with the reason.
     pub fn send<M: Message>(&self, to: impl Address, message: M) -> Result<(), SendError<M>> {
-        let route = to.route();
+        self.send_with(to, message, Priority::Normal)
+    }
+
+    /// Sends a message at the given priority.
+    ///
+    /// # Errors
+    /// As for [`Node::send`].
+    pub fn send_with<M: Message>(
+        &self,
+        to: impl Address,
+        message: M,
+        priority: Priority,
+    ) -> Result<(), SendError<M>> {
+        let (route, queue) = (to.route(), priority.queue());
         with_current(|current| match current {
             Some(shard) if Arc::ptr_eq(shard.node(), self.shared()) => {
-                shard.deliver_route(route, message, Meta::MAIN, 0)
+                shard.deliver_route(route, message, queue, 0)
             }
-            _ => self.send_outside(route, message),
+            _ => self.send_outside(route, message, queue),
         })
     }
 
-    fn send_outside<M: Message>(&self, route: Route<'_>, message: M) -> Result<(), SendError<M>> {
+    fn send_outside<M: Message>(&self, route: Route<'_>, message: M, queue: u64) -> Result<(), SendError<M>> {
         let shared = self.shared();
         if shared.is_stopping() {
             return Err(SendError::new(SendReason::Stopping, message));
@@ -183,11 +198,11 @@ impl Node {
         // Whatever it is sent by, it takes the same lane: to the inbox of the target's shard.
         let (pid, by) = match route {
             Route::Pid(pid) if pid.node != shared.key() => {
-                return self.send_by_way_of_shard(OwnedRoute::Pid(pid), message);
+                return self.send_by_way_of_shard(OwnedRoute::Pid(pid), message, queue);
             }
             Route::Pid(pid) => (pid, None),
             Route::Alias(alias) if alias.node != shared.key() => {
-                return self.send_by_way_of_shard(OwnedRoute::from(route), message);
+                return self.send_by_way_of_shard(OwnedRoute::from(route), message, queue);
             }
             Route::Alias(alias) => {
                 let owner = shared.port(alias.shard()).and_then(|port| port.aliases.owner(alias.id));
@@ -197,7 +212,7 @@ impl Node {
                 (Pid { node: shared.key(), local: LocalId(owner) }, Some(Target::Alias(alias)))
             }
             Route::Remote { node, .. } if node != shared.name() => {
-                return self.send_by_way_of_shard(OwnedRoute::from(route), message);
+                return self.send_by_way_of_shard(OwnedRoute::from(route), message, queue);
             }
             Route::Name(name) | Route::Remote { name, .. } => match shared.lookup(name) {
                 Some(pid) => (pid, Some(Target::name(name))),
@@ -209,14 +224,14 @@ impl Node {
             traits.is_some_and(|traits| traits & Flags::SPLIT != 0)
         };
         match by.filter(|_| is_split()) {
-            None => self.post_outside(pid, message),
+            None => self.post_outside(pid, message, queue),
             Some(by) => self
-                .post_outside(pid, Addressed { by, message })
+                .post_outside(pid, Addressed { by, message }, queue)
                 .map_err(|error| SendError::new(error.reason, error.into_inner().message)),
         }
     }
 
-    fn post_outside<M: Message>(&self, pid: Pid, message: M) -> Result<(), SendError<M>> {
+    fn post_outside<M: Message>(&self, pid: Pid, message: M, queue: u64) -> Result<(), SendError<M>> {
         let shared = self.shared();
         let Some(port) = shared.port(pid.local.shard()) else {
             return Err(SendError::new(SendReason::NoProcess, message));
@@ -225,7 +240,7 @@ impl Node {
             port.count_over_budget();
             return Err(SendError::new(SendReason::Overloaded, message));
         }
-        match port.admit(pid.local, Meta::MAIN) {
+        match port.admit(pid.local, queue) {
             Admission::Enter => {}
             Admission::Refuse(reason) => return Err(SendError::new(reason, message)),
             Admission::Drop => {
@@ -233,11 +248,11 @@ impl Node {
                 return Ok(());
             }
         }
-        let meta = shared.clock().ticks() << Meta::BITS;
+        let meta = shared.clock().ticks() << Meta::BITS | queue;
         let parcel = Parcel::new(pid.local.0, vtable::<M>(), LocalId::CORE.0, meta, 0, message);
         port.post(Inbound::Parcel(parcel)).map_err(|full| match full.into_inner() {
             Inbound::Parcel(parcel) => {
-                port.cancel_place(pid.local, Meta::MAIN);
+                port.cancel_place(pid.local, queue);
                 SendError::new(SendReason::Overloaded, parcel.into_message())
             }
             Inbound::Task(_) | Inbound::Wake { .. } => unreachable!("an inbox gives back what it was given"),
@@ -245,10 +260,13 @@ impl Node {
     }
 
     /// Messages for other nodes go by a shard; which one does not matter.
-    fn send_by_way_of_shard<M: Message>(&self, to: OwnedRoute, message: M) -> Result<(), SendError<M>> {
-        self.on_shard(0, message, move |shard, message| {
-            shard.deliver_route(to.route(), message, Meta::MAIN, 0)
-        })
+    fn send_by_way_of_shard<M: Message>(
+        &self,
+        to: OwnedRoute,
+        message: M,
+        queue: u64,
+    ) -> Result<(), SendError<M>> {
+        self.on_shard(0, message, move |shard, message| shard.deliver_route(to.route(), message, queue, 0))
     }
 
     fn on_shard<M: Message>(
@@ -347,6 +365,24 @@ impl Node {
                 self.shared().count_inbox_refused();
             }
         }
+    }
+
+    /// Sends an exit signal, from the node's core process: the process ends with this reason at its next boundary, unless it
+    /// traps exits.
+    ///
+    /// # Errors
+    /// There is no such process on this node.
+    pub fn exit(&self, pid: Pid, reason: ExitReason) -> Result<(), LinkError> {
+        if pid.node != self.shared().key() {
+            return Err(LinkError::Remote);
+        }
+        let port = self.shared().port(pid.local.shard()).filter(|port| port.table.exists(pid.local.0));
+        let port = port.ok_or(LinkError::NoProcess)?;
+        let task = Box::new(move |shard: &Shard| {
+            // It may have ended meanwhile: then there is nothing to end.
+            let _gone = shard.send_exit(pid, reason);
+        });
+        port.post_reserved(Inbound::Task(task)).map_err(|_| LinkError::NoProcess)
     }
 
     /// What a process reports about itself, within `timeout`.

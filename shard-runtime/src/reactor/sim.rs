@@ -8,7 +8,7 @@ use crate::LogLevel;
 use crate::actor::SpawnOptions;
 use crate::actor::{Actor, Address};
 use crate::clock::{Clock, VirtualClock};
-use crate::error::{CallError, LinkError, NodeError, SendError, SpawnError};
+use crate::error::{CallError, ExitReason, LinkError, NodeError, SendError, SpawnError};
 use crate::mailbox::Meta;
 use crate::process::Bond;
 use crate::shard::{Carried, MAX_NODES, NodeTable, Origin, Port, Shard, ShardCounters, ShardSettings, Turn};
@@ -198,6 +198,16 @@ impl Simulation {
             self.advance(timeout + Duration::from_millis(10));
         }
         answer.take().unwrap_or(Err(CallError::Timeout))
+    }
+
+    /// Sends an exit signal from the node's core process.
+    ///
+    /// # Errors
+    /// There is no such process.
+    pub fn exit(&mut self, pid: Pid, reason: ExitReason) -> Result<(), LinkError> {
+        let sent = self.shard_of(pid).send_exit(pid, reason);
+        self.run();
+        sent
     }
 
     /// Kills a process.

@@ -73,6 +73,7 @@ pub struct Shard {
     pub(super) refusal: Cell<CallError>,
     // The rest.
     pub(super) index: u16,
+    home: Home,
     pub(super) node: Arc<NodeShared>,
     pub(super) port: Arc<Port>,
     pub(super) clock: Clock,
@@ -147,6 +148,7 @@ impl Shard {
             ending: RefCell::new(None),
             refusal: Cell::new(CallError::NoReply),
             index,
+            home: Home { node: node.index(), shard: index, serial: node.serial() },
             futures: FuturePool::new(),
             waiters: Waiters::new(index).map_err(memory("waiters"))?,
             wheel: RefCell::new(Wheel::new(now, DEFAULT_TIMER_LIMIT)),
@@ -167,7 +169,7 @@ impl Shard {
 
     #[inline(always)]
     pub(crate) fn home(&self) -> Home {
-        Home { node: self.node.index(), shard: self.index, serial: self.node.serial() }
+        self.home
     }
 
     #[inline(always)]

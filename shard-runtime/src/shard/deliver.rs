@@ -8,8 +8,9 @@ use crate::error::{CallError, SendError, SendReason};
 use crate::mailbox::{EnvelopePtr, Meta};
 use crate::process::{Extension, Flags, Record, bump};
 use crate::shard::bounded::Admission;
-use crate::shard::waiter::{RemoteWait, Sink, State};
+use crate::shard::waiter::{Alarm, RemoteWait, Sink, State, Waiter};
 use crate::shard::{Outcome, Parcel, Shard};
+use crate::wheel::TimerKey;
 use shard_wire::header::Deadline;
 use shard_wire::{Erased, LocalId, Message, Payload, Pid, Table, Vtable, vtable};
 use std::mem::ManuallyDrop;
@@ -18,7 +19,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 /// Ticks of a waiter's `due`: 2^20, less than a millisecond.
-const DUE_SHIFT: u32 = 20;
+pub(super) const DUE_SHIFT: u32 = 20;
 /// Bit that marks a caller on another node in a reply reference.
 pub(crate) const REMOTE_CALLER: u64 = 1 << 63;
 
@@ -377,17 +378,39 @@ impl Shard {
     /// A waiter with a deadline; 0 if there are none left.
     #[inline(always)]
     pub(crate) fn wait_for_reply(&self, timeout: u64) -> u64 {
-        let Some(reference) = self.waiters.take(self.current_id.get() as u32) else { return 0 };
+        let Some((reference, waiter)) = self.waiters.take(self.current_id.get() as u32) else { return 0 };
         let deadline = self.now.get().saturating_add(timeout);
-        let timer = self.wheel.borrow_mut().insert(deadline, reference);
-        match (timer, self.waiters.find(reference)) {
-            (Ok(timer), Some(waiter)) => {
-                waiter.timer.set(Some(timer));
-                waiter.due.set((deadline >> DUE_SHIFT) as u32);
-            }
-            _ => self.waiters.free(reference),
+        // Rounded up: a wait never ends early.
+        waiter.due.set((deadline >> DUE_SHIFT) as u32 + 1);
+        if timeout == self.default_timeout {
+            self.waiters.enlist(waiter, reference);
+            return reference;
+        }
+        self.arm(waiter, reference, deadline)
+    }
+
+    #[inline(never)]
+    fn arm(&self, waiter: &Waiter, reference: u64, deadline: u64) -> u64 {
+        match self.wheel.borrow_mut().insert(deadline, reference) {
+            Ok(timer) => waiter.alarm.set(Alarm::Wheel(timer)),
+            Err(_) => self.waiters.free(reference),
         }
         reference
+    }
+
+    /// Takes the alarm of a waiter back.
+    #[inline(always)]
+    pub(super) fn disarm(&self, waiter: &Waiter) {
+        match waiter.alarm.replace(Alarm::None) {
+            Alarm::None => {}
+            Alarm::Listed { before, after } => self.waiters.delist(before, after),
+            Alarm::Wheel(timer) => self.disarm_timer(timer),
+        }
+    }
+
+    #[inline(never)]
+    fn disarm_timer(&self, timer: TimerKey) {
+        self.wheel.borrow_mut().cancel(timer);
     }
 
     /// Polls a call.
@@ -403,11 +426,14 @@ impl Shard {
         match waiter.state.get() {
             State::Done => {
                 let reply = waiter.get::<R>();
-                // The reply is taken: what is left of the waiter is an empty one that its call will free.
-                waiter.state.set(State::Failed);
+                self.waiters.free(reference);
                 Poll::Ready(Ok(reply))
             }
-            State::Failed => Poll::Ready(Err(CallError::from_code(waiter.code.get()))),
+            State::Failed => {
+                let error = CallError::from_code(waiter.code.get());
+                self.waiters.free(reference);
+                Poll::Ready(Err(error))
+            }
             State::Waiting | State::Free => {
                 if !crate::shard::current::is_own_waker(task.waker()) {
                     let waker = task.waker().clone();
@@ -426,9 +452,7 @@ impl Shard {
     pub(crate) fn free_waiter<R>(&self, reference: u64) {
         let Some(waiter) = self.waiters.find(reference) else { return };
         let done = waiter.state.get() == State::Done;
-        if let Some(timer) = waiter.timer.take() {
-            self.wheel.borrow_mut().cancel(timer);
-        }
+        self.disarm(waiter);
         let reply = done.then(|| waiter.get::<R>());
         self.waiters.free(reference);
         drop(reply);
@@ -443,9 +467,7 @@ impl Shard {
             && waiter.extra.get().is_null()
         {
             waiter.put(value);
-            if let Some(timer) = waiter.timer.take() {
-                self.wheel.borrow_mut().cancel(timer);
-            }
+            self.disarm(waiter);
             self.resume(self.table.record(waiter.owner.get()));
             return;
         }
@@ -473,9 +495,7 @@ impl Shard {
     /// Completes a waiting waiter with an erased reply.
     pub(super) fn complete(&self, reference: u64, payload: Payload) {
         let Some(waiter) = self.waiters.find(reference) else { return };
-        if let Some(timer) = waiter.timer.take() {
-            self.wheel.borrow_mut().cancel(timer);
-        }
+        self.disarm(waiter);
         match waiter.take_extra().and_then(|extra| extra.sink) {
             Some(Sink::Callback(callback)) => {
                 self.waiters.free(reference);
@@ -519,9 +539,7 @@ impl Shard {
         if waiter.state.get() != State::Waiting {
             return;
         }
-        if let Some(timer) = waiter.timer.take() {
-            self.wheel.borrow_mut().cancel(timer);
-        }
+        self.disarm(waiter);
         let sink = waiter.take_extra().and_then(|extra| extra.sink);
         if let Some(Sink::Callback(callback)) = sink {
             self.waiters.free(reference);

@@ -186,6 +186,9 @@ impl Shard {
             }
         }
         self.drop_all_kept();
+        for known in self.obituaries.take() {
+            self.contain(|| drop(known));
+        }
         self.mesh.publish(self);
         self.flush_links();
         // What is still in the inbox is dropped here, so that whoever waits for it learns that there will be no answer.

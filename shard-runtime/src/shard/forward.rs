@@ -80,10 +80,11 @@ impl Shard {
     }
 
     /// A message with the sender, and the node, of the message in hand.
-    pub(crate) fn carry_on(&self, message: Erased, waiter: u64) -> Carried {
+    pub(crate) fn carry_on(&self, message: Erased, waiter: u64, queue: u64) -> Carried {
         let sender = self.sender();
         let is_remote = sender.node.0 != self.key;
-        let flags = if waiter != 0 { Meta::CALL } else { 0 } | if is_remote { Meta::REMOTE } else { 0 };
+        let flags =
+            queue | if waiter != 0 { Meta::CALL } else { 0 } | if is_remote { Meta::REMOTE } else { 0 };
         let reply = if waiter != 0 { waiter } else { sender.node.0 };
         Carried { from: sender.local.0, flags, reply, message }
     }

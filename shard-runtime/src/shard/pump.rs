@@ -12,6 +12,7 @@ use crate::mailbox::{EnvelopePtr, Meta};
 use crate::process::{Extension, Flags, MAIN_QUEUE, Record, bump};
 use crate::shard::cells::STALL_BOUNDS_NS;
 use crate::shard::current::{self, Scope};
+use crate::shard::deliver::DUE_SHIFT;
 use crate::shard::{Inbound, LogLevel, Shard};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -95,7 +96,7 @@ impl Shard {
         let (backlog, spilled, refused) = self.mesh.spill();
         for (cell, value) in [
             (&cells.waiters, u64::from(self.waiters.used())),
-            (&cells.timers, self.wheel.borrow().len() as u64),
+            (&cells.timers, self.wheel.borrow().len() as u64 + u64::from(self.waiters.listed())),
             (&cells.backlog, backlog),
             (&cells.spilled, spilled),
             (&cells.refused, refused),
@@ -136,7 +137,7 @@ impl Shard {
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         let timer = self.wheel.borrow().next_deadline();
         let spill = (self.mesh.held() > 0 || self.mesh.spill().0 > 0).then(|| self.now.get() + SPILL_RETRY);
-        timer.into_iter().chain(spill).min()
+        timer.into_iter().chain(spill).chain(self.next_time_out()).min()
     }
 
     fn take_in(&self, item: Inbound) {
@@ -148,8 +149,9 @@ impl Shard {
     }
 
     fn fire_timers(&self) -> usize {
+        let timed_out = self.time_out_calls();
         if self.wheel.borrow().is_empty() {
-            return 0;
+            return timed_out;
         }
         let mut due = self.due.take();
         self.wheel.borrow_mut().advance_up_to(self.now.get(), TIMER_DRAIN, |token| due.push(token));
@@ -158,7 +160,32 @@ impl Shard {
             self.timer_due(token);
         }
         self.due.replace(due);
-        fired
+        fired + timed_out
+    }
+
+    /// Ends the waits of the list whose time is over.
+    fn time_out_calls(&self) -> usize {
+        let now = (self.now.get() >> DUE_SHIFT) as u32;
+        let mut ended = 0;
+        while ended < TIMER_DRAIN
+            && let Some((reference, due)) = self.waiters.first_due()
+            && now.wrapping_sub(due).cast_signed() >= 0
+        {
+            if let Some(waiter) = self.waiters.find(reference) {
+                self.disarm(waiter);
+            }
+            self.timer_due(reference);
+            ended += 1;
+        }
+        ended
+    }
+
+    /// Ticks at which the first wait of the list is due.
+    fn next_time_out(&self) -> Option<u64> {
+        let (_, due) = self.waiters.first_due()?;
+        let now = self.now.get() >> DUE_SHIFT;
+        let left = due.wrapping_sub(now as u32).cast_signed().max(0);
+        Some((now + u64::from(left.unsigned_abs())) << DUE_SHIFT)
     }
 
     fn run_ready(&self) -> bool {

@@ -62,9 +62,7 @@ impl Shard {
     /// Frees a waiter that has no reply yet.
     fn drop_waiter(&self, reference: u64) {
         let Some(waiter) = self.waiters.find(reference) else { return };
-        if let Some(timer) = waiter.timer.take() {
-            self.wheel.borrow_mut().cancel(timer);
-        }
+        self.disarm(waiter);
         let extra = waiter.take_extra();
         self.waiters.free(reference);
         // What the callback holds may be the user's.

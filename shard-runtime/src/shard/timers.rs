@@ -6,7 +6,7 @@
 use crate::actor::{Call, OwnedRoute, TimerRef};
 use crate::error::{CallError, ExitReason, SendError, SendReason};
 use crate::mailbox::Meta;
-use crate::shard::waiter::{Sink, State};
+use crate::shard::waiter::{Alarm, Sink, State};
 use crate::shard::{Outcome, Shard};
 use shard_wire::{Message, Pid};
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl Shard {
     /// A timer of the wheel has come due.
     pub(super) fn timer_due(&self, reference: u64) {
         let Some(waiter) = self.waiters.find(reference) else { return };
-        waiter.timer.set(None);
+        waiter.alarm.set(Alarm::None);
         if !waiter.is_timer.get() {
             let remote = waiter.remote().is_some();
             self.count_send_error(Meta::CALL, remote);
@@ -65,7 +65,7 @@ impl Shard {
         let armed = self.wheel.borrow_mut().insert(interval.next, reference);
         match armed {
             Ok(timer) => {
-                waiter.timer.set(Some(timer));
+                waiter.alarm.set(Alarm::Wheel(timer));
                 waiter.set_extra(|extra| extra.sink = Some(Sink::Interval(interval)));
             }
             // LIMIT: timers of the shard. The interval ends, and is counted as what it would have sent.
@@ -113,14 +113,26 @@ impl Shard {
             return Err(SendError::new(SendReason::Overloaded, message));
         }
         let sender = self.current_id.get();
-        let run = move |shard: &Self| {
-            let sent =
-                shard.speaking_as(sender, || shard.deliver_route(to.route(), message, queue, 0).is_ok());
-            if !sent {
-                shard.count(|cells| &cells.dead_letters, 1);
-            }
+        let timer = match to {
+            // The common case takes the short way.
+            OwnedRoute::Pid(pid) => self.timer(delay, move |shard| {
+                let sent = shard.speaking_as(sender, || shard.deliver(pid, message, queue, 0).is_ok());
+                shard.count_unsent(sent);
+            }),
+            to => self.timer(delay, move |shard| {
+                let sent =
+                    shard.speaking_as(sender, || shard.deliver_route(to.route(), message, queue, 0).is_ok());
+                shard.count_unsent(sent);
+            }),
         };
-        Ok(self.timer(delay, run).unwrap_or(TimerRef(0)))
+        Ok(timer.unwrap_or(TimerRef(0)))
+    }
+
+    /// A delayed message was refused: nobody is there to get it back.
+    fn count_unsent(&self, sent: bool) {
+        if !sent {
+            self.count(|cells| &cells.dead_letters, 1);
+        }
     }
 
     /// Posts a message of the runtime to the current process after a delay: no bound refuses it then. It comes back if no
@@ -191,9 +203,7 @@ impl Shard {
         if !waiter.is_timer.get() || waiter.state.get() != State::Waiting {
             return false;
         }
-        if let Some(timer) = waiter.timer.take() {
-            self.wheel.borrow_mut().cancel(timer);
-        }
+        self.disarm(waiter);
         let extra = waiter.take_extra();
         self.waiters.free(timer.0);
         // The message's own `drop` is the user's code.

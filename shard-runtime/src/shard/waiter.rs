@@ -23,6 +23,8 @@ const MAX_WAITERS: u32 = 1 << 20;
 const INDEX_BITS: u32 = 20;
 const INDEX_MASK: u32 = MAX_WAITERS - 1;
 const _: () = assert!(MAX_WAITERS == 1 << INDEX_BITS);
+/// No waiter.
+const NOBODY: u32 = u32::MAX;
 
 /// What became of a wait, for a callback.
 pub(crate) enum Outcome {
@@ -56,6 +58,19 @@ pub(crate) enum State {
     Failed,
 }
 
+/// What ends a wait in time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Alarm {
+    None,
+    /// A timer of the wheel.
+    Wheel(TimerKey),
+    /// A place in the list of waits that all take the default time: between these two, by index.
+    Listed {
+        before: u32,
+        after: u32,
+    },
+}
+
 #[repr(align(64))]
 pub(crate) struct Waiter {
     pub(crate) generation: Cell<u32>,
@@ -65,7 +80,7 @@ pub(crate) struct Waiter {
     /// When it fails, or is due, in units of 2^20 ticks, cut to 32 bits: compare by wrapping difference.
     pub(crate) due: Cell<u32>,
     pub(crate) payload: UnsafeCell<Payload>,
-    pub(crate) timer: Cell<Option<TimerKey>>,
+    pub(crate) alarm: Cell<Alarm>,
     pub(crate) state: Cell<State>,
     /// A sleep or a delayed send: its timer completes it instead of failing it.
     pub(crate) is_timer: Cell<bool>,
@@ -96,6 +111,11 @@ pub(crate) struct Waiters {
     high: Cell<u32>,
     free: Cell<u32>,
     used: Cell<u32>,
+    /// First and last of the waits that take the default time: they end in the order of their beginning, so none of them
+    /// needs a timer of its own.
+    first: Cell<u32>,
+    last: Cell<u32>,
+    listed: Cell<u32>,
     shard: u64,
 }
 
@@ -107,6 +127,9 @@ impl Waiters {
             high: Cell::new(0),
             free: Cell::new(u32::MAX),
             used: Cell::new(0),
+            first: Cell::new(NOBODY),
+            last: Cell::new(NOBODY),
+            listed: Cell::new(0),
             shard: u64::from(shard) << 52,
         })
     }
@@ -143,7 +166,7 @@ impl Waiters {
 
     /// A waiter for the process in `owner`; `None` when all are used.
     #[inline(always)]
-    pub(crate) fn take(&self, owner: u32) -> Option<u64> {
+    pub(crate) fn take(&self, owner: u32) -> Option<(u64, &Waiter)> {
         let mut index = self.free.get();
         if index == u32::MAX {
             index = self.fresh()?;
@@ -154,7 +177,8 @@ impl Waiters {
         waiter.state.set(State::Waiting);
         waiter.owner.set(owner);
         self.used.set(self.used.get() + 1);
-        Some(self.shard | u64::from(waiter.generation.get()) << INDEX_BITS | u64::from(index))
+        let reference = self.shard | u64::from(waiter.generation.get()) << INDEX_BITS | u64::from(index);
+        Some((reference, waiter))
     }
 
     #[cold]
@@ -170,7 +194,7 @@ impl Waiters {
             code: Cell::new(0),
             due: Cell::new(0),
             payload: UnsafeCell::new(Payload::EMPTY),
-            timer: Cell::new(None),
+            alarm: Cell::new(Alarm::None),
             state: Cell::new(State::Free),
             is_timer: Cell::new(false),
             is_remote: Cell::new(false),
@@ -200,6 +224,57 @@ impl Waiters {
         waiter.generation.set(generation);
         waiter.code.set(self.free.get());
         self.free.set(index);
+    }
+
+    /// Appends a wait to the list of those that take the default time.
+    #[inline(always)]
+    pub(crate) fn enlist(&self, waiter: &Waiter, reference: u64) {
+        let index = reference as u32 & INDEX_MASK;
+        let before = self.last.replace(index);
+        waiter.alarm.set(Alarm::Listed { before, after: NOBODY });
+        self.listed.set(self.listed.get() + 1);
+        if before == NOBODY {
+            self.first.set(index);
+        } else {
+            self.relink(before, |(before, _)| (before, index));
+        }
+    }
+
+    /// Takes a wait out of that list.
+    #[inline(always)]
+    pub(crate) fn delist(&self, before: u32, after: u32) {
+        self.listed.set(self.listed.get() - 1);
+        if before == NOBODY {
+            self.first.set(after);
+        } else {
+            self.relink(before, |(further, _)| (further, after));
+        }
+        if after == NOBODY {
+            self.last.set(before);
+        } else {
+            self.relink(after, |(_, further)| (before, further));
+        }
+    }
+
+    #[inline(always)]
+    fn relink(&self, index: u32, change: impl FnOnce((u32, u32)) -> (u32, u32)) {
+        let alarm = &self.at(index).alarm;
+        if let Alarm::Listed { before, after } = alarm.get() {
+            let (before, after) = change((before, after));
+            alarm.set(Alarm::Listed { before, after });
+        }
+    }
+
+    /// Waits in that list.
+    pub(crate) fn listed(&self) -> u32 {
+        self.listed.get()
+    }
+
+    /// The first wait of that list: its reference and when it is due, in units of 2^20 ticks, cut to 32 bits.
+    #[inline]
+    pub(crate) fn first_due(&self) -> Option<(u64, u32)> {
+        let first = self.first.get();
+        (first != NOBODY).then(|| (self.reference(first), self.at(first).due.get()))
     }
 
     /// Whether there is no waiter left.
@@ -318,7 +393,7 @@ mod tests {
     #[test]
     fn a_freed_reference_is_stale() {
         let waiters = Waiters::new(3).unwrap();
-        let first = waiters.take(7).unwrap();
+        let (first, _) = waiters.take(7).unwrap();
         assert_eq!(first >> 52, 3);
         assert_ne!(first, 0);
         waiters.find(first).unwrap().put(41u64);
@@ -326,7 +401,7 @@ mod tests {
         assert_eq!(waiters.find(first).unwrap().get::<u64>(), 41);
         waiters.free(first);
         assert!(waiters.find(first).is_none());
-        let second = waiters.take(7).unwrap();
+        let (second, _) = waiters.take(7).unwrap();
         assert_ne!(first, second);
         assert!(waiters.find(first).is_none());
         assert!(waiters.find(u64::MAX).is_none());

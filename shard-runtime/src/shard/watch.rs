@@ -121,13 +121,19 @@ impl Shard {
 
     /// Keeps why a process ended for a while.
     pub(super) fn write_obituary(&self, local: u64, reason: &ExitReason) {
+        if self.stopping.get() {
+            // Whoever could ask ends too.
+            return;
+        }
         let mut known = self.obituaries.borrow_mut();
         // LIMIT: ends that are remembered.
         let oldest = if known.len() >= OBITUARIES { known.pop_front() } else { None };
         known.push_back((local, reason.clone()));
         drop(known);
-        // A reason's `Drop` is the user's code.
-        self.contain(|| drop(oldest));
+        if let Some((_, ExitReason::Error(_) | ExitReason::Exceeded { .. })) = &oldest {
+            // An error's `Drop` is the user's code.
+            self.contain(|| drop(oldest));
+        }
     }
 
     /// Fires one relation, on the consumer's shard.

@@ -226,6 +226,18 @@ both! {
         assert!(world.send(pid, Note(9)).is_err());
     }
 
+    fn the_node_sends_exits_that_can_be_trapped(world, other) {
+        let (pid, reports) = world.puppet(other, SpawnOptions::new());
+        assert_eq!(world.exit(pid, ExitReason::custom(Custom("node"))), Ok(()));
+        assert_eq!(reports.next(world), "terminate custom node");
+        world.until_gone(pid);
+        assert_eq!(world.exit(pid, ExitReason::Shutdown), Err(shard_runtime::LinkError::NoProcess));
+        // The node's core process is the parent of what it spawned: its exit is not trapped.
+        let (pid, reports) = world.puppet(other, SpawnOptions::new().trap_exit());
+        assert_eq!(world.exit(pid, ExitReason::Shutdown), Ok(()));
+        assert_eq!(reports.next(world), "terminate shutdown");
+    }
+
     fn each_reason_reaches_terminate(world, other) {
         for (n, text) in ["terminate custom boom", "terminate panic: told to", "terminate normal", "terminate custom exit", "terminate shutdown"].iter().enumerate() {
             let (pid, reports) = world.puppet(other, SpawnOptions::new());

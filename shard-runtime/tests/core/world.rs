@@ -2,8 +2,8 @@
 
 use shard_runtime::prelude::*;
 use shard_runtime::{
-    Addressed, CallError, Down, ExitSignal, Fallback, LogLevel, Message, ProcessFacts, ProcessStats,
-    Response, SendError, ShardCounters, Simulation, SpawnError,
+    Addressed, CallError, Down, ExitSignal, Fallback, LinkError, LogLevel, Message, ProcessFacts,
+    ProcessStats, Response, SendError, ShardCounters, Simulation, SpawnError,
 };
 use std::pin::Pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -92,6 +92,13 @@ impl World {
         + 'static,
     ) -> Result<String, CallError> {
         self.call(puppet, ActAsync(Box::new(act)))
+    }
+
+    pub(crate) fn exit(&mut self, pid: Pid, reason: ExitReason) -> Result<(), LinkError> {
+        match self {
+            Self::Simulated(sim) => sim.exit(pid, reason),
+            Self::Real(node) => node.exit(pid, reason),
+        }
     }
 
     pub(crate) fn kill(&mut self, pid: Pid) {
