@@ -155,12 +155,13 @@ impl Context<'_> {
 
     /// Sets a value of this process's environment. Children spawned later inherit it.
     pub fn set_env<T: Any + Send + Sync>(&self, key: &str, value: T) {
-        self.change_env(|env| env.set(key, value));
+        let value = Arc::new(value);
+        drop(self.change_env(|env| env.put(key, value)));
     }
 
     /// Removes a value of this process's environment; whether it was there.
     pub fn remove_env(&self, key: &str) -> bool {
-        self.change_env(|env| env.remove(key))
+        self.change_env(|env| env.take(key)).is_some()
     }
 
     fn change_env<R>(&self, change: impl FnOnce(&mut Env) -> R) -> R {

@@ -14,6 +14,7 @@ impl Shard {
         let caller = self.net.callers.borrow_mut().take(carried.reply);
         let Some(caller) = caller else {
             self.count(|cells| &cells.late_replies, 1);
+            self.forget_place(to, carried.flags);
             return self.contain(|| drop(carried));
         };
         self.tell(to.shard(), move |shard| {
@@ -24,6 +25,7 @@ impl Shard {
                     shard.take_forwarded(to, carried);
                 }
                 None => {
+                    shard.forget_place(to, carried.flags);
                     shard.contain(|| drop(carried));
                     let code = CallError::Send(SendReason::Overloaded).code();
                     shard.send_error(caller.key, caller.reference, code, None);

@@ -1,13 +1,16 @@
 //! The handle of a node: what a program does with it from outside its shards.
 
 use crate::actor::SpawnOptions;
-use crate::actor::{Actor, Address, DEFAULT_CALL_TIMEOUT, OwnedRoute, Placement, Priority, Route};
+use crate::actor::{
+    Actor, Address, Addressed, DEFAULT_CALL_TIMEOUT, OwnedRoute, Placement, Priority, Route, Target,
+};
 use crate::control::{ControlThread, DiagPort, NodeEvent};
 use crate::error::{CallError, ExitReason, LinkError, NodeError, SendError, SendReason, SpawnError};
 use crate::link::Request;
 use crate::mailbox::Meta;
 use crate::node::NodeBuilder;
 use crate::oneshot::{self, RecvError};
+use crate::process::Flags;
 use crate::shard::{Admission, Inbound, LogLevel, Parcel, Shard, with_current};
 use crate::shared::NodeShared;
 use crate::stats::{ProcessFacts, Reader};
@@ -193,23 +196,44 @@ impl Node {
         if shared.is_stopping() {
             return Err(SendError::new(SendReason::Stopping, message));
         }
-        let pid = match route {
-            Route::Pid(pid) => Some(pid),
-            Route::Alias(_) => return self.send_by_way_of_shard(OwnedRoute::from(route), message, queue),
-            Route::Name(name) => shared.lookup(name),
-            Route::Remote { name, node } if node == shared.name() => shared.lookup(name),
-            Route::Remote { name, node } => {
-                return self.send_by_way_of_shard(
-                    OwnedRoute::from(Route::Remote { name, node }),
-                    message,
-                    queue,
-                );
+        // Whatever it is sent by, it takes the same lane: to the inbox of the target's shard.
+        let (pid, by) = match route {
+            Route::Pid(pid) if pid.node != shared.key() => {
+                return self.send_by_way_of_shard(OwnedRoute::Pid(pid), message, queue);
             }
+            Route::Pid(pid) => (pid, None),
+            Route::Alias(alias) if alias.node != shared.key() => {
+                return self.send_by_way_of_shard(OwnedRoute::from(route), message, queue);
+            }
+            Route::Alias(alias) => {
+                let owner = shared.port(alias.shard()).and_then(|port| port.aliases.owner(alias.id));
+                let Some(owner) = owner else {
+                    return Err(SendError::new(SendReason::AliasUnknown, message));
+                };
+                (Pid { node: shared.key(), local: LocalId(owner) }, Some(Target::Alias(alias)))
+            }
+            Route::Remote { node, .. } if node != shared.name() => {
+                return self.send_by_way_of_shard(OwnedRoute::from(route), message, queue);
+            }
+            Route::Name(name) | Route::Remote { name, .. } => match shared.lookup(name) {
+                Some(pid) => (pid, Some(Target::name(name))),
+                None => return Err(SendError::new(SendReason::NameUnknown, message)),
+            },
         };
-        let Some(pid) = pid else { return Err(SendError::new(SendReason::NameUnknown, message)) };
-        if pid.node != shared.key() {
-            return self.send_by_way_of_shard(OwnedRoute::Pid(pid), message, queue);
+        let is_split = || {
+            let traits = shared.port(pid.local.shard()).and_then(|port| port.table.traits_of(pid.local.0));
+            traits.is_some_and(|traits| traits & Flags::SPLIT != 0)
+        };
+        match by.filter(|_| is_split()) {
+            None => self.post_outside(pid, message, queue),
+            Some(by) => self
+                .post_outside(pid, Addressed { by, message }, queue)
+                .map_err(|error| SendError::new(error.reason, error.into_inner().message)),
         }
+    }
+
+    fn post_outside<M: Message>(&self, pid: Pid, message: M, queue: u64) -> Result<(), SendError<M>> {
+        let shared = self.shared();
         let Some(port) = shared.port(pid.local.shard()) else {
             return Err(SendError::new(SendReason::NoProcess, message));
         };
@@ -228,12 +252,15 @@ impl Node {
         let meta = shared.clock().ticks() << Meta::BITS | queue;
         let parcel = Parcel::new(pid.local.0, vtable::<M>(), LocalId::CORE.0, meta, 0, message);
         port.post(Inbound::Parcel(parcel)).map_err(|full| match full.into_inner() {
-            Inbound::Parcel(parcel) => SendError::new(SendReason::Overloaded, parcel.into_message()),
+            Inbound::Parcel(parcel) => {
+                port.cancel_place(pid.local, queue);
+                SendError::new(SendReason::Overloaded, parcel.into_message())
+            }
             Inbound::Task(_) | Inbound::Wake { .. } => unreachable!("an inbox gives back what it was given"),
         })
     }
 
-    /// Messages for other nodes, and to aliases, go by a shard; which one does not matter.
+    /// Messages for other nodes go by a shard; which one does not matter.
     fn send_by_way_of_shard<M: Message>(
         &self,
         to: OwnedRoute,

@@ -14,7 +14,7 @@ pub use bound::OnFull;
 pub use env::Env;
 
 pub(crate) use alias::{AliasTable, OwnedAliases};
-pub(crate) use bound::{Bound, MAIN as MAIN_QUEUE, NoPlace};
+pub(crate) use bound::{Bound, MAIN as MAIN_QUEUE, NoPlace, QUEUES};
 pub(crate) use extension::{Extension, InspectAnswer, PendingInspect, StartedAnswer, Trap};
 pub(crate) use mark::KillMark;
 pub(crate) use record::{Flags, Identity, Record, bump};

@@ -102,7 +102,8 @@ impl Table {
     #[inline(always)]
     pub(crate) fn traits_of(&self, local: u64) -> Option<u32> {
         let record = self.record(local as u32);
-        (record.id.load(Relaxed) == local).then(|| record.flags() & (Flags::TRAITS | Flags::TERMINATED))
+        // ORDERING: pairs with the Release of `Shard::start`: the traits seen are not those of the slot's last process.
+        (record.id.load(Acquire) == local).then(|| record.flags() & (Flags::TRAITS | Flags::TERMINATED))
     }
 
     /// Both parts, for a reader on another thread, which touches the atomics only.

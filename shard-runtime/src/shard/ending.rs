@@ -42,7 +42,9 @@ impl Shard {
             self.count(|cells| &cells.spawn_failed, 1);
         }
         let was_live = record.flags() & (Flags::LIVE | Flags::START) == Flags::LIVE;
-        record.set_flags(Flags::QUEUED | Flags::RUNNING | Flags::TERMINATED);
+        let was_starting = record.flags() & Flags::START != 0;
+        let sender = record.flags() & Flags::SENDER;
+        record.set_flags(Flags::QUEUED | Flags::RUNNING | Flags::TERMINATED | sender);
         self.in_hand.set(EnvelopePtr::NULL);
         if was_live && !record.live.get().is_null() {
             self.count(|cells| &cells.interrupted, 1);
@@ -69,8 +71,8 @@ impl Shard {
         let mut extension = self.take_extension(record);
         self.write_obituary(id, &reason);
         if let Some(extension) = &mut extension {
-            if extension.preserve && !reason.is_ordinary() {
-                self.keep_mailbox(id, record, extension);
+            if extension.preserve && (was_starting || !reason.is_ordinary()) {
+                self.keep_mailbox(id, was_starting, record, extension);
             }
             self.end_relations(id, &mut extension.relations, &reason);
         }
@@ -102,10 +104,14 @@ impl Shard {
         self.in_hand.set(EnvelopePtr::NULL);
         self.intake.set(EnvelopePtr::NULL);
         self.limit.set(0);
+        if record.flags() & Flags::SENDER != 0 {
+            self.gate.set(0);
+        }
         self.contain(|| {
             // SAFETY: A1; the suspended handler is gone, so nobody borrows the body.
             unsafe { table.terminate(self, record) };
         });
+        self.gate.set(self.key);
         if !record.live.get().is_null() {
             self.count(|cells| &cells.terminate_cut, 1);
             self.contain(|| self.cancel_live(record));
@@ -158,19 +164,19 @@ impl Shard {
             }
         }
         self.free_waiter::<()>(extension.init_timer);
-        for waiter in extension.room {
+        for waiter in extension.room.iter_mut().flat_map(std::mem::take) {
             self.refuse(waiter, CallError::Send(SendReason::NoProcess));
         }
-        for request in extension.inspects {
+        for request in std::mem::take(&mut extension.inspects) {
             self.contain(|| (request.answer)(vec![("error".to_owned(), "the process has ended".to_owned())]));
         }
-        if let Some(started) = extension.started {
+        if let Some(started) = extension.started.take() {
             let reason = reason.clone();
             self.contain(|| started(self, Err(reason)));
         }
-        // Values of the environment may be the last of their kind, and their `Drop` the user's code.
-        let env = std::mem::take(&mut extension.env);
-        self.contain(|| drop(env));
+        // Values of the environment, and a signal that came too late, may be the last of their kind, and their `Drop` the
+        // user's code.
+        self.contain(|| drop(extension));
     }
 
     pub(super) fn retire(&self, record: &Record, identity: &Identity) {
@@ -223,10 +229,7 @@ impl Shard {
             // A reason's `Drop` is the user's code.
             self.contain(|| drop(obituary));
         }
-        for envelope in self.kept.take().into_values().flatten() {
-            self.count(|cells| &cells.mailbox_lost, 1);
-            self.drop_queued(envelope, CallError::Terminated);
-        }
+        self.drop_all_kept();
     }
 
     /// A message for which the process has no handler.

@@ -199,7 +199,7 @@ impl Shard {
     fn spawned(&self, waiter: u64, parent: u64, outcome: Result<Pid, SpawnError>, links: bool) {
         if self.waiters.find(waiter).is_none_or(|waiter| waiter.state.get() != State::Waiting) {
             if let Ok(pid) = outcome {
-                self.kill(pid);
+                self.abandon_start(pid);
             }
             return;
         }
@@ -313,8 +313,10 @@ impl Shard {
     ) {
         let family = (origin.parent, self.leader_of(origin.parent));
         self.fill(record, id, table, options.budget_or(DEFAULT_BUDGET), family);
-        record.set_flags(if has_init { Flags::START } else { 0 });
-        // ORDERING: pairs with the Acquire load of a reader's sweep: who sees the id sees the rest.
+        // Its name is known already: a sender elsewhere that sees the id must see the bound, too.
+        let traits = options.rare().map_or(0, |rare| self.traits(id, rare));
+        record.set_flags(traits | if has_init { Flags::START } else { 0 });
+        // ORDERING: pairs with the Acquire load of a reader's sweep and of `traits_of`: who sees the id sees the rest.
         record.id.store(id, Release);
         let cells = self.cells();
         bump(&cells.spawned, 1);
@@ -396,10 +398,32 @@ impl Shard {
         self.with_existing_extension(record, |extension| Some(extension.env.clone())).unwrap_or_default()
     }
 
-    /// Changes the environment of the current process.
+    /// Changes the environment of the current process. What was in it comes back: its `Drop` is the user's code, which may
+    /// reach this very process.
     pub(crate) fn change_env<R>(&self, change: impl FnOnce(&mut Env) -> R) -> R {
         let record = self.table.record(self.current_id.get() as u32);
         self.with_extension(record, |extension| change(&mut extension.env))
+    }
+
+    /// What senders look at before they send, for few processes.
+    #[cold]
+    fn traits(&self, id: u64, rare: &Rare) -> u32 {
+        let mut traits = 0;
+        if let Some(limit) = rare.mailbox {
+            let symbol = |text: &str| self.node.symbols().intern(text).map_or(0, |symbol| symbol.0);
+            let (name, tag) =
+                rare.fallback.as_ref().map_or((0, 0), |(name, tag)| (symbol(name), symbol(tag)));
+            let bound = self.table.bound(id as u32);
+            bound.open(LocalId(id).generation(), limit, rare.on_full, name, tag);
+            traits |= Flags::BOUNDED;
+        }
+        if rare.split {
+            traits |= Flags::SPLIT;
+        }
+        if rare.priority.queue() != 0 {
+            traits |= Flags::SENDER;
+        }
+        traits
     }
 
     /// What few processes have.
@@ -409,31 +433,19 @@ impl Shard {
         if let Some(leader) = rare.leader {
             identity.leader.store(leader.local.0, Relaxed);
         }
-        if let Some(limit) = rare.mailbox {
-            let symbol = |text: &str| self.node.symbols().intern(text).map_or(0, |symbol| symbol.0);
-            let (name, tag) =
-                rare.fallback.as_ref().map_or((0, 0), |(name, tag)| (symbol(name), symbol(tag)));
-            let bound = self.table.bound(id as u32);
-            bound.open(LocalId(id).generation(), limit, rare.on_full, name, tag);
-            record.add_flags(Flags::BOUNDED);
-        }
-        if rare.split {
-            record.add_flags(Flags::SPLIT);
-        }
-        let queue = rare.priority.queue();
-        if queue != 0 {
-            record.add_flags(Flags::SENDER);
-        }
         let trap = if rare.trap_exit { Trap::On } else { Trap::Off };
         let init_limit = (rare.init_timeout != DEFAULT_INIT_TIMEOUT).then_some(rare.init_timeout);
-        self.with_extension(record, |extension| {
+        // What is overlaid is dropped here: it may be the user's.
+        let _inherited = self.with_extension(record, |extension| {
             extension.trap = trap;
             extension.preserve = rare.preserve;
-            extension.send_queue = queue;
+            extension.send_queue = rare.priority.queue();
             extension.init_limit = init_limit;
-            if !rare.env.is_empty() {
-                extension.env = extension.env.overlaid_by(&rare.env);
+            if rare.env.is_empty() {
+                return Env::default();
             }
+            let env = extension.env.overlaid_by(&rare.env);
+            std::mem::replace(&mut extension.env, env)
         });
         if let Some(before) = rare.adopt {
             if before.local.shard() == self.index && !rare.dedicated {

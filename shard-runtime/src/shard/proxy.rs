@@ -12,7 +12,7 @@ use crate::actor::{Actor, SpawnOptions, TableOf, TimerRef};
 use crate::error::{CallError, ExitReason, SendError, SendReason, SpawnError};
 use crate::mailbox::Meta;
 use crate::oneshot;
-use crate::process::{Flags, InspectAnswer, MAIN_QUEUE, PendingInspect, Record, StartedAnswer};
+use crate::process::{Flags, InspectAnswer, PendingInspect, QUEUES, Record, StartedAnswer};
 use crate::reactor::annex::launch;
 use crate::shard::annex::Birth;
 use crate::shard::annexes::NoAnnex;
@@ -258,7 +258,7 @@ impl Shard {
         // ORDERING: pairs with the fence in `report_room`: of a release and a wish one sees the other.
         fence(SeqCst);
         let bound = self.table.bound(record.slot());
-        if bound.used(MAIN_QUEUE) < u64::from(bound.limit()) {
+        if (0..QUEUES).any(|queue| bound.used(queue) < u64::from(bound.limit())) {
             self.room_came_up(record.id.load(Relaxed));
         }
     }
@@ -267,11 +267,17 @@ impl Shard {
     pub(super) fn room_came_up(&self, id: u64) {
         let Some(record) = self.live_record(id) else { return };
         let bound = self.table.bound(record.slot());
-        let room = u64::from(bound.limit()).saturating_sub(bound.used(MAIN_QUEUE));
-        for _ in 0..room.max(1) {
-            if !self.offer_room(record) {
-                return;
-            }
+        let waits_on = |queue: usize| {
+            let room = u64::from(bound.limit()).saturating_sub(bound.used(queue));
+            (0..room).all(|_| self.offer_room(record, queue))
+                && self
+                    .with_existing_extension(record, |extension| {
+                        (!extension.room[queue].is_empty()).then_some(())
+                    })
+                    .is_some()
+        };
+        if !(0..QUEUES).fold(false, |waits, queue| waits_on(queue) || waits) {
+            return;
         }
         // More wait than there is room for: those who were told will fill it, and the next release tells the rest.
         if let Some(wish) = self.node.annexes().wants_room(record.annex()) {

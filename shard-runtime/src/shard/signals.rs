@@ -6,8 +6,11 @@
 use crate::error::{CallError, ExitReason};
 use crate::process::{Flags, InspectAnswer, PendingInspect, Record, Trap};
 use crate::shard::Shard;
-use shard_wire::Pid;
+use shard_wire::{LocalId, Pid};
 use std::sync::atomic::Ordering::Relaxed;
+
+/// Inspect requests that wait for one process. What exceeds them answers the oldest.
+const MAX_INSPECTS: usize = 64;
 
 impl Shard {
     /// Kills a process of this shard: at once if it is idle or suspended, else when its handler returns.
@@ -17,8 +20,9 @@ impl Shard {
         if record.flags() & Flags::DEDICATED != 0 {
             return self.order_end(record, ExitReason::Kill, true);
         }
-        self.with_extension(record, |extension| extension.signal = Some(ExitReason::Kill));
+        let replaced = self.with_extension(record, |extension| extension.signal.replace(ExitReason::Kill));
         self.signalled(record);
+        drop(replaced);
     }
 
     /// Ends a process for a reason of somebody else. A signal that is there already stays.
@@ -26,10 +30,16 @@ impl Shard {
         if record.flags() & Flags::DEDICATED != 0 {
             return self.order_end(record, reason, false);
         }
-        self.with_extension(record, |extension| {
-            extension.signal.get_or_insert(reason);
+        let unused = self.with_extension(record, |extension| match &extension.signal {
+            Some(_) => Some(reason),
+            None => {
+                extension.signal = Some(reason);
+                None
+            }
         });
         self.signalled(record);
+        // Outside of the extension: a reason's `Drop` is the user's code, which may reach this very process.
+        drop(unused);
     }
 
     fn signalled(&self, record: &Record) {
@@ -55,7 +65,17 @@ impl Shard {
             self.inspect_annex(record, items, answer);
             return Ok(());
         }
-        self.with_extension(record, |extension| extension.inspects.push(PendingInspect { items, answer }));
+        let oldest = self.with_extension(record, |extension| {
+            let pending = &mut extension.inspects;
+            // LIMIT: requests that wait for a suspended handler. Who asked first has most likely given up.
+            let oldest = (pending.len() >= MAX_INSPECTS).then(|| pending.remove(0));
+            pending.push(PendingInspect { items, answer });
+            oldest
+        });
+        if let Some(oldest) = oldest {
+            let why = "too many requests wait for the process's handler";
+            self.contain(|| (oldest.answer)(vec![("error".to_owned(), why.to_owned())]));
+        }
         record.add_flags(Flags::INSPECT);
         if record.flags() & Flags::LIVE == 0 {
             self.make_ready(record);
@@ -103,6 +123,13 @@ impl Shard {
         } else {
             record.clear_flags(Flags::SPLIT);
         }
+    }
+
+    /// Whether a process of this node lives and was spawned by another one.
+    pub(crate) fn is_child(&self, local: LocalId, parent: LocalId) -> bool {
+        self.node.port(local.shard()).is_some_and(|port| {
+            port.table.identity(local.slot()).parent.load(Relaxed) == parent.0 && port.table.exists(local.0)
+        })
     }
 
     /// Parent and leader of the current process.
