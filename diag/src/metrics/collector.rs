@@ -320,7 +320,7 @@ fn put_shard(page: &mut Page, row: &ShardRow) {
         ("shard_panics_total", row.panics),
         ("shard_inbox_refused_total", row.inbox_refused),
         ("shard_ring_refused_total", row.ring_refused),
-        ("shard_queued_bytes", row.queued_bytes),
+        ("shard_mailbox_bytes", row.queued_bytes),
         ("shard_over_budget_total", row.over_budget),
     ];
     for (name, value) in plain {

@@ -419,7 +419,7 @@ pub const FAMILIES: &[Family] = &[
         "Messages refused because a ring and its overflow were full.",
     ),
     family(
-        "shard_queued_bytes",
+        "shard_mailbox_bytes",
         Kind::Gauge,
         "bytes",
         SHARD,

@@ -140,7 +140,7 @@ fn stalls_and_losses_are_told_by_shard() {
             ("shard_panics_total", 26.0),
             ("shard_inbox_refused_total", 27.0),
             ("shard_ring_refused_total", 28.0),
-            ("shard_queued_bytes", 29.0),
+            ("shard_mailbox_bytes", 29.0),
             ("shard_over_budget_total", 30.0),
         ] {
             assert_eq!(of(name, shard, "")[""], value, "{name}");
