@@ -85,11 +85,12 @@ pub static WORKLOADS: &[Workload] = &[
     },
     Workload {
         name: "async_stream",
-        about: "the same-shard stream into an async handler whose await is ready, beside other styles of handler",
+        about: "the same-shard stream into an async handler that awaits only now and then, beside other styles",
         unit: "M msg/s",
         better: Better::Higher,
         sides: &[
-            ours(ONE_CORE, styles::awaiting),
+            ours(ONE_CORE, styles::seldom),
+            peer("awaits_ready", ONE_CORE, styles::awaiting),
             peer("plain_fn", ONE_CORE, styles::plain),
             peer("suspends_each_time", ONE_CORE, styles::suspending),
         ],

@@ -1,9 +1,9 @@
 //! Diagnostics of a shard-runtime node: Prometheus metrics, health and an MCP server, on one OS thread.
 //!
 //! Owns: the thread (tokio, single-threaded), its listeners, the snapshots it takes. It reads a node through
-//! [`Source`] only. Invariants: X1 no shard is asked anything but `process_inspect`, so everything else answers while
-//! every shard is stuck. X2 nothing from a socket panics, hangs or grows without a bound. X3 what others can reach has
-//! a token.
+//! [`Source`] only. Invariants: X1 only `process_inspect` and `process_info` ask a shard, and neither waits for one that
+//! is stuck: what is in memory is answered while every shard is. X2 nothing from a socket panics, hangs or grows
+//! without a bound. X3 what others can reach has a token.
 //!
 //! ```no_run
 //! use shard_diag::{Diag, DiagOptions};

@@ -1,11 +1,12 @@
 //! A node of shard-runtime as a [`Source`].
 //!
 //! Owns: the translation of the runtime's records into ours, and the floors that keep totals from stepping back.
-//! Invariants: J1 only `inspect`, `diag_call` and `ping` leave the node's shared memory. J2 what counts "since start" is
-//! the larger of what was read now and what was read before: a process that ends during a pass, or a finer clock rate,
-//! never makes a total shrink. J3 an inspection of a stuck shard ends with the name of who holds it, after one second.
+//! Invariants: J1 only `inspect`, `facts`, `diag_call` and `ping` leave the node's shared memory. J2 what counts "since
+//! start" is the larger of what was read now and what was read before: a process that ends during a pass, or a finer
+//! clock rate, never makes a total shrink. J3 a question to a stuck shard ends with the name of who holds it, after one second.
 //! Threads: the diagnostics thread. Cost: two cache lines per process and pass.
 
+use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -16,8 +17,8 @@ use shard_runtime::wire::LocalId;
 use shard_runtime::wire::handshake::PROTOCOL;
 use shard_runtime::wire::header::FRAME_VERSION;
 use shard_runtime::{
-    AcceptorStats, CallError, DiagCallError, DiagPort, DiagRequest, Node, NodeRecord, PeerStats, Pid,
-    ProcessStats, Reader, SendReason, ShardStats,
+    AcceptorStats, Alias, CallError, DiagCallError, DiagPort, DiagRequest, Node, NodeRecord, OnFull,
+    PeerStats, Pid, Priority, ProcessFacts, ProcessStats, Reader, SendReason, ShardStats, Target,
 };
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -26,9 +27,9 @@ use crate::error::DiagError;
 use crate::options::DiagOptions;
 use crate::pid;
 use crate::source::{
-    AcceptorRow, Current, Identity, InspectError, KnownNode, LogLevel, LoggerRow, NodeCounters, PeerFlags,
-    PeerRow, Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView, RemoteRequest,
-    Reply, ShardRow, Source, Version,
+    AcceptorRow, Current, Facts, Identity, InspectError, KnownNode, LogLevel, LoggerRow, NodeCounters,
+    PeerFlags, PeerRow, Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView,
+    RemoteRequest, Reply, ShardRow, Source, Ties, Version,
 };
 use crate::thread::Diag;
 
@@ -36,7 +37,8 @@ use crate::thread::Diag;
 const BLOCKED_AFTER: Duration = Duration::from_secs(1);
 /// The handshake reason that is none: both nodes dialled at once and one link was enough.
 const NO_FAULT: &str = "duplicate";
-/// Time between two looks at the shard of a process that does not answer.
+/// First and longest time between two looks at the shard of a process that does not answer.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A running node, as diagnostics sees it. It holds the node: stop the node with [`Node::stop`], not by dropping it.
@@ -57,6 +59,7 @@ struct Floors {
     running_ns: AtomicU64,
     wakeups: AtomicU64,
     busy_ns: Box<[AtomicU64]>,
+    stalled_ns: Box<[AtomicU64]>,
 }
 
 fn raise(floor: &AtomicU64, value: u64) -> u64 {
@@ -67,13 +70,14 @@ impl NodeSource {
     /// A source that reads `node`.
     #[must_use]
     pub fn new(node: &Node) -> Self {
-        let busy_ns = (0..node.shards()).map(|_| AtomicU64::new(0)).collect();
+        let per_shard = || (0..node.shards()).map(|_| AtomicU64::new(0)).collect();
         let floors = Floors {
             messages_in: AtomicU64::new(0),
             messages_out: AtomicU64::new(0),
             running_ns: AtomicU64::new(0),
             wakeups: AtomicU64::new(0),
-            busy_ns,
+            busy_ns: per_shard(),
+            stalled_ns: per_shard(),
         };
         Self {
             node: node.clone(),
@@ -110,6 +114,90 @@ impl NodeSource {
         process.map_or_else(String::new, |process| String::from(self.reader.symbol(process.name)))
     }
 
+    fn pid(&self, local: LocalId) -> Pid {
+        Pid { node: self.reader.key(), local }
+    }
+
+    /// Waits for what the shard of a process answers, and looks who is in the way while it does not (J3).
+    async fn answer_of<T>(
+        &self,
+        id: LocalId,
+        answer: impl Future<Output = Result<T, CallError>>,
+        deadline: Instant,
+    ) -> Result<T, InspectError> {
+        let mut answer = pin!(answer);
+        let mut look = FIRST_LOOK;
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return answer.map_err(|error| self.inspect_failed(id, &error)),
+                () = sleep(left_until(deadline).min(look)) => {}
+            }
+            look = (look * 2).min(LOOK);
+            let is_over = left_until(deadline).is_zero();
+            match self.blocker(id.shard()) {
+                Some((blocked, held)) if is_over || held >= BLOCKED_AFTER => return Err(blocked),
+                _ if is_over => return Err(InspectError::Timeout),
+                _ => {}
+            }
+        }
+    }
+
+    /// The full text of a pid; of a node that is unknown by now, the short one.
+    fn pid_text(&self, pid: Pid) -> String {
+        if pid.node == self.reader.key() {
+            return pid::full(self.reader.name(), pid.node.0, pid.local.0);
+        }
+        let peer = self.reader.peers().into_iter().find(|peer| peer.key == pid.node.0);
+        peer.map_or_else(|| pid.to_string(), |peer| pid::full(&peer.name, pid.node.0, pid.local.0))
+    }
+
+    fn ties(&self, targets: Vec<Target>) -> Ties {
+        let mut ties = Ties::default();
+        for target in targets {
+            match target {
+                Target::Pid(pid) => ties.pids.push(self.pid_text(pid)),
+                Target::Name(name) => ties.names.push(String::from(&*name)),
+                Target::Alias(alias) => ties.aliases.push(alias.to_string()),
+                Target::Event(event) => ties.events.push(String::from(&*event)),
+                Target::Node(node) => ties.nodes.push(String::from(&*node)),
+                // A relation of a newer runtime, which this build has no word for.
+                _ => {}
+            }
+        }
+        ties
+    }
+
+    fn facts_as_text(&self, facts: ProcessFacts) -> Facts {
+        let [main, system, urgent, log] = facts.queues;
+        let pids = |pids: Vec<Pid>| pids.into_iter().map(|pid| self.pid_text(pid)).collect();
+        Facts {
+            queues: Queues { main, system, urgent, log },
+            mailbox_limit: facts.mailbox_limit.map(u64::from),
+            on_full: match facts.on_full {
+                OnFull::Reject => "reject",
+                OnFull::DropNewest => "drop newest",
+                OnFull::DropOldest => "drop oldest",
+            },
+            fallback: facts.fallback,
+            send_priority: match facts.send_priority {
+                Priority::Normal => "normal",
+                Priority::High => "high",
+                Priority::Max => "max",
+            },
+            traps_exits: facts.traps_exits,
+            splits_handles: facts.splits_handles,
+            awaited_calls: u64::try_from(facts.awaited).unwrap_or(u64::MAX),
+            aliases: facts.aliases.iter().map(Alias::to_string).collect(),
+            events: facts.events,
+            env_keys: facts.env,
+            links: self.ties(facts.links),
+            linked_by: pids(facts.linked_by),
+            monitors: self.ties(facts.monitors),
+            monitored_by: pids(facts.monitored_by),
+        }
+    }
+
     fn inspect_failed(&self, id: LocalId, error: &CallError) -> InspectError {
         match error {
             CallError::Send(SendReason::NoProcess) => InspectError::UnknownProcess,
@@ -126,7 +214,7 @@ impl NodeSource {
             name: self.reader.symbol(process.name),
             application: self.reader.symbol(process.application),
             behavior: process.behavior,
-            kind: "actor",
+            kind: process.kind,
         });
     }
 
@@ -135,7 +223,9 @@ impl NodeSource {
         let current =
             stats.current.map(|id| Current { id: id.0, name: self.name_of(id), since_ns: stats.current_ns });
         let busy_ns = stats.busy_ns.saturating_add(stats.current_ns);
-        let floor = self.floors.busy_ns.get(usize::from(stats.index));
+        let floored = |floors: &[AtomicU64], value| {
+            floors.get(usize::from(stats.index)).map_or(value, |floor| raise(floor, value))
+        };
         ShardRow {
             id: u32::from(stats.index),
             heartbeat_age_ns: stats.heartbeat_age_ns(),
@@ -144,7 +234,7 @@ impl NodeSource {
             run_queue: counters.ready,
             processes: counters.processes,
             turns: counters.turns,
-            busy_ns: floor.map_or(busy_ns, |floor| raise(floor, busy_ns)),
+            busy_ns: floored(&self.floors.busy_ns, busy_ns),
             inbox_depth: stats.inbox,
             timers: counters.timers,
             ring_messages_in: counters.ring_in,
@@ -154,6 +244,18 @@ impl NodeSource {
             wakes: counters.wakes_sent,
             late_replies: counters.late_replies,
             dead_letters: counters.dead_letters,
+            policy_dropped: counters.policy_dropped,
+            mailbox_refused: counters.mailbox_refused,
+            mailbox_lost: counters.mailbox_lost,
+            interrupted: counters.interrupted,
+            unhandled: counters.unhandled,
+            panics: counters.panics,
+            inbox_refused: stats.inbox_refused,
+            ring_refused: counters.refused,
+            queued_bytes: counters.memory_used,
+            over_budget: counters.over_budget,
+            stalls: counters.stall_times.to_vec(),
+            stalled_ns: floored(&self.floors.stalled_ns, self.reader.nanos(counters.stalled)),
             ..ShardRow::default()
         }
     }
@@ -270,6 +372,10 @@ impl Source for NodeSource {
         self.reader.acceptors().into_iter().map(row).collect()
     }
 
+    fn outside_dropped(&self) -> u64 {
+        self.reader.outside_dropped()
+    }
+
     fn registrar(&self) -> RegistrarView {
         let state = self.reader.registrar();
         let known = |record: &NodeRecord| KnownNode {
@@ -290,25 +396,16 @@ impl Source for NodeSource {
         deadline: Instant,
     ) -> Reply<'_, Vec<(String, String)>, InspectError> {
         let id = LocalId(local_id);
-        let answer = self.node.inspect(Pid { node: self.reader.key(), local: id }, items);
+        let answer = self.node.inspect(self.pid(id), items);
+        Box::pin(self.answer_of(id, answer, deadline))
+    }
+
+    fn facts(&self, local_id: u64, deadline: Instant) -> Reply<'_, Facts, InspectError> {
+        let id = LocalId(local_id);
+        let answer = self.node.facts(self.pid(id));
         Box::pin(async move {
-            let mut answer = pin!(answer);
-            loop {
-                let next = left_until(deadline).min(LOOK);
-                tokio::select! {
-                    biased;
-                    answer = &mut answer => {
-                        return answer.map_err(|error| self.inspect_failed(id, &error));
-                    }
-                    () = sleep(next) => {}
-                }
-                let is_over = left_until(deadline).is_zero();
-                match self.blocker(id.shard()) {
-                    Some((blocked, held)) if is_over || held >= BLOCKED_AFTER => return Err(blocked),
-                    _ if is_over => return Err(InspectError::Timeout),
-                    _ => {}
-                }
-            }
+            let facts = self.answer_of(id, answer, deadline).await?;
+            Ok(self.facts_as_text(facts))
         })
     }
 
@@ -397,7 +494,7 @@ fn cells(process: &ProcessStats) -> ProcessCells {
         messages_in: process.messages_in,
         messages_out: process.messages_out,
         mailbox: process.mailbox,
-        queues: Queues { main: process.mailbox_main, ..Queues::default() },
+        mailbox_main: process.mailbox_main,
         oldest_ns: process.mailbox_latency_ns,
         running_ns: process.running_ns,
         wakeups: process.wakeups,

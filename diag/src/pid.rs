@@ -1,6 +1,9 @@
-//! Text forms of a process id: short `<CRC.hi.lo>`, full `node@host:ID.Creation`, or a registered name.
+//! Text forms of a process id: short `<CRC.hi.lo>`, full `node@host:ID.Creation`, the runtime's own `<key.hi.lo>` as
+//! actors print it, or a registered name.
 //!
 //! Invariant: P1 a text that names another node or another incarnation is an error, never silently retargeted.
+
+use shard_runtime::Pid;
 
 use crate::source::Identity;
 
@@ -20,7 +23,9 @@ pub(crate) enum PidError {
     WrongNode { executing: String },
     #[error("the pid belongs to an earlier or later start of {executing}; look the process up again")]
     StaleIncarnation { executing: String },
-    #[error("not a pid: want <CRC.hi.lo>, node@host:ID.Creation, or a registered name")]
+    #[error("the pid belongs to another node or another start than {executing}; look the process up again")]
+    OtherLife { executing: String },
+    #[error("not a pid: want <CRC.hi.lo>, node@host:ID.Creation, <key.hi.lo>, or a registered name")]
     Malformed,
 }
 
@@ -39,6 +44,14 @@ pub(crate) fn full(node: &str, creation: u64, id: u64) -> String {
 
 /// Reads any form. A text in angle brackets is a pid; one with `@` and `:` is a full pid; anything else is a name.
 pub(crate) fn parse<'a>(text: &'a str, identity: &Identity) -> Result<Target<'a>, PidError> {
+    if let Ok(pid) = text.parse::<Pid>() {
+        // A key tells nothing of its node's name: it may be another node, or an earlier start of this one.
+        return if pid.node.0 == identity.creation {
+            Ok(Target::Id(pid.local.0))
+        } else {
+            Err(PidError::OtherLife { executing: identity.name.clone() })
+        };
+    }
     if let Some(inner) = text.strip_prefix('<') {
         let inner = inner.strip_suffix('>').ok_or(PidError::Malformed)?;
         return parse_short(inner, identity);
@@ -103,6 +116,8 @@ mod tests {
         for id in [1, 1014, 1 << 31, u64::from(u32::MAX), 3 << 52 | 7 << 32 | 12, u64::MAX] {
             assert_eq!(parse(&short(me.crc, id), &me), Ok(Target::Id(id)));
             assert_eq!(parse(&full(&me.name, me.creation, id), &me), Ok(Target::Id(id)));
+            let own = format!("<{:016x}.{}.{}>", me.creation, id >> 32, id & u64::from(u32::MAX));
+            assert_eq!(parse(&own, &me), Ok(Target::Id(id)));
         }
         assert_eq!(short(me.crc, 1014), "<574801E2.0.1014>");
     }
@@ -112,6 +127,7 @@ mod tests {
         let me = identity();
         assert!(matches!(parse("<574801E3.0.1>", &me), Err(PidError::WrongNode { .. })));
         assert!(matches!(parse("other@host:5.77", &me), Err(PidError::WrongNode { .. })));
+        assert!(matches!(parse("<000000000000004e.0.1>", &me), Err(PidError::OtherLife { .. })));
         assert!(matches!(parse("demo@cluster-node1:5.78", &me), Err(PidError::StaleIncarnation { .. })));
     }
 

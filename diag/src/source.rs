@@ -1,8 +1,8 @@
 //! The one trait through which diagnostics sees a node.
 //!
 //! Owns: the plain records that cross the border, in documented units, and the [`Source`] trait.
-//! Invariants: S1 everything but `inspect`, `diag_call` and `ping` is answered from shared memory, so it works while
-//! every shard is stuck. S2 a process row borrows its strings for the visit only; nothing is allocated per row.
+//! Invariants: S1 everything but `inspect`, `facts`, `diag_call` and `ping` is answered from shared memory, so it works
+//! while every shard is stuck. S2 a process row borrows its strings for the visit only; nothing is allocated per row.
 //! S3 a request carries an absolute deadline and ends by it, with a typed error that says who was in the way.
 //! S4 what counts "since start" never steps back, not by a nanosecond: a scraper takes that for a restart.
 //! Threads: called on the diagnostics thread only. Cost: a sweep reads each row once.
@@ -255,10 +255,8 @@ pub struct ProcessCells {
     pub messages_out: u64,
     /// Messages waiting, all queues.
     pub mailbox: u64,
-    /// The same by queue; zeros if the node keeps the sum only.
-    pub queues: Queues,
-    /// Bound of the mailbox; `None` is unlimited.
-    pub mailbox_limit: Option<u64>,
+    /// Messages waiting in Main; the rest waits in Urgent, System and Log.
+    pub mailbox_main: u64,
     /// Age of the oldest waiting message in nanoseconds; `0` if none waits.
     pub oldest_ns: u64,
     /// Handler time since spawn in nanoseconds, the handler in progress included.
@@ -273,6 +271,56 @@ pub struct ProcessCells {
     pub state_ns: u64,
     /// Nanoseconds the handler in progress has run; `0` if none runs.
     pub callback_elapsed_ns: u64,
+}
+
+/// What a process is tied to, as text an operator can paste: full pids, aliases, names of events and nodes.
+#[derive(Clone, Debug, Default)]
+pub struct Ties {
+    /// Processes by pid.
+    pub pids: Vec<String>,
+    /// Processes by registered name.
+    pub names: Vec<String>,
+    /// Processes by alias.
+    pub aliases: Vec<String>,
+    /// Events.
+    pub events: Vec<String>,
+    /// Nodes.
+    pub nodes: Vec<String>,
+}
+
+/// What only the shard of a process knows of it. The process itself is not asked: it may be busy or suspended.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Messages waiting by queue.
+    pub queues: Queues,
+    /// Places of each queue; `None` is unlimited.
+    pub mailbox_limit: Option<u64>,
+    /// What happens to a message that finds its queue full.
+    pub on_full: &'static str,
+    /// Name and tag of the process that gets what is refused.
+    pub fallback: Option<(String, String)>,
+    /// Priority of what it sends without naming one.
+    pub send_priority: &'static str,
+    /// Exit signals arrive as messages.
+    pub traps_exits: bool,
+    /// Messages by name or alias arrive as such.
+    pub splits_handles: bool,
+    /// Replies it waits for.
+    pub awaited_calls: u64,
+    /// Its aliases.
+    pub aliases: Vec<String>,
+    /// Events it has registered.
+    pub events: Vec<String>,
+    /// Keys of its environment. Values stay in the shard.
+    pub env_keys: Vec<String>,
+    /// What it is linked to.
+    pub links: Ties,
+    /// Full pids of those linked to it.
+    pub linked_by: Vec<String>,
+    /// What it monitors.
+    pub monitors: Ties,
+    /// Full pids of those that monitor it.
+    pub monitored_by: Vec<String>,
 }
 
 /// One process as visited by a sweep.
@@ -348,7 +396,35 @@ pub struct ShardRow {
     pub late_replies: u64,
     /// Messages accepted and then lost, since start.
     pub dead_letters: u64,
+    /// Messages dropped from, or in front of, full mailboxes by their policy, since start.
+    pub policy_dropped: u64,
+    /// Messages of other nodes refused by full mailboxes or ending processes, since start.
+    pub mailbox_refused: u64,
+    /// Messages that were queued at a process when it ended, since start.
+    pub mailbox_lost: u64,
+    /// Messages whose handler was cut off by a panic, a kill or an exit, since start.
+    pub interrupted: u64,
+    /// Messages for which the target had no handler, since start.
+    pub unhandled: u64,
+    /// Panics caught since start.
+    pub panics: u64,
+    /// Messages refused because the inbox was full, since start.
+    pub inbox_refused: u64,
+    /// Messages refused because a ring and its outbox were full, since start.
+    pub ring_refused: u64,
+    /// Bytes of what is queued or spilled now: what counts against the shard's memory budget.
+    pub queued_bytes: u64,
+    /// Messages refused because the shard's memory budget was used up, since start.
+    pub over_budget: u64,
+    /// Finished activations that held the shard for longer than 100 ms, since start, by length: one count per bound of
+    /// [`STALL_BOUNDS_NS`] and one for what is longer.
+    pub stalls: Vec<u64>,
+    /// Nanoseconds these held it since start, in sum.
+    pub stalled_ns: u64,
 }
+
+/// Upper bounds of the lengths by which [`ShardRow::stalls`] counts, in nanoseconds.
+pub use shard_runtime::STALL_BOUNDS_NS;
 
 /// One connected peer: the counters survive reconnections of its links.
 #[derive(Clone, Debug, Default)]
@@ -577,6 +653,10 @@ pub trait Source: Send + Sync + 'static {
     /// All listeners.
     fn acceptors(&self) -> Vec<AcceptorRow>;
 
+    /// Messages dropped by the policy of a full mailbox before they reached its shard: those of threads outside any
+    /// shard, since start.
+    fn outside_dropped(&self) -> u64;
+
     /// What the registrar says, from memory.
     fn registrar(&self) -> RegistrarView;
 
@@ -593,6 +673,12 @@ pub trait Source: Send + Sync + 'static {
         items: Vec<String>,
         deadline: Instant,
     ) -> Reply<'_, Vec<(String, String)>, InspectError>;
+
+    /// Asks the shard of a process what it knows of it. The process is not disturbed.
+    ///
+    /// # Errors
+    /// [`InspectError`] by the deadline at the latest.
+    fn facts(&self, local_id: u64, deadline: Instant) -> Reply<'_, Facts, InspectError>;
 
     /// Sends a JSON request to the diagnostics thread of a connected node and returns its JSON answer.
     ///

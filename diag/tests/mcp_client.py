@@ -34,6 +34,8 @@ async def main(url, nodes):
                 rows = (await ask(session, "process_list", query))["items"]
                 counts = [row["MessagesIn"] for row in rows]
                 want(counts == sorted(counts, reverse=True) and 0 < len(rows) <= 5, f"{node}: {counts}")
+                process = await ask(session, "process_info", {"node": node, "pid": rows[0]["PID"]})
+                want(process["PID"] == rows[0]["PID"] and "LinksPID" in process, f"{node}: {process}")
                 print(f"{node}: {info['ProcessesTotal']} processes, up {info['Uptime']} s, messages in {counts}")
 
 

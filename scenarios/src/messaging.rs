@@ -1,18 +1,23 @@
 //! Bursts of messages to pools of workers on other nodes.
 //!
-//! Owns, per node: the process `messaging_pool` with three unnamed workers, and `messaging_sender`. The sender waits, then
-//! sends a burst of 100 to 1000 payloads of 256 to 9996 hexadecimal digits to the pool of one other node, by name, then
-//! rests for 1 to 10 seconds; other nodes take turns, beginning with a random one, and the first lap rests shortest, so
+//! Owns, per node: the supervisor `messaging_sup`, one for one and permanent, and its children, the pool
+//! `messaging_pool` with three unnamed workers and `messaging_sender`. The sender waits, then sends a burst of 100 to
+//! 1000 payloads of 256 to 9996 hexadecimal digits to the pool of one other node, by name, then rests for 1 to 10 s; other nodes take turns, beginning with a random one, and the first lap rests shortest, so
 //! that every link carries traffic soon.
+//! [`Fail`] makes a worker, by way of the pool, or the sender end as a bug would, to see it replaced.
 //! Invariants: G1 a payload that was not accepted is counted under its reason; a burst is abandoned, not queued here.
 //! Cost per payload: one text on the sender's heap; on the way nothing of ours.
 
 use crate::{Random, Settings};
 use shard_runtime::prelude::*;
-use shard_runtime::{LogLevel, SendReason};
+use shard_runtime::{
+    Child, ChildSpec, LogLevel, Placement, Pool, SendReason, Strategy, Supervisor, SupervisorSpec,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// The registered name of the supervisor of both.
+pub const SUPERVISOR: &str = "messaging_sup";
 /// The registered name of a node's pool.
 pub const POOL: &str = "messaging_pool";
 /// The registered name of a node's sender.
@@ -35,6 +40,14 @@ const TRIES: u32 = 7;
 pub struct MessagePayload {
     /// Hexadecimal digits.
     pub data: String,
+}
+
+/// Ends whoever handles it with an error: a worker, if it is sent to a pool, or the sender.
+#[message]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fail {
+    /// What the error says.
+    pub why: String,
 }
 
 /// Asks a pool for its pid, which ends with this start of its node.
@@ -88,6 +101,10 @@ pub struct TestOrder {
 #[message(local)]
 struct Burst;
 
+#[derive(Debug, thiserror::Error)]
+#[error("told to fail: {0}")]
+struct ToldToFail(String);
+
 /// Receives payloads and drops them.
 #[derive(Debug, Default)]
 struct Worker {
@@ -108,84 +125,20 @@ impl Worker {
         Ok(())
     }
 
+    #[handle]
+    fn pool(&mut self, _: PoolPid, cx: &mut Context<'_>) -> Result<Pid, ActorError> {
+        Ok(cx.parent())
+    }
+
+    #[handle]
+    fn fail(&mut self, message: Fail, _cx: &mut Context<'_>) -> ActorResult {
+        Err(ToldToFail(message.why))?
+    }
+
     fn inspect(&self, out: &mut Inspect) {
         out.set("received", self.received);
         out.set("bytes", self.bytes);
         out.set("max_bytes", self.max_bytes);
-    }
-}
-
-/// Hands payloads to its workers in turn. A worker that ended is replaced at its turn.
-#[derive(Debug, Default)]
-struct Pool {
-    workers: Vec<Pid>,
-    turn: usize,
-    restarts: u64,
-    forwarded: u64,
-    unhandled: u64,
-}
-
-#[actor]
-impl Pool {
-    fn init(&mut self, cx: &mut Context<'_>) -> ActorResult {
-        for _ in 0..WORKERS {
-            self.workers.push(cx.spawn(Worker::default, SpawnOptions::new())?);
-        }
-        cx.log().info(format_args!("{WORKERS} workers"));
-        Ok(())
-    }
-
-    fn terminate(&mut self, reason: &ExitReason, cx: &mut Context<'_>) {
-        cx.log().info(format_args!("ended: {reason}"));
-    }
-
-    #[handle]
-    fn payload(&mut self, message: MessagePayload, cx: &mut Context<'_>) -> ActorResult {
-        let turn = self.turn % WORKERS;
-        self.turn = turn + 1;
-        let refused = match cx.send(self.workers[turn], message) {
-            Ok(()) => {
-                self.forwarded += 1;
-                return Ok(());
-            }
-            Err(refused) if refused.reason == SendReason::NoProcess => {
-                self.workers[turn] = cx.spawn(Worker::default, SpawnOptions::new())?;
-                self.restarts += 1;
-                match cx.send(self.workers[turn], refused.into_inner()) {
-                    Ok(()) => {
-                        self.forwarded += 1;
-                        return Ok(());
-                    }
-                    Err(again) => again,
-                }
-            }
-            Err(refused) => refused,
-        };
-        self.unhandled += 1;
-        cx.log().error(format_args!("a message is dropped: {}", refused.reason));
-        Ok(())
-    }
-
-    #[handle]
-    fn pid(&mut self, _: PoolPid, cx: &mut Context<'_>) -> Result<Pid, ActorError> {
-        Ok(cx.pid())
-    }
-
-    fn inspect(&self, out: &mut Inspect) {
-        let values = [
-            ("pool_size", self.workers.len().to_string()),
-            ("worker_behavior", String::from("messaging.Worker")),
-            ("worker_mailbox_size", String::from("0")),
-            ("worker_restarts", self.restarts.to_string()),
-            ("messages_forwarded", self.forwarded.to_string()),
-            ("messages_unhandled", self.unhandled.to_string()),
-        ];
-        for (key, value) in &values {
-            out.set(key, value);
-        }
-        for (key, value) in &values {
-            out.set(&format!("ergo:{key}"), value);
-        }
     }
 }
 
@@ -255,6 +208,11 @@ impl Sender {
         Ok(())
     }
 
+    #[handle]
+    fn fail(&mut self, message: Fail, _cx: &mut Context<'_>) -> ActorResult {
+        Err(ToldToFail(message.why))?
+    }
+
     async fn send_all(&mut self, target: &str, count: u64, cx: &Context<'_>) -> Result<(), Abandoned> {
         for at in 0..count {
             let digits = self.random.between(DIGITS.0, DIGITS.1) & !1;
@@ -304,24 +262,37 @@ impl Sender {
     }
 }
 
-/// Starts the pool and the sender.
+impl Sender {
+    fn new(settings: &Settings, node: &str) -> Self {
+        Self {
+            settings: settings.clone(),
+            random: Random::for_actor(settings.seed, &[node, SENDER, "0"]),
+            turn: None,
+            bursts: 0,
+            messages_sent: 0,
+            bytes_sent: 0,
+            last_target: String::new(),
+            last_burst: 0,
+            next_delay: Duration::ZERO,
+            outbox_full: 0,
+            send_errors: 0,
+        }
+    }
+}
+
+/// Starts the supervisor, which starts the pool and the sender, each on the shard that has the least to do.
 ///
 /// # Errors
 /// They run already, or the node is stopping.
 pub fn start(node: &Node, settings: &Settings) -> Result<(), SpawnError> {
-    node.spawn(Pool::default, SpawnOptions::named(POOL))?;
-    let sender = Sender {
-        settings: settings.clone(),
-        random: Random::for_actor(settings.seed, &[node.name(), SENDER, "0"]),
-        turn: None,
-        bursts: 0,
-        messages_sent: 0,
-        bytes_sent: 0,
-        last_target: String::new(),
-        last_burst: 0,
-        next_delay: Duration::ZERO,
-        outbox_full: 0,
-        send_errors: 0,
+    let (settings, name) = (settings.clone(), String::from(node.name()));
+    let spread = || SpawnOptions::new().with_placement(Placement::LeastLoaded);
+    let pool = Child::new(|| Pool::of(Worker::default).size(WORKERS)).options(spread());
+    let sender = Child::new(move || Sender::new(&settings, &name)).options(spread());
+    let tree = move || {
+        Supervisor::new(SupervisorSpec::one_for_one().strategy(Strategy::Permanent))
+            .child_with(ChildSpec::new(POOL), pool)
+            .child_with(ChildSpec::new(SENDER), sender)
     };
-    node.spawn(move || sender, SpawnOptions::named(SENDER)).map(drop)
+    node.spawn(tree, SpawnOptions::named(SUPERVISOR)).map(drop)
 }

@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::control::NetCounters;
 use crate::link::{ControlSink, Peer, PeerTable, Request};
 use crate::names::Names;
-use crate::shard::Port;
+use crate::shard::{Annexes, Port};
 use crate::symbol::{MAX_SYMBOLS, Symbols};
 use crate::tap::LogTap;
 use shard_wire::{Incarnation, IncarnationKey, LocalId, NodeCrc, NodeName, Pid, Registry};
@@ -27,6 +27,7 @@ pub(crate) struct NodeShared {
     incarnation: Incarnation,
     key: IncarnationKey,
     ports: Box<[Arc<Port>]>,
+    annexes: Annexes,
     names: Names,
     /// Events and their producers.
     events: Names,
@@ -60,6 +61,7 @@ impl NodeShared {
             name,
             key: incarnation.key(),
             incarnation,
+            annexes: Annexes::new(&ports),
             ports,
             names: Names::new(),
             events: Names::new(),
@@ -109,13 +111,22 @@ impl NodeShared {
         self.ports.len() as u16
     }
 
+    /// The port of a shard, or of an annex.
     #[inline]
     pub(crate) fn port(&self, shard: u16) -> Option<&Port> {
-        self.ports.get(shard as usize).map(|port| &**port)
+        match self.ports.get(shard as usize) {
+            Some(port) => Some(port),
+            None => self.annexes.port(shard).map(|port| &**port),
+        }
     }
 
     pub(crate) fn port_arc(&self, shard: u16) -> Option<Arc<Port>> {
-        self.ports.get(shard as usize).cloned()
+        self.ports.get(shard as usize).or_else(|| self.annexes.port(shard)).cloned()
+    }
+
+    /// The places of processes on threads of their own.
+    pub(crate) fn annexes(&self) -> &Annexes {
+        &self.annexes
     }
 
     pub(crate) fn ports(&self) -> &[Arc<Port>] {

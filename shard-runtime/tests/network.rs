@@ -47,6 +47,11 @@ struct Errors {
     to: Pid,
 }
 
+#[message(reply = String)]
+struct AskInVain {
+    of: Pid,
+}
+
 #[derive(Default)]
 struct Peer {
     numbers: Vec<u64>,
@@ -108,6 +113,10 @@ impl Peer {
             }
         }
         Ok(done)
+    }
+    #[handle]
+    async fn ask_in_vain(&mut self, m: AskInVain, cx: &mut Context<'_>) -> Result<String, ActorError> {
+        Ok(format!("{:?}", cx.call_timeout(m.of, Never, LIMIT).await))
     }
     #[handle]
     async fn errors(&mut self, m: Errors, cx: &mut Context<'_>) -> Result<String, ActorError> {
@@ -215,6 +224,41 @@ fn errors_name_their_cause() {
     let text = pair.two.call_blocking(source, Errors { to: sink }).unwrap();
     assert_eq!(text, "LocalOnly TooLarge Some(Send(NoProcess)) Some(Send(NameUnknown))");
     assert_eq!(pair.two.call_blocking(sink, Boom).err(), Some(CallError::Panicked));
+}
+
+#[test]
+fn dedicated_processes_reach_other_nodes_and_are_reached() {
+    let pair = pair((2, 2));
+    let plain = SpawnOptions::new;
+    let dedicated = || SpawnOptions::new().on_shard(1).dedicated_thread();
+    for (ours, theirs) in [(dedicated(), plain()), (plain(), dedicated()), (dedicated(), dedicated())] {
+        let sink = pair.one.spawn(Peer::default, theirs).unwrap();
+        let source = pair.two.spawn(Peer::default, ours).unwrap();
+        let count = 3000;
+        let flood = Flood { to: sink, count, bytes: 0 };
+        assert_eq!(pair.two.call_blocking_timeout(source, flood, LIMIT).unwrap().sent, count);
+        assert_eq!(take(&pair.one, sink, count).numbers, (0..count).collect::<Vec<_>>());
+        let text = pair.two.call_blocking(source, Errors { to: sink }).unwrap();
+        assert_eq!(text, "LocalOnly TooLarge Some(Send(NoProcess)) Some(Send(NameUnknown))");
+        assert_eq!(pair.two.call_blocking(sink, Boom).err(), Some(CallError::Panicked));
+    }
+    let sink = pair.one.spawn(Peer::default, SpawnOptions::new()).unwrap();
+    let source = pair.two.spawn(Peer::default, dedicated()).unwrap();
+    let flood = Flood { to: sink, count: 200, bytes: 300_000 };
+    let done = pair.two.call_blocking_timeout(source, flood, LIMIT).unwrap();
+    assert!(done.refused > 0, "60 MB do not fit an outbox of 8 MiB");
+    assert_eq!(take(&pair.one, sink, 200).numbers, (0..200).collect::<Vec<_>>());
+    // What it waits for fails when the node goes.
+    let two = pair.two.clone();
+    let ask = move || two.call_blocking_timeout(source, AskInVain { of: sink }, LIMIT);
+    let before = pair.one.stats().process(sink.local).unwrap().messages_in;
+    let asking = std::thread::Builder::new().spawn(ask).unwrap();
+    while pair.one.stats().process(sink.local).unwrap().messages_in == before {
+        std::thread::yield_now();
+    }
+    pair.one.stop();
+    let said = asking.join().unwrap().unwrap();
+    assert!(said == "Err(Terminated)" || said == "Err(Disconnected)", "{said}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use shard_benches::frames::{Point, decode, encode};
 use shard_benches::own::actors::{
     Add, Ball, Burst, Calls, Census, Founder, Join, Player, Sink, Source, Tick,
 };
-use shard_benches::own::styles::{Awaiting, Count};
+use shard_benches::own::styles::{Awaiting, Count, Seldom};
 use shard_benches::own::timers::{Cancel, Clockwork, Fire};
 use shard_benches::spsc::{Item, ring};
 use shard_wire::frame::FrameBuf;
@@ -37,6 +37,7 @@ static PATHS: &[Path] = &[
     ("send", send),
     ("stream", stream),
     ("stream_awaiting", stream_awaiting),
+    ("stream_seldom", stream_seldom),
     ("ping_pong_hop", ping_pong),
     ("call_reply", call_reply),
     ("cross_shard_stream", cross_shard_stream),
@@ -176,10 +177,22 @@ fn stream(count: u64) -> Result<(), RunError> {
 
 /// The same into a handler that awaits something which is ready.
 fn stream_awaiting(count: u64) -> Result<(), RunError> {
+    stream_into(count, Awaiting)
+}
+
+/// The same into a handler that awaits only at the end.
+fn stream_seldom(count: u64) -> Result<(), RunError> {
+    stream_into(count, Seldom)
+}
+
+fn stream_into<A: shard_runtime::Actor>(
+    count: u64,
+    make: impl FnOnce(Count) -> A + 'static,
+) -> Result<(), RunError> {
     let mut simulation = simulation(1)?;
     let options = SpawnOptions::new();
     let (expected, seen) = Count::to(count);
-    let to = simulation.spawn(0, move || Awaiting(expected), &options).map_err(RunError::work)?;
+    let to = simulation.spawn(0, move || make(expected), &options).map_err(RunError::work)?;
     let (source, _calls) = Source::new(to, count);
     let from = simulation.spawn(0, move || source, &options).map_err(RunError::work)?;
     run_dry(simulation, from, Tick, &seen)

@@ -1,5 +1,5 @@
-//! The same stream into three styles of handler, in one build: a plain `fn`, an `async fn` whose awaits are ready, and one
-//! that suspends at every message.
+//! The same stream into four styles of handler, in one build: a plain `fn`, an `async fn` that awaits only now and then, one
+//! whose await is ready at every message, and one that suspends at every message.
 
 use std::future::ready;
 use std::hint::black_box;
@@ -56,6 +56,24 @@ impl Plain {
     }
 }
 
+/// Awaits only when all messages are there, as a handler does that flushes now and then: its future lives in the pool and is
+/// polled once per message.
+#[derive(Debug)]
+pub struct Seldom(pub Count);
+
+#[actor]
+impl Seldom {
+    #[handle]
+    async fn add(&mut self, message: Add, cx: &mut Context<'_>) -> ActorResult {
+        self.0.total += message.n;
+        if self.0.total == self.0.expected {
+            cx.yield_now().await;
+            self.0.finish();
+        }
+        Ok(())
+    }
+}
+
 /// Awaits something at every message, and finds it ready: the future lives in the pool and is polled once.
 #[derive(Debug)]
 pub struct Awaiting(pub Count);
@@ -106,6 +124,14 @@ fn stream_into<A: Actor>(
 /// When the node refuses, or messages are lost.
 pub fn plain(run: Run) -> Result<f64, RunError> {
     stream_into(run, 20_000_000, Plain)
+}
+
+/// Into an `async fn` that awaits only at the end; M msg/s.
+///
+/// # Errors
+/// When the node refuses, or messages are lost.
+pub fn seldom(run: Run) -> Result<f64, RunError> {
+    stream_into(run, 20_000_000, Seldom)
 }
 
 /// Into an `async fn` whose await is ready; M msg/s.

@@ -42,7 +42,9 @@ impl ToolError {
         match self {
             Self::Argument { .. } => "invalid_argument",
             Self::Pid { source: PidError::WrongNode { .. }, .. } => "wrong_node",
-            Self::Pid { source: PidError::StaleIncarnation { .. }, .. } => "stale_incarnation",
+            Self::Pid { source: PidError::StaleIncarnation { .. } | PidError::OtherLife { .. }, .. } => {
+                "stale_incarnation"
+            }
             Self::Pid { source: PidError::Malformed, .. } => "invalid_argument",
             Self::UnknownProcess { .. } => "unknown_process",
             Self::Inspect(source) | Self::InspectLate { source, .. } => inspect_kind(source),

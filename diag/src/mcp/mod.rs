@@ -6,6 +6,7 @@
 mod args;
 mod desk;
 mod error;
+mod process_record;
 mod records;
 mod server;
 mod time_text;

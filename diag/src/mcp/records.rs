@@ -1,12 +1,10 @@
 //! JSON records shared by several tools. Field names are part of the interface: they are Ergo's.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::pid;
-use crate::snapshot::{SECOND_NS, liveness, utilization};
+use crate::snapshot::{SECOND_NS, drain, liveness, utilization};
 use crate::source::{self, Identity, PeerRow, ProcessRow};
 
 /// A number of the node as JSON's signed number.
@@ -56,6 +54,8 @@ pub(super) struct ProcessShort {
     messages_out: u64,
     /// Messages waiting, all four queues.
     messages_mailbox: u64,
+    /// Those of them in Main; the rest waits in Urgent, System and Log.
+    mailbox_main: u64,
     /// Age of the oldest waiting message in nanoseconds; 0 if none waits.
     mailbox_latency: i64,
     /// Handler time in nanoseconds, the handler in progress included.
@@ -63,6 +63,8 @@ pub(super) struct ProcessShort {
     /// Duration of init in nanoseconds.
     init_time: u64,
     wakeups: u64,
+    /// Messages received per wake-up; 0 without either.
+    drain: f64,
     /// Seconds since spawn.
     uptime: i64,
     state: &'static str,
@@ -94,10 +96,12 @@ impl ProcessShort {
             messages_in: c.messages_in,
             messages_out: c.messages_out,
             messages_mailbox: c.mailbox,
+            mailbox_main: c.mailbox_main,
             mailbox_latency: signed(c.oldest_ns),
             running_time: c.running_ns,
             init_time: c.init_ns,
             wakeups: c.wakeups,
+            drain: drain(c),
             uptime: seconds(c.uptime_ns),
             state: c.state.text(),
             state_time: signed(c.state_ns),
@@ -112,24 +116,6 @@ impl ProcessShort {
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct MailboxQueues {
-    main: i64,
-    system: i64,
-    urgent: i64,
-    log: i64,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Compression {
-    enable: bool,
-    r#type: &'static str,
-    level: &'static str,
-    threshold: u64,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "PascalCase")]
 pub(super) struct Tracing {
     sampler: &'static str,
     attributes: Vec<String>,
@@ -138,85 +124,6 @@ pub(super) struct Tracing {
 impl Tracing {
     pub(super) const fn off() -> Self {
         Self { sampler: "disable", attributes: Vec::new() }
-    }
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Fallback {
-    enable: bool,
-    name: String,
-    tag: String,
-}
-
-/// The full record of a process. Lists are those a process of this build can have; they are never null.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct ProcessInfo {
-    #[serde(flatten)]
-    short: ProcessShort,
-    /// Bound of the mailbox in messages; -1 is unlimited.
-    mailbox_size: i64,
-    mailbox_queues: MailboxQueues,
-    compression: Compression,
-    message_priority: &'static str,
-    tracing: Tracing,
-    fallback: Fallback,
-    env: BTreeMap<String, String>,
-    aliases: Vec<String>,
-    events: Vec<String>,
-    metas: Vec<String>,
-    #[serde(rename = "MonitorsPID")]
-    monitors_pid: Vec<String>,
-    #[serde(rename = "MonitorsProcessID")]
-    monitors_process_id: Vec<String>,
-    monitors_alias: Vec<String>,
-    monitors_event: Vec<String>,
-    monitors_node: Vec<String>,
-    #[serde(rename = "LinksPID")]
-    links_pid: Vec<String>,
-    #[serde(rename = "LinksProcessID")]
-    links_process_id: Vec<String>,
-    links_alias: Vec<String>,
-    links_event: Vec<String>,
-    links_node: Vec<String>,
-    keep_network_order: bool,
-    important_delivery: bool,
-}
-
-impl ProcessInfo {
-    pub(super) fn new(row: &ProcessRow<'_>, node: &Identity) -> Self {
-        let c = &row.cells;
-        Self {
-            short: ProcessShort::new(row, node),
-            mailbox_size: c.mailbox_limit.map_or(-1, signed),
-            mailbox_queues: MailboxQueues {
-                main: signed(c.queues.main),
-                system: signed(c.queues.system),
-                urgent: signed(c.queues.urgent),
-                log: signed(c.queues.log),
-            },
-            compression: Compression { enable: false, r#type: "gzip", level: "default", threshold: 1024 },
-            message_priority: "normal",
-            tracing: Tracing::off(),
-            fallback: Fallback { enable: false, name: String::new(), tag: String::new() },
-            env: BTreeMap::new(),
-            aliases: Vec::new(),
-            events: Vec::new(),
-            metas: Vec::new(),
-            monitors_pid: Vec::new(),
-            monitors_process_id: Vec::new(),
-            monitors_alias: Vec::new(),
-            monitors_event: Vec::new(),
-            monitors_node: Vec::new(),
-            links_pid: Vec::new(),
-            links_process_id: Vec::new(),
-            links_alias: Vec::new(),
-            links_event: Vec::new(),
-            links_node: Vec::new(),
-            keep_network_order: true,
-            important_delivery: false,
-        }
     }
 }
 

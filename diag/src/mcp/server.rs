@@ -26,7 +26,8 @@ use super::tool::Tool;
 use super::tools;
 
 const INSTRUCTIONS: &str = "Diagnostics of a cluster of actor nodes. Start with cluster_nodes and node_info, then \
-process_list with sort_by. Every tool takes `node` to ask another node of the cluster. Counters are totals since start.";
+process_list with sort_by; for restarts, process_list with kind supervisor, then process_inspect. Every tool takes \
+`node` to ask another node of the cluster. Counters are totals since start.";
 
 /// How long a client may keep the list of tools, in milliseconds.
 const LIST_FRESH_MS: u64 = 300_000;

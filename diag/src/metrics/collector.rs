@@ -16,7 +16,7 @@ use super::names::FAMILIES;
 use super::page::Page;
 use crate::pid;
 use crate::snapshot::{DEPTH_RANGES, LATENCY_RANGES, Shelf, Snapshot, Spread, TopEntry, UTILIZATION_RANGES};
-use crate::source::{LogLevel, PeerRow, ShardRow};
+use crate::source::{LogLevel, PeerRow, STALL_BOUNDS_NS, ShardRow};
 use crate::tally::{Event, Tally};
 use crate::top::value_of;
 
@@ -24,6 +24,10 @@ use crate::top::value_of;
 const PEERS_MAX: usize = 256;
 /// Label of the sum of all other peers.
 const OTHER_PEERS: &str = "__other__";
+/// Label of what threads outside any shard did.
+const OUTSIDE: &str = "outside";
+/// Labels of the limits by which stalls are counted, and how many buckets end at or below each.
+const STALLS_OVER: [(&str, usize); 3] = [("100ms", 0), ("1s", 3), ("10s", 6)];
 /// States of the event utilization family, in Ergo's order.
 const EVENT_STATES: [&str; 5] = ["active", "on_demand", "idle", "no_subscribers", "no_publishing"];
 
@@ -96,7 +100,9 @@ impl Collector for NodeCollector {
         activity(&mut page, &snapshot);
         for shard in &snapshot.shards {
             put_shard(&mut page, shard);
+            put_stalls(&mut page, shard);
         }
+        page.put("shard_policy_dropped_total", &[OUTSIDE], float(snapshot.outside_dropped));
         own(&mut page, &snapshot, &self.tally);
         page.into_families()
     }
@@ -306,10 +312,30 @@ fn put_shard(page: &mut Page, row: &ShardRow) {
         ("shard_ring_wakeups_total", row.wakes),
         ("shard_late_replies_total", row.late_replies),
         ("shard_dead_letters_total", row.dead_letters),
+        ("shard_policy_dropped_total", row.policy_dropped),
+        ("shard_mailbox_refused_total", row.mailbox_refused),
+        ("shard_mailbox_lost_total", row.mailbox_lost),
+        ("shard_interrupted_total", row.interrupted),
+        ("shard_unhandled_total", row.unhandled),
+        ("shard_panics_total", row.panics),
+        ("shard_inbox_refused_total", row.inbox_refused),
+        ("shard_ring_refused_total", row.ring_refused),
+        ("shard_mailbox_bytes", row.queued_bytes),
+        ("shard_over_budget_total", row.over_budget),
     ];
     for (name, value) in plain {
         page.put(name, &[&id], float(value));
     }
+}
+
+fn put_stalls(page: &mut Page, row: &ShardRow) {
+    let id = row.id.to_string();
+    for (over, below) in STALLS_OVER {
+        let count = row.stalls.iter().skip(below).sum();
+        page.put("shard_stalls_total", &[&id, over], float(count));
+    }
+    let bounds = STALL_BOUNDS_NS.map(seconds);
+    page.put_histogram("shard_stall_seconds", &[&id], &bounds, &row.stalls, seconds(row.stalled_ns));
 }
 
 fn own(page: &mut Page, s: &Snapshot, tally: &Tally) {
@@ -326,6 +352,24 @@ fn own(page: &mut Page, s: &Snapshot, tally: &Tally) {
             Event::Scrape => page.put("shard_diag_scrapes_total", &[first, second], float(count)),
             Event::Refused => page.put("shard_diag_refused_total", &[first], float(count)),
             Event::ToolCall => page.put("shard_diag_tool_calls_total", &[first, second], float(count)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{STALL_BOUNDS_NS, STALLS_OVER};
+
+    #[test]
+    fn each_limit_of_the_stalls_is_a_bound_they_are_counted_by() {
+        for (over, below) in STALLS_OVER {
+            let bound_ns = below.checked_sub(1).map_or(100_000_000, |last| STALL_BOUNDS_NS[last]);
+            let text = if bound_ns < 1_000_000_000 {
+                format!("{}ms", bound_ns / 1_000_000)
+            } else {
+                format!("{}s", bound_ns / 1_000_000_000)
+            };
+            assert_eq!(over, text);
         }
     }
 }

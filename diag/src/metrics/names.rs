@@ -2,7 +2,8 @@
 //!
 //! Whoever exports, documents or graphs a metric takes it from here. Invariants: M1 `ergo_*` names, labels and units
 //! are those of Ergo's exporter. M2 a family is a counter only if its name ends in `_total`; six `ergo_*_total`
-//! families are gauges, because what they count goes down too. Every family also has the constant label `node`.
+//! families are gauges, because what they count goes down too. M3 a histogram's bounds are the ones its shards count
+//! by. Every family also has the constant label `node`.
 
 /// Whether a value may go down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,6 +12,8 @@ pub enum Kind {
     Counter,
     /// Goes both ways.
     Gauge,
+    /// Counts by upper bound, with their sum.
+    Histogram,
 }
 
 /// One family.
@@ -366,6 +369,84 @@ pub const FAMILIES: &[Family] = &[
     ),
     family("shard_dead_letters_total", Kind::Counter, "", SHARD, "Messages accepted and then lost."),
     family(
+        "shard_policy_dropped_total",
+        Kind::Counter,
+        "",
+        SHARD,
+        "Messages dropped by the policy of a full mailbox; shard outside: sent by threads that are no shard.",
+    ),
+    family(
+        "shard_mailbox_refused_total",
+        Kind::Counter,
+        "",
+        SHARD,
+        "Messages of other nodes refused by full mailboxes or ending processes.",
+    ),
+    family(
+        "shard_mailbox_lost_total",
+        Kind::Counter,
+        "",
+        SHARD,
+        "Messages that were queued at a process when it ended.",
+    ),
+    family(
+        "shard_interrupted_total",
+        Kind::Counter,
+        "",
+        SHARD,
+        "Messages whose handler was cut off by a panic, a kill or an exit.",
+    ),
+    family(
+        "shard_unhandled_total",
+        Kind::Counter,
+        "",
+        SHARD,
+        "Messages for which the target has no handler.",
+    ),
+    family("shard_panics_total", Kind::Counter, "", SHARD, "Panics of actors that were caught."),
+    family(
+        "shard_inbox_refused_total",
+        Kind::Counter,
+        "",
+        SHARD,
+        "Messages of threads that are no shard refused because the inbox was full.",
+    ),
+    family(
+        "shard_ring_refused_total",
+        Kind::Counter,
+        "",
+        SHARD,
+        "Messages refused because a ring and its overflow were full.",
+    ),
+    family(
+        "shard_mailbox_bytes",
+        Kind::Gauge,
+        "bytes",
+        SHARD,
+        "Memory of messages that are queued or spilled: what counts against the memory budget of the shard.",
+    ),
+    family(
+        "shard_over_budget_total",
+        Kind::Counter,
+        "",
+        SHARD,
+        "Messages refused because the memory budget of the shard was used up.",
+    ),
+    family(
+        "shard_stalls_total",
+        Kind::Counter,
+        "",
+        &["shard", "over"],
+        "Handlers that held the shard for longer than `over`, counted when they return.",
+    ),
+    family(
+        "shard_stall_seconds",
+        Kind::Histogram,
+        "seconds",
+        SHARD,
+        "How long handlers held the shard that did so for longer than 100 ms.",
+    ),
+    family(
         "shard_handshake_errors_total",
         Kind::Counter,
         "",
@@ -462,11 +543,16 @@ mod tests {
     }
 
     #[test]
-    fn names_are_unique_and_counters_end_in_total() {
+    fn names_are_unique_and_only_counters_end_in_total() {
         let names: BTreeSet<_> = FAMILIES.iter().map(|family| family.name).collect();
         assert_eq!(names.len(), FAMILIES.len());
         for family in FAMILIES {
-            assert!(family.kind == Kind::Gauge || family.name.ends_with("_total"), "{}", family.name);
+            let ends_in_total = family.name.ends_with("_total");
+            match family.kind {
+                Kind::Counter => assert!(ends_in_total, "{}", family.name),
+                Kind::Histogram => assert!(!ends_in_total, "{}", family.name),
+                Kind::Gauge => {}
+            }
             assert!(!family.help.is_empty() && !family.labels.contains(&"node"), "{}", family.name);
         }
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
 use super::names::{FAMILIES, Family, Kind};
 
@@ -23,8 +23,52 @@ impl Page {
         Self { families: FAMILIES.iter().map(|family| (family.name, (family, Vec::new()))).collect() }
     }
 
-    /// Adds a sample; `labels` in the order of the family.
+    /// Adds a sample of a counter or a gauge; `labels` in the order of the family.
     pub(super) fn put(&mut self, name: &'static str, labels: &[&str], value: f64) {
+        self.add(name, labels, |kind, metric| match kind {
+            Kind::Counter => {
+                let mut counter = Counter::default();
+                counter.set_value(value);
+                metric.set_counter(counter);
+            }
+            Kind::Gauge => {
+                let mut gauge = Gauge::default();
+                gauge.set_value(value);
+                metric.set_gauge(gauge);
+            }
+            Kind::Histogram => debug_assert!(false, "{name} is a histogram"),
+        });
+    }
+
+    /// Adds a histogram: one count per bound, and one more for what is above the last; `sum` is that of all values.
+    pub(super) fn put_histogram(
+        &mut self,
+        name: &'static str,
+        labels: &[&str],
+        bounds: &[f64],
+        counts: &[u64],
+        sum: f64,
+    ) {
+        self.add(name, labels, |kind, metric| {
+            debug_assert_eq!(kind, Kind::Histogram, "{name}");
+            let mut below = 0;
+            let mut buckets = Vec::with_capacity(bounds.len());
+            for (bound, count) in bounds.iter().zip(counts) {
+                below += count;
+                let mut bucket = Bucket::default();
+                bucket.set_upper_bound(*bound);
+                bucket.set_cumulative_count(below);
+                buckets.push(bucket);
+            }
+            let mut histogram = Histogram::default();
+            histogram.set_bucket(buckets);
+            histogram.set_sample_count(counts.iter().sum());
+            histogram.set_sample_sum(sum);
+            metric.set_histogram(histogram);
+        });
+    }
+
+    fn add(&mut self, name: &'static str, labels: &[&str], fill: impl FnOnce(Kind, &mut Metric)) {
         let Some((family, samples)) = self.families.get_mut(name) else {
             debug_assert!(false, "{name} is not in the list of families");
             return;
@@ -38,18 +82,7 @@ impl Page {
             pairs.push(pair);
         }
         let mut metric = Metric::from_label(pairs);
-        match family.kind {
-            Kind::Counter => {
-                let mut counter = Counter::default();
-                counter.set_value(value);
-                metric.set_counter(counter);
-            }
-            Kind::Gauge => {
-                let mut gauge = Gauge::default();
-                gauge.set_value(value);
-                metric.set_gauge(gauge);
-            }
-        }
+        fill(family.kind, &mut metric);
         samples.push(metric);
     }
 
@@ -66,6 +99,7 @@ impl Page {
             proto.set_field_type(match family.kind {
                 Kind::Counter => MetricType::COUNTER,
                 Kind::Gauge => MetricType::GAUGE,
+                Kind::Histogram => MetricType::HISTOGRAM,
             });
             proto.set_metric(samples);
             out.push(proto);

@@ -5,9 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use shard_diag::source::{
-    AcceptorRow, Current, Identity, InspectError, KnownNode, LogLevel, LoggerRow, NodeCounters, PeerRow,
-    Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView, RemoteRequest, Reply,
-    ShardRow, Source, Version,
+    AcceptorRow, Current, Facts, Identity, InspectError, KnownNode, LogLevel, LoggerRow, NodeCounters,
+    PeerRow, Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView, RemoteRequest,
+    Reply, ShardRow, Source, Ties, Version,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -16,6 +16,8 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) enum Inspected {
     Answers,
     IsBlocked,
+    /// The process is suspended; its shard works.
+    IsSuspended,
     /// A source that breaks its promise to end by the deadline.
     Hangs,
 }
@@ -25,6 +27,7 @@ pub(crate) struct Process {
     pub(crate) name: String,
     pub(crate) application: String,
     pub(crate) behavior: &'static str,
+    pub(crate) kind: &'static str,
 }
 
 /// The parts a test may change while diagnostics runs.
@@ -64,8 +67,7 @@ fn processes(count: u64) -> Vec<Process> {
                 messages_in: 10 * i,
                 messages_out: 5 * i,
                 mailbox: i % 4,
-                queues: Queues { main: i % 4, ..Queues::default() },
-                mailbox_limit: (i == 3).then_some(64),
+                mailbox_main: i % 4 / 2,
                 oldest_ns: (i % 4) * 2_000_000,
                 running_ns: i * 1_000_000_000,
                 wakeups: i,
@@ -77,6 +79,7 @@ fn processes(count: u64) -> Vec<Process> {
             name: if i % 3 == 0 { format!("worker_{i}") } else { String::new() },
             application: String::from("demo"),
             behavior: if i % 2 == 0 { "messaging.Worker" } else { "messaging.Sender" },
+            kind: if i == 0 { "supervisor" } else { "actor" },
         })
         .collect()
 }
@@ -93,6 +96,19 @@ fn shard(id: u32) -> ShardRow {
         ring_messages_in: 12,
         ring_messages_out: 13,
         wakes: 7,
+        policy_dropped: 21,
+        mailbox_refused: 22,
+        mailbox_lost: 23,
+        interrupted: 24,
+        unhandled: 25,
+        panics: 26,
+        inbox_refused: 27,
+        ring_refused: 28,
+        queued_bytes: 29,
+        over_budget: 30,
+        // Four below 200 ms, three below 1 s, two below 5 s, and one that took longer than all bounds.
+        stalls: vec![4, 2, 1, 1, 1, 0, 0, 0, 0, 1],
+        stalled_ns: 310_500_000_000,
         ..ShardRow::default()
     }
 }
@@ -146,8 +162,45 @@ fn visit(process: &Process, visitor: &mut dyn FnMut(&ProcessRow<'_>)) {
         name: &process.name,
         application: &process.application,
         behavior: process.behavior,
-        kind: "actor",
+        kind: process.kind,
     });
+}
+
+fn blocked(by: u64) -> InspectError {
+    InspectError::ShardBlocked {
+        shard: 1,
+        by,
+        pid: String::from("<574801E2.0.1002>"),
+        name: String::from("spinner"),
+        for_ns: 12_300_000_000,
+    }
+}
+
+fn facts(first: String) -> Facts {
+    let ties = |pids: Vec<String>, node: &str| Ties {
+        pids,
+        names: vec![String::from("a name")],
+        aliases: vec![String::from("Alias#<00000000000000ff.7.0.0>")],
+        events: vec![String::from("an event")],
+        nodes: vec![String::from(node)],
+    };
+    Facts {
+        queues: Queues { main: 1, system: 2, urgent: 3, log: 4 },
+        mailbox_limit: Some(64),
+        on_full: "drop oldest",
+        fallback: Some((String::from("spill"), String::from("a tag"))),
+        send_priority: "high",
+        traps_exits: true,
+        splits_handles: false,
+        awaited_calls: 2,
+        aliases: vec![String::from("Alias#<00000000000000ff.8.0.0>")],
+        events: vec![String::from("its event")],
+        env_keys: vec![String::from("REGION")],
+        links: ties(vec![first.clone()], "linked@node"),
+        linked_by: vec![first.clone()],
+        monitors: ties(Vec::new(), "monitored@node"),
+        monitored_by: vec![first],
+    }
 }
 
 impl Source for Fake {
@@ -240,6 +293,10 @@ impl Source for Fake {
         }]
     }
 
+    fn outside_dropped(&self) -> u64 {
+        5
+    }
+
     fn registrar(&self) -> RegistrarView {
         RegistrarView {
             down: self.edit().registrar_down.clone(),
@@ -265,13 +322,20 @@ impl Source for Fake {
                     (String::from("id"), local_id.to_string()),
                     (String::from("items"), items.join(",")),
                 ]),
-                Inspected::IsBlocked => Err(InspectError::ShardBlocked {
-                    shard: 1,
-                    by: local_id,
-                    pid: String::from("<574801E2.0.1002>"),
-                    name: String::from("spinner"),
-                    for_ns: 12_300_000_000,
-                }),
+                Inspected::IsBlocked => Err(blocked(local_id)),
+                Inspected::IsSuspended => Err(InspectError::Timeout),
+                Inspected::Hangs => std::future::pending().await,
+            }
+        })
+    }
+
+    fn facts(&self, local_id: u64, _deadline: Instant) -> Reply<'_, Facts, InspectError> {
+        let mode = self.edit().inspected;
+        let me = format!("{}:1001.{CREATION}", self.name);
+        Box::pin(async move {
+            match mode {
+                Inspected::Answers | Inspected::IsSuspended => Ok(facts(me)),
+                Inspected::IsBlocked => Err(blocked(local_id)),
                 Inspected::Hangs => std::future::pending().await,
             }
         })

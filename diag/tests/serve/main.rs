@@ -6,5 +6,6 @@ mod client;
 mod fake;
 mod limits;
 mod node;
+mod processes;
 mod radar;
 mod tools;

@@ -90,7 +90,7 @@ impl Observed {
     }
 }
 
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
@@ -168,7 +168,28 @@ fn a_stuck_shard_hides_nothing_and_delays_nobody() {
     let error = fail(observed.diag.mcp_addresses()[0], "process_inspect", &json!({ "pid": "spinner" }));
     let text = error.to_string();
     assert!(text.contains("shard 1 is blocked by <") && text.contains("(spinner) for "), "{text}");
+    // What is in memory comes with it, and the reason why the rest does not.
+    let asked = Instant::now();
+    let info = observed.ask("process_info", &json!({ "pid": "spinner" }));
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(1), "process_info took {took:?}");
+    let row = observed.row("spinner");
+    assert_eq!((&info["BlockedBy"]["Name"], &info["BlockedBy"]["PID"]), (&json!("spinner"), &row["PID"]));
+    assert_eq!((&info["MessagesIn"], &info["stalled_shards"]), (&json!(1), &json!([1])), "{info}");
+    let note = info["Note"].as_str().expect("a note");
+    assert!(note.contains("shard 1 is blocked by <") && note.contains("(spinner) for "), "{note}");
+    let info = observed.ask("process_info", &json!({ "pid": "counter" }));
+    assert_eq!((&info["Note"], &info["MailboxSize"]), (&Value::Null, &json!(-1)), "{info}");
     eventually("the handler is back", || observed.row("spinner")["State"] == "sleep");
+    let page = observed.metrics();
+    let number = |series: &str| -> f64 {
+        let line = page.lines().find(|line| line.starts_with(series));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+            .unwrap_or_else(|| panic!("{series}: {page}"))
+    };
+    assert!(number("shard_stalls_total{shard=\"1\",over=\"1s\"") >= 1.0);
+    assert!(number("shard_stall_seconds_sum{shard=\"1\"") >= SPIN.as_secs_f64());
+    assert!(number("shard_stall_seconds_count{shard=\"1\"") >= 1.0);
     assert_eq!(observed.ask("process_inspect", &json!({ "pid": "spinner" })), json!({}));
 }
 

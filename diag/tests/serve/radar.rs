@@ -60,8 +60,12 @@ fn the_page_has_every_family_with_its_type_and_labels() {
     let (samples, types) = parse(&answer.body);
     let mut listing = String::new();
     for family in FAMILIES {
-        let kind = if family.kind == Kind::Counter { "counter" } else { "gauge" };
-        let Some(found) = samples.get(family.name) else {
+        let (kind, series) = match family.kind {
+            Kind::Counter => ("counter", String::from(family.name)),
+            Kind::Gauge => ("gauge", String::from(family.name)),
+            Kind::Histogram => ("histogram", format!("{}_count", family.name)),
+        };
+        let Some(found) = samples.get(&series) else {
             let may_be_empty = ["_top", "_bottom"].iter().any(|end| family.name.ends_with(end));
             assert!(may_be_empty && family.name.contains("event_"), "{} is missing", family.name);
             continue;
@@ -80,7 +84,9 @@ fn the_page_has_every_family_with_its_type_and_labels() {
         let labels: Vec<_> = expected.into_iter().collect();
         listing.push_str(&format!("{} {kind} {}\n", family.name, labels.join(",")));
     }
-    assert_eq!(samples.len(), listing.lines().count(), "a sample of no family");
+    let histograms = FAMILIES.iter().filter(|family| family.kind == Kind::Histogram).count();
+    // A histogram has three series names.
+    assert_eq!(samples.len(), listing.lines().count() + 2 * histograms, "a sample of no family");
     assert_fixture("families.txt", &listing);
 }
 
@@ -107,6 +113,40 @@ fn lists_are_the_largest_and_ranges_are_complete() {
     assert_eq!(samples["ergo_event_utilization"].len(), 5);
     assert_eq!(samples["ergo_acceptor_handshake_errors_total"][0].1, 3.0);
     assert_eq!(samples["ergo_remote_messages_in_total"][0].0["remote_node"], NODE2.0);
+}
+
+#[test]
+fn stalls_and_losses_are_told_by_shard() {
+    let (_node, diag) = connected();
+    let (samples, _) = parse(&get(diag.radar_addresses()[0], "/metrics").body);
+    let of = |name: &str, shard: &str, label: &str| -> BTreeMap<String, f64> {
+        let rows = samples[name].iter().filter(|(labels, _)| labels["shard"] == shard);
+        rows.map(|(labels, value)| (labels.get(label).cloned().unwrap_or_default(), *value)).collect()
+    };
+    for shard in ["0", "1"] {
+        let over = of("shard_stalls_total", shard, "over");
+        assert_eq!((over.len(), over["100ms"], over["1s"], over["10s"]), (3, 10.0, 3.0, 1.0));
+        let below = of("shard_stall_seconds_bucket", shard, "le");
+        assert_eq!((below.len(), below["0.2"], below["1"], below["5"]), (10, 4.0, 7.0, 9.0), "{below:?}");
+        assert_eq!((below["300"], below["+Inf"]), (9.0, 10.0));
+        assert_eq!(of("shard_stall_seconds_count", shard, "")[""], 10.0);
+        assert_eq!(of("shard_stall_seconds_sum", shard, "")[""], 310.5);
+        for (name, value) in [
+            ("shard_policy_dropped_total", 21.0),
+            ("shard_mailbox_refused_total", 22.0),
+            ("shard_mailbox_lost_total", 23.0),
+            ("shard_interrupted_total", 24.0),
+            ("shard_unhandled_total", 25.0),
+            ("shard_panics_total", 26.0),
+            ("shard_inbox_refused_total", 27.0),
+            ("shard_ring_refused_total", 28.0),
+            ("shard_mailbox_bytes", 29.0),
+            ("shard_over_budget_total", 30.0),
+        ] {
+            assert_eq!(of(name, shard, "")[""], value, "{name}");
+        }
+    }
+    assert_eq!(of("shard_policy_dropped_total", "outside", "")[""], 5.0);
 }
 
 #[test]

@@ -123,12 +123,13 @@ fn process_list_ranks_filters_and_cuts() {
         (json!({ "min_running_time_ms": 118_500.0 }), 1),
         (json!({ "exclude_system": true }), 119),
         (json!({ "max_uptime": 199 }), 0),
-        (json!({ "limit": 0, "kind": "actor" }), 120),
+        (json!({ "limit": 0, "kind": "actor" }), 119),
+        (json!({ "kind": "supervisor" }), 1),
     ] {
         let list = call(pair.address(), "process_list", &filter);
         assert_eq!(list["matched"], json!(matched), "{filter}");
     }
-    let empty = call(pair.address(), "process_list", &json!({ "kind": "supervisor" }));
+    let empty = call(pair.address(), "process_list", &json!({ "kind": "router" }));
     assert_eq!((&empty["items"], &empty["truncated"]), (&json!([]), &json!(false)));
 }
 
@@ -139,8 +140,6 @@ fn one_process_in_every_form_of_its_pid() {
     for pid in ["<574801E2.1048576.1004>", full.as_str(), "worker_3"] {
         let info = call(pair.address(), "process_info", &json!({ "pid": pid }));
         assert_eq!((&info["PID"], &info["MessagesIn"]), (&json!(full), &json!(30)));
-        assert_eq!((&info["MailboxSize"], &info["MailboxQueues"]["Main"]), (&json!(64), &json!(3)));
-        assert_eq!(info["LinksPID"], json!([]));
         let state = call(pair.address(), "process_state", &json!({ "pid": pid }));
         assert_eq!(state, json!({ "State": "sleep", "StateTime": 5_000_000, "CallbackElapsed": 0 }));
         let found = call(pair.address(), "process_lookup", &json!({ "pid": pid }));
@@ -154,6 +153,59 @@ fn one_process_in_every_form_of_its_pid() {
     assert_eq!(answer["result"]["content"][0]["text"], "<574801E2.1048576.1004>");
     let there = call(pair.address(), "process_info", &json!({ "pid": "<2C323E75.0.1001>", "node": NODE2.0 }));
     assert_eq!(there["Name"], "worker_0");
+}
+
+#[test]
+fn process_info_tells_what_the_shard_knows() {
+    let pair = Pair::new();
+    for (node, pid) in [(NODE1, "<574801E2.1048576.1004>"), (NODE2, "<2C323E75.1048576.1004>")] {
+        let info = call(pair.address(), "process_info", &json!({ "pid": pid, "node": node.0 }));
+        let expected = json!({
+            "MessagesMailbox": 3, "MailboxMain": 1, "Drain": 10.0, "RunningTime": 3_000_000_000_u64, "Wakeups": 3,
+            "Kind": "actor", "Utilization": 0.015, "StateTime": 5_000_000,
+            "MailboxSize": 64, "MailboxPolicy": "drop oldest", "MessagePriority": "high",
+            "MailboxQueues": { "Main": 1, "System": 2, "Urgent": 3, "Log": 4 },
+            "Fallback": { "Enable": true, "Name": "spill", "Tag": "a tag" },
+            "TrapExit": true, "SplitHandle": false, "AwaitedCalls": 2,
+            "Env": {}, "EnvKeys": ["REGION"], "Aliases": ["Alias#<00000000000000ff.8.0.0>"], "Events": ["its event"],
+            "LinksPID": [format!("{}:1001.{CREATION}", node.0)], "LinksProcessID": ["a name"],
+            "LinksAlias": ["Alias#<00000000000000ff.7.0.0>"], "LinksEvent": ["an event"], "LinksNode": ["linked@node"],
+            "MonitorsPID": [], "MonitorsProcessID": ["a name"], "MonitorsNode": ["monitored@node"],
+            "LinkedBy": [format!("{}:1001.{CREATION}", node.0)],
+            "MonitoredBy": [format!("{}:1001.{CREATION}", node.0)],
+        });
+        for (key, value) in expected.as_object().expect("an object") {
+            assert_eq!(info[key], *value, "{key} of {info}");
+        }
+        assert_eq!((&info["Note"], &info["stalled_shards"]), (&Value::Null, &Value::Null));
+    }
+}
+
+#[test]
+fn process_info_of_a_stuck_shard_has_the_counters_and_says_who_is_in_the_way() {
+    let pair = Pair::new();
+    pair.two.stick(1, Duration::from_millis(12_300));
+    let begun = Instant::now();
+    let ask = json!({ "pid": "worker_3", "node": NODE2.0 });
+    let info = call(pair.address(), "process_info", &ask);
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!((&info["MessagesIn"], &info["Drain"]), (&json!(30), &json!(10.0)), "{info}");
+    let note = info["Note"].as_str().expect("a note");
+    assert!(note.contains("shard 1 is blocked by <574801E2.0.1002> (spinner) for 12.3 s"), "{note}");
+    let by = &info["BlockedBy"];
+    assert_eq!((&by["Name"], &by["ForNs"]), (&json!("spinner"), &json!(12_300_000_000_u64)), "{info}");
+    assert_eq!(info["stalled_shards"], json!([1]));
+    for fact in ["LinksPID", "MailboxQueues", "EnvKeys", "MailboxSize"] {
+        assert_eq!(info[fact], Value::Null, "an unknown {fact} is not an empty one");
+    }
+    // A source that hangs is given up after a second.
+    pair.two.edit().inspected = Inspected::Hangs;
+    let begun = Instant::now();
+    let info = call(pair.address(), "process_info", &ask);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    let note = info["Note"].as_str().expect("a note");
+    assert!(note.contains("shard 1 did not answer in time"), "{note}");
+    assert_eq!(info["BlockedBy"], Value::Null);
 }
 
 #[test]
@@ -218,6 +270,11 @@ fn inspect_answers_or_says_who_is_in_the_way() {
     assert_eq!((&error["kind"], &error["blocked_by"]["shard"]), (&json!("shard_blocked"), &json!(1)));
     let text = error["text"].as_str().expect("a text");
     assert!(text.contains("shard 1 is blocked by <574801E2.0.1002> (spinner) for 12.3 s"), "{text}");
+    pair.one.edit().inspected = Inspected::IsSuspended;
+    let answer = call(pair.address(), "process_inspect", &ask);
+    assert_eq!((&answer["AwaitedCalls"], &answer["State"]), (&json!("2"), &json!("sleep")), "{answer}");
+    let note = answer["Note"].as_str().expect("a note");
+    assert!(note.contains("not answered within") && note.contains("state sleep"), "{note}");
     pair.one.edit().inspected = Inspected::Hangs;
     let begun = Instant::now();
     let error = fail(pair.address(), "process_inspect", &json!({ "pid": "worker_0", "timeout": 1 }));

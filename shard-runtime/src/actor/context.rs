@@ -74,10 +74,10 @@ impl<'a> Context<'a> {
         self.shard.sender()
     }
 
-    /// The index of this shard.
+    /// The index of this process's shard.
     #[must_use]
     pub fn shard_index(&self) -> u16 {
-        self.shard.index()
+        self.shard.home_index()
     }
 
     /// The node's name.
@@ -133,6 +133,7 @@ impl<'a> Context<'a> {
         let shard = self.shard;
         let deadline = shard.now_ticks().saturating_add(shard.ticks(within));
         let mut message = message;
+        let mut was_offered = false;
         loop {
             match self.send(&to, message) {
                 Err(error) if error.reason == SendReason::MailboxFull => message = error.into_inner(),
@@ -142,7 +143,11 @@ impl<'a> Context<'a> {
             let Some(target) = shard.resolve(to.route()).filter(|_| left > 0) else {
                 return Err(SendError::new(SendReason::Expired, message));
             };
-            match shard.wait_for_room(target, left).await {
+            // Somebody was quicker to use the room: the others, and the clock, go on before the next wait.
+            if std::mem::replace(&mut was_offered, true) {
+                self.yield_now().await;
+            }
+            match shard.wait_for_room(target, shard.send_queue(), left).await {
                 Ok(room) => room.take(),
                 Err(CallError::Send(reason)) => return Err(SendError::new(reason, message)),
                 Err(_) => return Err(SendError::new(SendReason::Expired, message)),
@@ -166,7 +171,7 @@ impl<'a> Context<'a> {
         let Some(target) = target.filter(|pid| shard.is_other_shard(*pid)) else {
             return self.send(to, message).map_err(DeliveryError::Refused);
         };
-        match shard.send_and_learn(target, message, Meta::MAIN, shard.ticks(within)).await {
+        match shard.send_and_learn(target, message, shard.send_queue(), shard.ticks(within)).await {
             Ok(sent) => sent.map_err(DeliveryError::Refused),
             Err(_) => Err(DeliveryError::Unknown),
         }
@@ -309,7 +314,7 @@ impl<'a> Context<'a> {
         message: M,
         delay: Duration,
     ) -> Result<TimerRef, SendError<M>> {
-        self.shard.send_after(OwnedRoute::from(to.route()), message, Meta::MAIN, delay)
+        self.shard.send_after(OwnedRoute::from(to.route()), message, self.shard.send_queue(), delay)
     }
 
     /// Sends a message at the given priority after a delay.
@@ -337,7 +342,7 @@ impl<'a> Context<'a> {
         message: M,
         period: Duration,
     ) -> Result<TimerRef, SendError<M>> {
-        self.shard.send_every(OwnedRoute::from(to.route()), message, Meta::MAIN, period)
+        self.shard.send_every(OwnedRoute::from(to.route()), message, self.shard.send_queue(), period)
     }
 
     /// Disarms a delayed or repeated send; `false` if it has fired or was cancelled before.
@@ -359,7 +364,8 @@ impl<'a> Context<'a> {
     /// Starts a process on this shard. It is addressable at once; its `init` runs before its first message.
     ///
     /// # Errors
-    /// The name is taken, or the process table is full.
+    /// The name is taken, or the process table is full. `OtherShard` on a process that has a thread of its own, and
+    /// `Dedicated` for one that is to get one: both use [`Context::spawn_wait`].
     #[expect(clippy::needless_pass_by_value, reason = "options are made for one spawn")]
     #[inline(always)]
     pub fn spawn<A: Actor>(

@@ -2,7 +2,8 @@
 
 use crate::actor::{Context, Target, TimerRef};
 use crate::error::{ExitReason, LinkError, SpawnError};
-use crate::process::Bond;
+use crate::process::{Bond, Env};
+use crate::shard::Shard;
 use shard_wire::{Alias, LocalId, Pid};
 use std::any::Any;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ impl Context<'_> {
     /// # Errors
     /// There is nothing to link to, the link exists, or it would be to itself. A target that ends meanwhile fires.
     pub fn link(&self, target: impl Into<Target>) -> Result<(), LinkError> {
-        self.shard().bind(Bond::Link, &target.into())
+        self.ask(target, |shard, target| shard.bind(Bond::Link, target))
     }
 
     /// Undoes a link.
@@ -22,7 +23,7 @@ impl Context<'_> {
     /// # Errors
     /// There is no such link: it has fired, or was never made.
     pub fn unlink(&self, target: impl Into<Target>) -> Result<(), LinkError> {
-        self.shard().unbind(Bond::Link, &target.into())
+        self.ask(target, |shard, target| shard.unbind(Bond::Link, target))
     }
 
     /// Watches a target: when that ends, this process gets a [`Down`](crate::Down) message, once.
@@ -30,7 +31,7 @@ impl Context<'_> {
     /// # Errors
     /// As for [`Context::link`].
     pub fn monitor(&self, target: impl Into<Target>) -> Result<(), LinkError> {
-        self.shard().bind(Bond::Monitor, &target.into())
+        self.ask(target, |shard, target| shard.bind(Bond::Monitor, target))
     }
 
     /// Undoes a monitor. No down message comes after it, unless it is in the mailbox already.
@@ -38,7 +39,7 @@ impl Context<'_> {
     /// # Errors
     /// As for [`Context::unlink`].
     pub fn demonitor(&self, target: impl Into<Target>) -> Result<(), LinkError> {
-        self.shard().unbind(Bond::Monitor, &target.into())
+        self.ask(target, |shard, target| shard.unbind(Bond::Monitor, target))
     }
 
     /// Sends an exit signal: the process ends with this reason at its next boundary, unless it traps exits.
@@ -56,12 +57,14 @@ impl Context<'_> {
 
     /// Whether exit signals arrive as [`ExitSignal`](crate::ExitSignal) messages from now on. Those of the parent never do.
     pub fn trap_exit(&self, on: bool) {
-        self.shard().trap_exits(on);
+        // A home shard that is stuck does it when it goes on.
+        let _stuck = self.shard().at_home(move |shard| shard.trap_exits(on));
     }
 
     /// Whether messages sent by name or alias arrive as [`Addressed`](crate::Addressed) from now on.
     pub fn split_handle(&self, on: bool) {
-        self.shard().split_handle(on);
+        // A home shard that is stuck does it when it goes on.
+        let _stuck = self.shard().at_home(move |shard| shard.split_handle(on));
     }
 
     /// Kills a process of this node: its handler is dropped at once if it is suspended, at its next return if it runs.
@@ -98,7 +101,8 @@ impl Context<'_> {
     /// # Errors
     /// Somebody holds it, this process has one already, or the name is not usable.
     pub fn register(&self, name: &str) -> Result<(), SpawnError> {
-        self.shard().register_current(name)
+        let name = name.to_owned();
+        self.shard().at_home(move |shard| shard.register_current(&name)).unwrap_or(Err(SpawnError::Stopping))
     }
 
     /// Gives this process's name up. What was linked to the name, or watched it, fires with `Unregistered`.
@@ -106,7 +110,7 @@ impl Context<'_> {
     /// # Errors
     /// It has none.
     pub fn unregister(&self) -> Result<(), LinkError> {
-        self.shard().unregister_current()
+        self.shard().at_home(|shard| shard.unregister_current()).unwrap_or(Err(LinkError::NoAnswer))
     }
 
     /// A new alias of this process: a further address, which can be given up again.
@@ -114,7 +118,7 @@ impl Context<'_> {
     /// # Errors
     /// The shard has a million of them.
     pub fn create_alias(&self) -> Result<Alias, LinkError> {
-        self.shard().create_alias()
+        self.shard().at_home(|shard| shard.create_alias()).unwrap_or(Err(LinkError::NoAnswer))
     }
 
     /// Gives an alias up. What was linked to it, or watched it, fires with `Unregistered`.
@@ -122,7 +126,7 @@ impl Context<'_> {
     /// # Errors
     /// There is no such alias, or it is another process's.
     pub fn delete_alias(&self, alias: Alias) -> Result<(), LinkError> {
-        self.shard().delete_alias(alias)
+        self.shard().at_home(move |shard| shard.delete_alias(alias)).unwrap_or(Err(LinkError::NoAnswer))
     }
 
     /// Registers an event of which this process is the producer, so that it can be linked to and watched.
@@ -130,7 +134,8 @@ impl Context<'_> {
     /// # Errors
     /// The name is taken or not usable.
     pub fn register_event(&self, name: &str) -> Result<(), LinkError> {
-        self.shard().register_event(name)
+        let name = name.to_owned();
+        self.shard().at_home(move |shard| shard.register_event(&name)).unwrap_or(Err(LinkError::NoAnswer))
     }
 
     /// Removes an event. What was linked to it, or watched it, fires with `Unregistered`.
@@ -138,7 +143,8 @@ impl Context<'_> {
     /// # Errors
     /// There is no such event, or it is another process's.
     pub fn unregister_event(&self, name: &str) -> Result<(), LinkError> {
-        self.shard().unregister_event(name)
+        let name = name.to_owned();
+        self.shard().at_home(move |shard| shard.unregister_event(&name)).unwrap_or(Err(LinkError::NoAnswer))
     }
 
     /// A value of this process's environment, if it is of this type.
@@ -149,11 +155,36 @@ impl Context<'_> {
 
     /// Sets a value of this process's environment. Children spawned later inherit it.
     pub fn set_env<T: Any + Send + Sync>(&self, key: &str, value: T) {
-        self.shard().change_env(|env| env.set(key, value));
+        let value = Arc::new(value);
+        drop(self.change_env(|env| env.put(key, value)));
     }
 
     /// Removes a value of this process's environment; whether it was there.
     pub fn remove_env(&self, key: &str) -> bool {
-        self.shard().change_env(|env| env.remove(key))
+        self.change_env(|env| env.take(key)).is_some()
+    }
+
+    fn change_env<R>(&self, change: impl FnOnce(&mut Env) -> R) -> R {
+        let shard = self.shard();
+        let result = shard.change_env(change);
+        if shard.is_annex() {
+            // The environment is where its process is; the home shard has a copy, for those who ask it.
+            let (env, id) = (shard.env_of(shard.current_id()), shard.current_id());
+            shard.tell(shard.home_index(), move |home| {
+                if home.live_record(id).is_some() {
+                    home.speaking_as(id, || home.change_env(|own| *own = env));
+                }
+            });
+        }
+        result
+    }
+
+    fn ask(
+        &self,
+        target: impl Into<Target>,
+        what: impl FnOnce(&Shard, &Target) -> Result<(), LinkError> + Send + 'static,
+    ) -> Result<(), LinkError> {
+        let target = target.into();
+        self.shard().at_home(move |shard| what(shard, &target)).unwrap_or(Err(LinkError::NoAnswer))
     }
 }

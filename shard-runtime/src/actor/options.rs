@@ -63,6 +63,7 @@ pub(crate) struct Rare {
     /// Take over what a process had queued.
     pub(crate) adopt: Option<Pid>,
     pub(crate) init_timeout: Duration,
+    pub(crate) dedicated: bool,
 }
 
 impl Default for Rare {
@@ -81,6 +82,7 @@ impl Default for Rare {
             preserve: false,
             adopt: None,
             init_timeout: DEFAULT_INIT_TIMEOUT,
+            dedicated: false,
         }
     }
 }
@@ -193,6 +195,17 @@ impl SpawnOptions {
         self.rarely(|rare| rare.init_timeout = limit)
     }
 
+    /// Gives the process a thread of its own, for callbacks that block: files, mutexes, foreign functions, long computations.
+    /// The same API; such a process may also make blocking calls. The shard it is placed on owns its pid, names, links and
+    /// limits. Killed inside a callback, it ends for everybody else at once (within 100 ms), and is a `zombee` until the
+    /// callback returns. Its budget is 1 message unless set. A node has at most 256 of these. For spawns that wait, whose
+    /// factory can go to the thread: [`Node::spawn`](crate::Node::spawn) and
+    /// [`Context::spawn_wait`](crate::Context::spawn_wait).
+    #[must_use]
+    pub fn dedicated_thread(self) -> Self {
+        self.rarely(|rare| rare.dedicated = true)
+    }
+
     /// Keeps what is queued when the process ends abnormally. Its supervisor hands it to the successor.
     pub(crate) fn preserve_mailbox(self) -> Self {
         self.rarely(|rare| rare.preserve = true)
@@ -225,6 +238,12 @@ impl SpawnOptions {
     #[inline]
     pub(crate) fn rare(&self) -> Option<&Rare> {
         self.rare.as_deref()
+    }
+
+    /// Whether the process gets a thread of its own.
+    #[inline]
+    pub(crate) fn is_dedicated(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.dedicated)
     }
 
     pub(crate) fn init_timeout(&self) -> Duration {

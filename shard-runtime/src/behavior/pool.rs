@@ -25,6 +25,8 @@ const PATIENCE: u32 = 5;
 /// First and longest delay.
 const DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
+/// How long the pool waits when its shard has no waits left to give.
+const NO_WAIT: Duration = Duration::from_millis(5);
 /// How long the pool waits for room before it looks at its workers again.
 const ROOM_WAIT: Duration = Duration::from_secs(1);
 
@@ -205,8 +207,8 @@ impl Pool {
             let doublings = (rapid_ends - PATIENCE - 1).min(16);
             let delay = (DELAY * 2_u32.pow(doublings)).min(LONGEST_DELAY);
             self.slots[index] = Slot { worker: None, born: old.born, rapid_ends };
-            // Without a timer the next message that finds the slot empty starts the worker.
-            return cx.send_after(cx.pid(), Respawn(index), delay).is_err() && self.respawn(index, cx);
+            // Without a timer the worker starts at once.
+            return shard.post_after(Meta::SYSTEM, Respawn(index), delay).is_err() && self.respawn(index, cx);
         }
         self.slots[index].rapid_ends = rapid_ends;
         self.respawn(index, cx)
@@ -223,6 +225,8 @@ impl Pool {
             Err(error) => {
                 cx.log().error(format_args!("a worker could not be started: {error}"));
                 self.slots[index].worker = None;
+                // LIMIT: timers of the shard. Without one the slot stays empty.
+                let _later = cx.shard().post_after(Meta::SYSTEM, Respawn(index), LONGEST_DELAY);
                 false
             }
         }
@@ -349,35 +353,68 @@ impl Pool {
 
     /// Waits until a worker has room, then hands the message on.
     async fn wait_and_pass(&mut self, mut carried: Carried, cx: &mut Context<'_>) -> ActorResult {
+        // If the pool ends meanwhile, the message is dropped with this future, and its caller is told.
+        let mut owed = Owed::new(cx.shard(), &carried);
         loop {
             let ticks = cx.shard().ticks(ROOM_WAIT);
             let workers = self.slots.iter().filter_map(|slot| slot.worker);
-            let waits = workers.map(|worker| cx.shard().wait_for_room(worker, ticks)).collect();
-            FirstRoom(waits).await;
+            let waits =
+                workers.map(|worker| cx.shard().wait_for_room(worker, carried.flags, ticks)).collect();
+            if !FirstRoom(waits).await {
+                cx.sleep(NO_WAIT).await;
+            }
             match self.pass(carried, cx) {
-                None => return Ok(()),
+                None => {
+                    owed.waiter = 0;
+                    return Ok(());
+                }
                 Some(back) => carried = back,
             }
+            // Somebody was quicker, or no wait could be had: whatever it was, the others have a turn first.
+            cx.yield_now().await;
         }
     }
 }
 
-/// Resolves when one of several mailboxes may have room, or has gone.
+/// The answer that is owed to the caller of a message in hand: dropped, it tells why there will be none.
+struct Owed<'s> {
+    shard: &'s Shard,
+    waiter: u64,
+}
+
+impl<'s> Owed<'s> {
+    fn new(shard: &'s Shard, carried: &Carried) -> Self {
+        Self { shard, waiter: if carried.flags & Meta::CALL == 0 { 0 } else { carried.reply } }
+    }
+}
+
+impl Drop for Owed<'_> {
+    fn drop(&mut self) {
+        self.shard.refuse(self.waiter, self.shard.refusal());
+    }
+}
+
+/// Resolves when one of several mailboxes may have room, has gone, or has waited long enough; with `false` if no wait could
+/// be had.
 struct FirstRoom<'c>(Vec<Call<'c, Room>>);
 
 impl Future for FirstRoom<'_> {
-    type Output = ();
+    type Output = bool;
 
-    fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<()> {
-        for wait in &mut self.0 {
-            if let Poll::Ready(room) = Pin::new(wait).poll(task) {
-                if let Ok(room) = room {
+    fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<bool> {
+        let (mut is_done, had_waits) = (self.0.is_empty(), !self.0.is_empty());
+        self.0.retain_mut(|wait| match Pin::new(wait).poll(task) {
+            Poll::Pending => true,
+            Poll::Ready(Err(CallError::Send(SendReason::Overloaded))) => false,
+            Poll::Ready(room) => {
+                // One offer is used; what else comes is dropped, which passes it on.
+                if let (Ok(room), false) = (room, std::mem::replace(&mut is_done, true)) {
                     room.take();
                 }
-                return Poll::Ready(());
+                false
             }
-        }
-        if self.0.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        if is_done || had_waits && self.0.is_empty() { Poll::Ready(is_done) } else { Poll::Pending }
     }
 }
 

@@ -42,6 +42,10 @@ pub enum LinkError {
     /// The shard has as many aliases as it can hold, or the node too many names.
     #[error("the limit of aliases of a shard or of names of the node is reached; reuse them")]
     Limit,
+    /// The home shard of this process, which has a thread of its own, did not answer: it is stuck, or stopping. If it goes on,
+    /// it will have done what it was asked for.
+    #[error("the process's home shard does not answer; it is held by a callback, or stopping")]
+    NoAnswer,
     /// Somebody else owns it.
     #[error("only its owner may give it up")]
     NotOwner,

@@ -55,6 +55,31 @@ pub enum SpawnError {
     /// The options place the process on another shard, which a spawn that does not wait cannot reach.
     #[error("the options place the process on another shard; use `cx.spawn_wait`")]
     OtherShard,
+    /// The options give the process a thread of its own, where its factory must go: a spawn that does not wait keeps it.
+    #[error("a process on a thread of its own is made there; use `cx.spawn_wait` or `node.spawn`")]
+    Dedicated,
+    /// A supervisor, pool or router works with children on its own shard, so it cannot have a thread of its own.
+    #[error("a {kind} cannot have a thread of its own; give threads to its children")]
+    NotAlone {
+        /// What was to be started.
+        kind: &'static str,
+    },
+    /// The node has as many processes on threads of their own as it may have.
+    #[error(
+        "the node has {limit} processes on threads of their own already; end some, or let several tasks share one"
+    )]
+    ThreadLimit {
+        /// The limit.
+        limit: u16,
+    },
+    /// The system refused a thread, or memory for it.
+    #[error(
+        "no thread for the process: {source}; raise the limit of threads (`ulimit -u`, the container's pids limit) or of memory"
+    )]
+    Thread {
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// As many calls and timers wait on the shard as it can hold. Retry when some have ended.
     #[error("too many calls and timers wait on this shard; retry later")]
     TooManyWaits,

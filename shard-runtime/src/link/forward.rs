@@ -7,9 +7,14 @@ use shard_wire::LocalId;
 impl Shard {
     /// Hands a call of another node on. The caller is known to this shard only, so it is taken out and entered there.
     pub(crate) fn forward_remote_call(&self, to: LocalId, mut carried: Carried) {
+        if self.is_annex() {
+            // The caller is known to the home shard.
+            return self.tell(self.home_index(), move |home| home.forward_remote_call(to, carried));
+        }
         let caller = self.net.callers.borrow_mut().take(carried.reply);
         let Some(caller) = caller else {
             self.count(|cells| &cells.late_replies, 1);
+            self.forget_place(to, carried.flags);
             return self.contain(|| drop(carried));
         };
         self.tell(to.shard(), move |shard| {
@@ -20,6 +25,7 @@ impl Shard {
                     shard.take_forwarded(to, carried);
                 }
                 None => {
+                    shard.forget_place(to, carried.flags);
                     shard.contain(|| drop(carried));
                     let code = CallError::Send(SendReason::Overloaded).code();
                     shard.send_error(caller.key, caller.reference, code, None);

@@ -48,6 +48,12 @@ impl Shard {
         flags: u64,
         reply: u64,
     ) -> Result<(), SendError<M>> {
+        if self.is_annex() {
+            let (name, node) = (name.to_owned(), node.to_owned());
+            return self.send_by_home(message, flags, reply, move |home, message, reply| {
+                home.deliver_named(&name, &node, message, flags, reply)
+            });
+        }
         let Some(session) = self.net.find_node(node) else {
             self.count_send_error(flags, true);
             if self.net.may_ask_for(node, self.now_ticks(), self.nanos_in_ticks(1_000_000_000))

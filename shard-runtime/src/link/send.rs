@@ -40,6 +40,9 @@ impl Shard {
         flags: u64,
         reply: u64,
     ) -> Result<(), SendError<M>> {
+        if self.is_annex() {
+            return self.by_home(to, name, message, flags, reply);
+        }
         match self.try_remote(to, name, &message, flags, reply) {
             Ok(Sent::Queued) => {
                 self.count_sent();
@@ -185,8 +188,27 @@ impl Shard {
         }
     }
 
+    /// An annex has no links: its home shard sends for it.
+    #[cold]
+    fn by_home<M: Message>(
+        &self,
+        to: Pid,
+        name: Option<&str>,
+        message: M,
+        flags: u64,
+        reply: u64,
+    ) -> Result<(), SendError<M>> {
+        let name = name.map(ToOwned::to_owned);
+        self.send_by_home(message, flags, reply, move |home, message, reply| {
+            home.deliver_remote_named(to, name.as_deref(), message, flags, reply)
+        })
+    }
+
     /// Answers a caller on another node.
     pub(crate) fn answer_remote(&self, reference: u64, request: &'static Vtable, reply: Parcel) {
+        if self.is_annex() {
+            return self.tell(self.home_index(), move |home| home.answer_remote(reference, request, reply));
+        }
         let Some(caller) = self.net.callers.borrow_mut().take(reference) else {
             self.count(|cells| &cells.late_replies, 1);
             return self.contain(|| drop(reply));
@@ -214,6 +236,9 @@ impl Shard {
 
     /// Refuses a caller on another node.
     pub(crate) fn refuse_remote(&self, reference: u64, error: CallError) {
+        if self.is_annex() {
+            return self.tell(self.home_index(), move |home| home.refuse_remote(reference, error));
+        }
         let Some(caller) = self.net.callers.borrow_mut().take(reference) else {
             return self.count(|cells| &cells.late_replies, 1);
         };

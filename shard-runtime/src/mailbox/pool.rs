@@ -11,6 +11,8 @@ use std::cell::{Cell, RefCell};
 
 /// Bytes mapped at once: one huge page.
 const CHUNK_BYTES: usize = 2 << 20;
+/// Bytes mapped at once by the pool of a shard with one process.
+const SMALL_CHUNK_BYTES: usize = REFILL * size_of::<Envelope>();
 /// Envelopes linked onto the free list at once, so that a refill does not touch a whole chunk.
 const REFILL: usize = 256;
 
@@ -22,6 +24,7 @@ pub(crate) struct Pool {
     /// Envelopes that are not on the free list.
     used: Cell<u64>,
     chunks: RefCell<Vec<Mapping>>,
+    chunk_bytes: usize,
 }
 
 impl Pool {
@@ -30,13 +33,7 @@ impl Pool {
     /// # Errors
     /// The system refused the memory.
     pub(crate) fn new(prefault: usize) -> std::io::Result<Self> {
-        let pool = Self {
-            free: Cell::new(EnvelopePtr::NULL),
-            fresh: Cell::new(std::ptr::null_mut()),
-            fresh_end: Cell::new(std::ptr::null_mut()),
-            used: Cell::new(0),
-            chunks: RefCell::default(),
-        };
+        let pool = Self::empty(CHUNK_BYTES);
         let mut held = EnvelopePtr::NULL;
         for _ in 0..prefault.div_ceil(REFILL) {
             pool.try_refill()?;
@@ -49,6 +46,22 @@ impl Pool {
         }
         pool.free.set(held);
         Ok(pool)
+    }
+
+    /// A pool that grows in small pieces: for the shard of one process.
+    pub(crate) fn small() -> Self {
+        Self::empty(SMALL_CHUNK_BYTES)
+    }
+
+    fn empty(chunk_bytes: usize) -> Self {
+        Self {
+            free: Cell::new(EnvelopePtr::NULL),
+            fresh: Cell::new(std::ptr::null_mut()),
+            fresh_end: Cell::new(std::ptr::null_mut()),
+            used: Cell::new(0),
+            chunks: RefCell::default(),
+            chunk_bytes,
+        }
     }
 
     /// Takes an envelope without a message.
@@ -87,7 +100,7 @@ impl Pool {
 
     /// Bytes mapped for envelopes.
     pub(crate) fn mapped_bytes(&self) -> u64 {
-        self.chunks.borrow().len() as u64 * CHUNK_BYTES as u64
+        self.chunks.borrow().len() as u64 * self.chunk_bytes as u64
     }
 
     /// Out of memory for messages is the one condition that the send path cannot report: the system has none for any
@@ -102,10 +115,13 @@ impl Pool {
 
     fn try_refill(&self) -> std::io::Result<()> {
         if self.fresh.get() == self.fresh_end.get() {
-            let chunk = Mapping::reserve(CHUNK_BYTES)?;
+            let chunk = match self.chunk_bytes {
+                SMALL_CHUNK_BYTES => Mapping::reserve_small(SMALL_CHUNK_BYTES)?,
+                bytes => Mapping::reserve(bytes)?,
+            };
             let start = chunk.address().cast::<Envelope>();
             self.fresh.set(start);
-            self.fresh_end.set(start.wrapping_add(CHUNK_BYTES / size_of::<Envelope>()));
+            self.fresh_end.set(start.wrapping_add(self.chunk_bytes / size_of::<Envelope>()));
             self.chunks.borrow_mut().push(chunk);
         }
         let start = self.fresh.get();

@@ -1,13 +1,16 @@
 //! The handle of a node: what a program does with it from outside its shards.
 
 use crate::actor::SpawnOptions;
-use crate::actor::{Actor, Address, DEFAULT_CALL_TIMEOUT, OwnedRoute, Placement, Priority, Route};
+use crate::actor::{
+    Actor, Address, Addressed, DEFAULT_CALL_TIMEOUT, OwnedRoute, Placement, Priority, Route, Target,
+};
 use crate::control::{ControlThread, DiagPort, NodeEvent};
 use crate::error::{CallError, ExitReason, LinkError, NodeError, SendError, SendReason, SpawnError};
 use crate::link::Request;
 use crate::mailbox::Meta;
 use crate::node::NodeBuilder;
 use crate::oneshot::{self, RecvError};
+use crate::process::Flags;
 use crate::shard::{Admission, Inbound, LogLevel, Parcel, Shard, with_current};
 use crate::shared::NodeShared;
 use crate::stats::{ProcessFacts, Reader};
@@ -133,7 +136,7 @@ impl Node {
         factory: impl FnOnce() -> A + Send + 'static,
         options: SpawnOptions,
     ) -> Result<Pid, SpawnError> {
-        if with_current(|shard| shard.is_some()) {
+        if must_not_block() {
             return Err(SpawnError::OnShard);
         }
         if self.shared().is_stopping() {
@@ -149,7 +152,8 @@ impl Node {
         let limit = options.init_timeout() + GRACE;
         let (answer, mut outcome) = oneshot::channel();
         let task = move |shard: &Shard| shard.spawn_and_tell_outside(factory, &options, answer);
-        let port = self.shared().port(shard).ok_or(SpawnError::NoShard { shard, shards })?;
+        let port = self.shared().ports().get(usize::from(shard));
+        let port = port.ok_or(SpawnError::NoShard { shard, shards })?;
         if port.post(Inbound::Task(Box::new(task))).is_err() {
             return Err(SpawnError::Stopping);
         }
@@ -192,23 +196,44 @@ impl Node {
         if shared.is_stopping() {
             return Err(SendError::new(SendReason::Stopping, message));
         }
-        let pid = match route {
-            Route::Pid(pid) => Some(pid),
-            Route::Alias(_) => return self.send_by_way_of_shard(OwnedRoute::from(route), message, queue),
-            Route::Name(name) => shared.lookup(name),
-            Route::Remote { name, node } if node == shared.name() => shared.lookup(name),
-            Route::Remote { name, node } => {
-                return self.send_by_way_of_shard(
-                    OwnedRoute::from(Route::Remote { name, node }),
-                    message,
-                    queue,
-                );
+        // Whatever it is sent by, it takes the same lane: to the inbox of the target's shard.
+        let (pid, by) = match route {
+            Route::Pid(pid) if pid.node != shared.key() => {
+                return self.send_by_way_of_shard(OwnedRoute::Pid(pid), message, queue);
             }
+            Route::Pid(pid) => (pid, None),
+            Route::Alias(alias) if alias.node != shared.key() => {
+                return self.send_by_way_of_shard(OwnedRoute::from(route), message, queue);
+            }
+            Route::Alias(alias) => {
+                let owner = shared.port(alias.shard()).and_then(|port| port.aliases.owner(alias.id));
+                let Some(owner) = owner else {
+                    return Err(SendError::new(SendReason::AliasUnknown, message));
+                };
+                (Pid { node: shared.key(), local: LocalId(owner) }, Some(Target::Alias(alias)))
+            }
+            Route::Remote { node, .. } if node != shared.name() => {
+                return self.send_by_way_of_shard(OwnedRoute::from(route), message, queue);
+            }
+            Route::Name(name) | Route::Remote { name, .. } => match shared.lookup(name) {
+                Some(pid) => (pid, Some(Target::name(name))),
+                None => return Err(SendError::new(SendReason::NameUnknown, message)),
+            },
         };
-        let Some(pid) = pid else { return Err(SendError::new(SendReason::NameUnknown, message)) };
-        if pid.node != shared.key() {
-            return self.send_by_way_of_shard(OwnedRoute::Pid(pid), message, queue);
+        let is_split = || {
+            let traits = shared.port(pid.local.shard()).and_then(|port| port.table.traits_of(pid.local.0));
+            traits.is_some_and(|traits| traits & Flags::SPLIT != 0)
+        };
+        match by.filter(|_| is_split()) {
+            None => self.post_outside(pid, message, queue),
+            Some(by) => self
+                .post_outside(pid, Addressed { by, message }, queue)
+                .map_err(|error| SendError::new(error.reason, error.into_inner().message)),
         }
+    }
+
+    fn post_outside<M: Message>(&self, pid: Pid, message: M, queue: u64) -> Result<(), SendError<M>> {
+        let shared = self.shared();
         let Some(port) = shared.port(pid.local.shard()) else {
             return Err(SendError::new(SendReason::NoProcess, message));
         };
@@ -227,12 +252,15 @@ impl Node {
         let meta = shared.clock().ticks() << Meta::BITS | queue;
         let parcel = Parcel::new(pid.local.0, vtable::<M>(), LocalId::CORE.0, meta, 0, message);
         port.post(Inbound::Parcel(parcel)).map_err(|full| match full.into_inner() {
-            Inbound::Parcel(parcel) => SendError::new(SendReason::Overloaded, parcel.into_message()),
+            Inbound::Parcel(parcel) => {
+                port.cancel_place(pid.local, queue);
+                SendError::new(SendReason::Overloaded, parcel.into_message())
+            }
             Inbound::Task(_) | Inbound::Wake { .. } => unreachable!("an inbox gives back what it was given"),
         })
     }
 
-    /// Messages for other nodes, and to aliases, go by a shard; which one does not matter.
+    /// Messages for other nodes go by a shard; which one does not matter.
     fn send_by_way_of_shard<M: Message>(
         &self,
         to: OwnedRoute,
@@ -271,7 +299,7 @@ impl Node {
     /// Makes a call and blocks this thread until it is answered, for 5 seconds at most.
     ///
     /// # Errors
-    /// There is no answer; or this is a shard thread, which must not block.
+    /// There is no answer; or this is a shard thread, which must not block. A process on a thread of its own may.
     pub fn call_blocking<M: Message>(&self, to: impl Address, request: M) -> Result<M::Reply, CallError> {
         self.call_blocking_timeout(to, request, DEFAULT_CALL_TIMEOUT)
     }
@@ -286,7 +314,7 @@ impl Node {
         request: M,
         timeout: Duration,
     ) -> Result<M::Reply, CallError> {
-        if with_current(|shard| shard.is_some()) {
+        if must_not_block() {
             return Err(CallError::OnShard);
         }
         let shared = self.shared();
@@ -484,8 +512,9 @@ impl Node {
         Ok(())
     }
 
-    /// Stops the node: ends all processes with reason `shutdown`, then the shards. Returns when its threads have ended, or
-    /// after 5 seconds for each that does not.
+    /// Stops the node: ends all processes with reason `shutdown`, those on threads of their own first, then the shards.
+    /// Returns when its threads have ended, or after 5 seconds for each shard that does not, and for all threads of processes
+    /// together.
     pub fn stop(&self) {
         if with_current(|shard| shard.is_some()) {
             // A shard cannot wait for its own end: another thread does.
@@ -493,6 +522,11 @@ impl Node {
         }
         self.inner.stop();
     }
+}
+
+/// Whether this is a shard's thread. That of a dedicated process may block.
+fn must_not_block() -> bool {
+    with_current(|shard| shard.is_some_and(|shard| !shard.is_annex()))
 }
 
 impl Inner {
@@ -532,9 +566,43 @@ impl Drop for Inner {
     }
 }
 
+/// Ends the processes that have threads of their own, while their home shards still run. A thread that does not come out of a
+/// callback in time is named and left to itself.
+fn stop_annexes(shared: &Arc<NodeShared>) {
+    if shared.annexes().occupants().next().is_none() {
+        return;
+    }
+    let until = crate::clock::now() + STOP_LIMIT;
+    let ended: Vec<_> = shared
+        .ports()
+        .iter()
+        .filter_map(|port| {
+            let (done, ended) = oneshot::channel();
+            let task = Box::new(move |shard: &Shard| shard.end_annexes(done));
+            port.post_reserved(Inbound::Task(task)).is_ok().then_some(ended)
+        })
+        .collect();
+    for mut ended in ended {
+        // What did not end is named below.
+        let _left = ended.recv_timeout(until.saturating_duration_since(crate::clock::now()));
+    }
+    for (index, id) in shared.annexes().occupants() {
+        let behavior = shared.port(index).and_then(|port| port.table.published(id as u32).record.behavior());
+        let pid = Pid { node: shared.key(), local: LocalId(id) };
+        shared.log().node(LogLevel::Error, || {
+            format!(
+                "the thread of {} ({}) is inside a callback that did not return within {STOP_LIMIT:?}; going on without it",
+                pid.short(shared.crc()),
+                behavior.unwrap_or("-"),
+            )
+        });
+    }
+}
+
 /// Tells the shards to stop and waits for their threads, each up to a limit.
 pub(crate) fn stop_shards(shared: &Arc<NodeShared>, threads: Vec<JoinHandle<()>>) {
     shared.begin_stop();
+    stop_annexes(shared);
     for port in shared.ports() {
         if port.post_reserved(Inbound::Task(Box::new(Shard::begin_stop))).is_err() {
             shared.count_inbox_refused();

@@ -26,20 +26,25 @@ impl Env {
 
     /// Sets a value. Others that share this environment keep theirs.
     pub fn set<T: Any + Send + Sync>(&mut self, key: &str, value: T) {
+        self.put(key, Arc::new(value));
+    }
+
+    /// Sets a value and returns the one it replaces.
+    pub(crate) fn put(&mut self, key: &str, value: Value) -> Option<Value> {
         let values = Arc::make_mut(self.values.get_or_insert_default());
-        values.insert(key.to_uppercase().into(), Arc::new(value));
+        values.insert(key.to_uppercase().into(), value)
     }
 
     /// Removes a value; whether it was there.
     pub fn remove(&mut self, key: &str) -> bool {
+        self.take(key).is_some()
+    }
+
+    /// Takes a value out.
+    pub(crate) fn take(&mut self, key: &str) -> Option<Value> {
         let key = key.to_uppercase();
-        match &mut self.values {
-            Some(values) if values.contains_key(key.as_str()) => {
-                Arc::make_mut(values).remove(key.as_str());
-                true
-            }
-            _ => false,
-        }
+        let values = self.values.as_mut().filter(|values| values.contains_key(key.as_str()))?;
+        Arc::make_mut(values).remove(key.as_str())
     }
 
     /// The keys, in order.

@@ -2,7 +2,7 @@
 
 use crate::error::ExitReason;
 use crate::mailbox::Queue;
-use crate::process::{Env, Relations};
+use crate::process::{Env, QUEUES, Relations};
 use crate::shard::Shard;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -48,12 +48,14 @@ pub(crate) struct Extension {
     pub(crate) trap: Trap,
     /// Keep what is queued when the process ends abnormally.
     pub(crate) preserve: bool,
+    /// The process whose mailbox it has taken over; 0 if there is none.
+    pub(crate) adopted: u64,
     pub(crate) relations: Relations,
     pub(crate) aliases: Vec<u64>,
     /// Symbols of the events it has registered.
     pub(crate) events: Vec<u32>,
-    /// Waiters of senders that wait for room in a bounded mailbox.
-    pub(crate) room: VecDeque<u64>,
+    /// Waiters of senders that wait for room in a bounded mailbox, by queue.
+    pub(crate) room: [VecDeque<u64>; QUEUES],
     pub(crate) env: Env,
     /// Priority of what it sends without naming one, as the bits of an envelope.
     pub(crate) send_queue: u64,

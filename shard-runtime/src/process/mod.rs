@@ -14,9 +14,9 @@ pub use bound::OnFull;
 pub use env::Env;
 
 pub(crate) use alias::{AliasTable, OwnedAliases};
-pub(crate) use bound::{Bound, MAIN as MAIN_QUEUE, NoPlace};
+pub(crate) use bound::{Bound, MAIN as MAIN_QUEUE, NoPlace, QUEUES};
 pub(crate) use extension::{Extension, InspectAnswer, PendingInspect, StartedAnswer, Trap};
 pub(crate) use mark::KillMark;
 pub(crate) use record::{Flags, Identity, Record, bump};
 pub(crate) use relations::{Bond, Relations, Subject, Tie, Watch};
-pub(crate) use table::{FIRST_SLOT, OwnedTable, Table};
+pub(crate) use table::{FIRST_SLOT, OwnedTable, Published, Table};

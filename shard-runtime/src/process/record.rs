@@ -73,7 +73,8 @@ pub(crate) struct Record {
     pub(crate) flags: AtomicU32,
     /// Messages one activation may handle.
     pub(crate) budget: Cell<u32>,
-    /// Time stamp of the message that made the mailbox non-empty.
+    /// Time stamp of the message that made the mailbox non-empty. In the record that stands for a dedicated process on its
+    /// home shard: the index of its annex.
     pub(crate) oldest: AtomicU64,
     pub(crate) actor: AtomicPtr<ActorTable>,
     pub(crate) body: Cell<*mut u8>,
@@ -177,6 +178,11 @@ impl Record {
         let table = self.actor.load(Relaxed);
         // SAFETY: null, or a `&'static ActorTable` that `Shard::start` stored.
         unsafe { table.as_ref() }.map(|table| table.behavior)
+    }
+
+    /// The annex of a dedicated process, by its record on the home shard.
+    pub(crate) fn annex(&self) -> u16 {
+        self.oldest.load(Relaxed) as u16
     }
 
     /// What kind of behaviour it is.

@@ -18,6 +18,9 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 /// First slot that a process gets. Lower ones are reserved, as in Ergo.
 pub(crate) const FIRST_SLOT: u32 = 1001;
 
+/// Slots of a table for one process: a page of each range.
+const ONE_SLOTS: u32 = 32;
+
 /// Records and identities of one shard's processes.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -53,6 +56,22 @@ impl Table {
         Ok(table)
     }
 
+    /// A table for one process of any slot: for the shard of a process on a thread of its own.
+    ///
+    /// # Errors
+    /// The system refused the address space.
+    pub(crate) fn reserve_one() -> io::Result<Self> {
+        let table = Self {
+            records: Mapping::reserve_small(ONE_SLOTS as usize * size_of::<Record>())?,
+            identities: Mapping::reserve_small(ONE_SLOTS as usize * size_of::<Identity>())?,
+            bounds: Mapping::reserve_small(ONE_SLOTS as usize * size_of::<Bound>())?,
+            mask: ONE_SLOTS - 1,
+            high: AtomicU32::new(0),
+        };
+        table.record(0).id.store(u64::MAX, Relaxed);
+        Ok(table)
+    }
+
     /// The record at a slot; any number is safe (T3).
     #[inline(always)]
     pub(crate) fn record(&self, slot: u32) -> &Record {
@@ -83,7 +102,8 @@ impl Table {
     #[inline(always)]
     pub(crate) fn traits_of(&self, local: u64) -> Option<u32> {
         let record = self.record(local as u32);
-        (record.id.load(Relaxed) == local).then(|| record.flags() & (Flags::TRAITS | Flags::TERMINATED))
+        // ORDERING: pairs with the Release of `Shard::start`: the traits seen are not those of the slot's last process.
+        (record.id.load(Acquire) == local).then(|| record.flags() & (Flags::TRAITS | Flags::TERMINATED))
     }
 
     /// Both parts, for a reader on another thread, which touches the atomics only.
@@ -125,11 +145,24 @@ pub(crate) struct OwnedTable {
     records: *const Record,
     mask: u32,
     table: Arc<Table>,
+    /// Where the bounds of its processes are: its own table, unless that is the home shard's.
+    bounds: Arc<Table>,
 }
 
 impl OwnedTable {
     pub(crate) fn new(table: Arc<Table>) -> Self {
-        Self { records: table.records.address().cast(), mask: table.mask, table }
+        let bounds = Arc::clone(&table);
+        Self::with_bounds(table, bounds)
+    }
+
+    /// A table whose processes have their bounds in another one.
+    pub(crate) fn with_bounds(table: Arc<Table>, bounds: Arc<Table>) -> Self {
+        Self { records: table.records.address().cast(), mask: table.mask, table, bounds }
+    }
+
+    /// The bound at a slot; any number is safe (T3). Meaningful for bounded processes only.
+    pub(crate) fn bound(&self, slot: u32) -> &Bound {
+        self.bounds.bound(slot)
     }
 
     /// The record at a slot; any number is safe (T3).

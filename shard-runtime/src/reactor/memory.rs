@@ -44,6 +44,23 @@ impl Mapping {
         Ok(Self { raw, raw_length, address })
     }
 
+    /// Reserves `length` bytes in pages of the system's ordinary size: for what stays small. Pages are committed by the
+    /// first touch.
+    ///
+    /// # Errors
+    /// The system refused the mapping.
+    pub(crate) fn reserve_small(length: usize) -> io::Result<Self> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a fresh anonymous mapping at an address of the kernel's choice.
+        let raw = unsafe {
+            libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
+        };
+        if raw == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self { raw, raw_length: length, address: raw.cast() })
+    }
+
     /// Start of the usable range.
     pub(crate) fn address(&self) -> *mut u8 {
         self.address
@@ -78,9 +95,47 @@ pub(crate) fn affinity() -> Vec<usize> {
     (0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect()
 }
 
+/// Lets this thread run on these CPUs; with none, and where the system refuses, it stays where it is.
+pub(crate) fn set_affinity(cpus: &[usize]) {
+    if cpus.is_empty() {
+        return;
+    }
+    // SAFETY: all-zero bytes are an empty CPU set.
+    let mut set = unsafe { std::mem::zeroed::<libc::cpu_set_t>() };
+    for &cpu in cpus.iter().filter(|&&cpu| cpu < libc::CPU_SETSIZE as usize) {
+        // SAFETY: the index is below the size of the set.
+        unsafe { libc::CPU_SET(cpu, &mut set) };
+    }
+    // SAFETY: the pointer is to a local of the given size that the call reads; a refusal leaves the mask as it was.
+    unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{ALIGN, Mapping};
+    use super::{ALIGN, Mapping, affinity, set_affinity};
+
+    #[test]
+    fn a_thread_can_be_freed_from_one_cpu() {
+        let all = affinity();
+        set_affinity(&all[..1]);
+        assert_eq!(affinity(), all[..1]);
+        set_affinity(&[]);
+        assert_eq!(affinity(), all[..1]);
+        set_affinity(&all);
+        assert_eq!(affinity(), all);
+    }
+
+    #[test]
+    fn a_small_mapping_is_zero_and_writable() {
+        let mapping = Mapping::reserve_small(8192).unwrap();
+        let end = mapping.address().wrapping_add(8191);
+        // SAFETY: the last byte of the range (R1).
+        assert_eq!(unsafe { end.read() }, 0);
+        // SAFETY: the last byte of the range (R1).
+        unsafe { end.write(7) };
+        // SAFETY: the last byte of the range (R1).
+        assert_eq!(unsafe { end.read() }, 7);
+    }
 
     #[test]
     fn a_mapping_is_zero_and_writable() {

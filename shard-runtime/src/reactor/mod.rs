@@ -2,6 +2,7 @@
 //!
 //! Only this folder names glommio. A reactor drives a shard by calling its turns and parks it when it is idle.
 
+pub(crate) mod annex;
 pub(crate) mod executor;
 pub(crate) mod memory;
 pub(crate) mod preflight;

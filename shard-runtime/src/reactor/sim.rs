@@ -10,7 +10,9 @@ use crate::actor::{Actor, Address};
 use crate::clock::{Clock, VirtualClock};
 use crate::error::{CallError, ExitReason, LinkError, NodeError, SendError, SpawnError};
 use crate::mailbox::Meta;
+use crate::oneshot;
 use crate::process::Bond;
+use crate::reactor::annex::Logical;
 use crate::shard::{Carried, MAX_NODES, NodeTable, Origin, Port, Shard, ShardCounters, ShardSettings, Turn};
 use crate::shared::NodeShared;
 use crate::stats::{ProcessFacts, ProcessStats, Reader};
@@ -27,7 +29,9 @@ const MAX_TURNS: u64 = 1 << 32;
 /// A node whose shards all run on this thread.
 pub struct Simulation {
     node: Arc<NodeShared>,
-    shards: Vec<Shard>,
+    shards: Vec<Rc<Shard>>,
+    /// Ties them to each other and to the annexes of dedicated processes.
+    logical: Rc<Logical>,
     clock: Clock,
     hand: VirtualClock,
     random: u64,
@@ -79,9 +83,17 @@ impl Simulation {
             || NodeError::TooManyNodes(MAX_NODES),
         )?;
         let shards: Result<Vec<_>, _> = (0..node.shards())
-            .map(|index| Shard::new(Arc::clone(&node), index, clock.clone(), &settings))
+            .map(|index| Shard::new(Arc::clone(&node), index, clock.clone(), &settings).map(Rc::new))
             .collect();
-        Ok(Self { shards: shards?, node, clock, hand, random: seed.wrapping_mul(2).wrapping_add(1) })
+        let shards = shards?;
+        Ok(Self {
+            logical: Logical::of(&shards),
+            shards,
+            node,
+            clock,
+            hand,
+            random: seed.wrapping_mul(2).wrapping_add(1),
+        })
     }
 
     /// Runs turns in an order drawn from the seed until no shard has work. Returns the number of turns.
@@ -101,7 +113,15 @@ impl Simulation {
                 turns += 1;
                 assert!(turns < MAX_TURNS, "the shards do not become idle");
             }
-            if idle && !self.shards.iter().any(Shard::is_work) {
+            let annexes = self.logical.annexes();
+            for annex in &annexes {
+                self.hand.advance(1);
+                idle &= annex.turn() == Turn::Idle;
+                annex.publish_facts();
+                turns += 1;
+            }
+            idle &= !self.logical.sweep();
+            if idle && !self.shards.iter().chain(&annexes).any(|shard| shard.is_work()) {
                 return turns;
             }
         }
@@ -111,7 +131,7 @@ impl Simulation {
     pub fn advance(&mut self, by: Duration) {
         let end = self.clock.ticks() + u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
         self.run();
-        while let Some(next) = self.shards.iter().filter_map(Shard::next_deadline).min() {
+        while let Some(next) = self.next_deadline() {
             if next > end {
                 break;
             }
@@ -122,6 +142,11 @@ impl Simulation {
         let now = self.clock.ticks();
         self.hand.advance(end.saturating_sub(now));
         self.run();
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        let annexes = self.logical.annexes();
+        self.shards.iter().chain(&annexes).filter_map(|shard| shard.next_deadline()).min()
     }
 
     fn next_random(&mut self) -> u64 {
@@ -142,6 +167,30 @@ impl Simulation {
     ) -> Result<Pid, SpawnError> {
         let missing = SpawnError::NoShard { shard, shards: self.node.shards() };
         self.shards.get(shard as usize).ok_or(missing)?.spawn(factory, options, Origin::CORE)
+    }
+
+    /// Starts a process where the options say and runs until its `init` is done, 5 seconds at most: what
+    /// [`Node::spawn`](crate::Node::spawn) does. Without a shard in the options it is the first one.
+    ///
+    /// # Errors
+    /// As for [`Node::spawn`](crate::Node::spawn).
+    pub fn spawn_wait<A: Actor>(
+        &mut self,
+        factory: impl FnOnce() -> A + Send + 'static,
+        options: &SpawnOptions,
+    ) -> Result<Pid, SpawnError> {
+        let shard = self.shards[0].place(options.placement())?;
+        let limit = options.init_timeout() + Duration::from_millis(10);
+        let answer = Rc::new(RefCell::new(None));
+        let put = Rc::clone(&answer);
+        self.shards[usize::from(shard)].spawn_as_told(factory, options, Origin::CORE, move |_, outcome| {
+            put.replace(Some(outcome));
+        });
+        self.run();
+        if answer.borrow().is_none() {
+            self.advance(limit);
+        }
+        answer.take().unwrap_or(Err(SpawnError::Timeout { limit }))
     }
 
     /// Sends a message from outside, by way of the target's shard.
@@ -255,6 +304,9 @@ impl Simulation {
             shard.publish_gauges();
             sum.add(&shard.cells().read());
         }
+        for port in self.node.annexes().ports() {
+            sum.add(&port.cells.read());
+        }
         sum
     }
 
@@ -277,8 +329,16 @@ impl Simulation {
 
 impl Drop for Simulation {
     fn drop(&mut self) {
+        if !self.logical.annexes().is_empty() {
+            for shard in &self.shards {
+                // Whether all have ended is seen below; nobody waits for the answer.
+                shard.end_annexes(oneshot::channel().0);
+            }
+            self.run();
+        }
         for shard in &self.shards {
             shard.end_all();
         }
+        self.logical.dissolve();
     }
 }

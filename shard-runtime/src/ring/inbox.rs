@@ -3,7 +3,8 @@
 //! Owns: the queue, its bound and the shard's sleep flag. Invariants: I1 `len` counts every message between acceptance
 //! and the end of the batch that took it, and never passes the limit. I2 what was accepted before `close` is taken by
 //! the shard: `is_finished` is true only after the last of it.
-//! Threads: `push` from anywhere; `drain`, `close` and `is_finished` by the owning shard.
+//! Threads: `push` from anywhere; `drain`, `close` and `is_finished` by the owning shard. Who ends a process whose thread is
+//! stuck drains too: the queue takes several consumers.
 //! Cost: a push is two contended read-modify-writes and, per 31 messages, one allocation by the queue; a drain is one
 //! read-modify-write per message and one per batch. A sender that loses its core inside a push holds up the drain until
 //! it runs again. Peer shards use their rings: this lane is 4 to 20 times slower.
@@ -146,6 +147,17 @@ impl<T: Send> Inbox<T> {
     /// Refuses all messages from now on; those accepted before still have to be drained.
     pub fn close(&self) {
         self.len.fetch_or(CLOSED, Ordering::Relaxed);
+    }
+
+    /// Opens a closed inbox again for the next shard that uses it. `false`: it is not closed, or not finished.
+    pub fn reopen(&self) -> bool {
+        self.len.compare_exchange(CLOSED, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether messages are refused because the shard has stopped.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.len.load(Ordering::Relaxed) & CLOSED != 0
     }
 
     /// Whether the inbox is closed and everything it had accepted was taken.

@@ -8,14 +8,19 @@ use crate::actor::{Call, Fallback};
 use crate::error::{CallError, SendError, SendReason};
 use crate::mailbox::{EnvelopePtr, Meta};
 use crate::process::{Bound, Extension, Flags, MAIN_QUEUE, NoPlace, OnFull, Record, bump};
+use crate::shard::waiter::State;
 use crate::shard::{Home, Parcel, Port, Shard};
 use crate::symbol::Symbol;
 use shard_wire::{Erased, LocalId, Message, Pid, Table, vtable};
+use std::any::TypeId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Waits for room that one mailbox keeps. What exceeds it is refused with `Overloaded`.
+/// Waits for room that one queue keeps. What exceeds it is refused with `Overloaded`.
 const MAX_ROOM_WAITS: usize = 1 << 16;
+
+/// From how many of them on a look for stale ones is worth its while.
+const STALE_ROOM_WAITS: usize = 64;
 
 /// What becomes of a message for a bounded mailbox.
 pub(crate) enum Admission {
@@ -27,10 +32,11 @@ pub(crate) enum Admission {
     Refuse(SendReason),
 }
 
-/// Says to one sender that a mailbox may have room. If that sender has gone meanwhile, the next one is told.
+/// Says to one sender that a queue may have room. If that sender has gone meanwhile, the next one is told.
 #[derive(Debug)]
 pub(crate) struct Room {
     local: u64,
+    queue: usize,
     home: Home,
     is_taken: bool,
 }
@@ -45,8 +51,8 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         if !self.is_taken {
-            let local = self.local;
-            self.home.post(move |shard| shard.pass_room_on(local));
+            let (local, queue) = (self.local, self.queue);
+            self.home.post(move |shard| shard.pass_room_on(local, queue));
         }
     }
 }
@@ -73,6 +79,16 @@ impl Port {
                 let force = bound.policy() == OnFull::DropOldest;
                 admit(bound, local, flags, force)
             }
+        }
+    }
+}
+
+impl Port {
+    /// Gives a place back whose message did not get away. From any thread.
+    #[cold]
+    pub(crate) fn cancel_place(&self, local: LocalId, flags: u64) {
+        if self.table.traits_of(local.0).is_some_and(|traits| traits & Flags::BOUNDED != 0) {
+            self.table.bound(local.slot()).cancel(queue_index(flags), local.generation());
         }
     }
 }
@@ -105,6 +121,9 @@ impl Shard {
             Admission::Refuse(SendReason::NoProcess)
         };
         match admission {
+            Admission::Enter if record.flags() & Flags::DEDICATED != 0 => {
+                self.deliver_to_annex(record, to, message, flags, reply)
+            }
             Admission::Enter => {
                 let envelope = self.pool.take();
                 envelope.fill(vtable::<M>(), self.current_id.get(), self.stamp.get() | flags, message);
@@ -133,7 +152,7 @@ impl Shard {
         if traits & Flags::BOUNDED == 0 {
             return Admission::Enter;
         }
-        let bound = self.table.table().bound(local.slot());
+        let bound = self.table.bound(local.slot());
         // The oldest messages of a process that sends to itself are those of its running batch: they cannot be dropped.
         let force = bound.policy() == OnFull::DropOldest && traits & Flags::RUNNING == 0;
         admit(bound, local, flags, force)
@@ -149,7 +168,8 @@ impl Shard {
         }
     }
 
-    /// A message was refused: to the fallback if there is one, else back to the sender.
+    /// A message was refused: to the fallback if there is one, else back to the sender. What is at a fallback already goes
+    /// no further: two processes that are each other's would pass it to and fro.
     #[cold]
     pub(super) fn refused<M: Message>(
         &self,
@@ -159,7 +179,8 @@ impl Shard {
         flags: u64,
     ) -> Result<(), SendError<M>> {
         let is_own = to.local.0 == self.current_id.get();
-        if reason == SendReason::MailboxFull && flags & Meta::CALL == 0 && !is_own {
+        let may_fall = !is_own && TypeId::of::<M>() != TypeId::of::<Fallback>();
+        if reason == SendReason::MailboxFull && flags & Meta::CALL == 0 && may_fall {
             let port = self.node.port(to.local.shard());
             let (name, tag) = port.map_or((0, 0), |port| port.table.bound(to.local.slot()).fallback());
             let holder = self.node.symbols().text(Symbol(name)).and_then(|name| self.node.lookup(name));
@@ -195,8 +216,7 @@ impl Shard {
         if record.flags() & Flags::BOUNDED != 0 {
             let local = LocalId(record.id.load(Relaxed));
             // The only process that has no place for it is one whose count is full: four billion messages.
-            let _counted =
-                self.table.table().bound(local.slot()).force(queue_index(flags), local.generation());
+            let _counted = self.table.bound(local.slot()).force(queue_index(flags), local.generation());
         }
         self.enqueue(record, envelope, flags);
     }
@@ -208,6 +228,9 @@ impl Shard {
         if record.flags() & Flags::TERMINATED != 0 {
             return self.dead_letter(parcel);
         }
+        if record.flags() & Flags::DEDICATED != 0 {
+            return self.pass_to_annex(record, parcel);
+        }
         let flags = parcel.meta & Meta::FLAGS;
         self.enqueue_parcel(record, parcel);
         self.trim(record, queue_index(flags));
@@ -218,7 +241,7 @@ impl Shard {
         if record.flags() & (Flags::BOUNDED | Flags::RUNNING) != Flags::BOUNDED {
             return;
         }
-        let bound = self.table.table().bound(record.slot());
+        let bound = self.table.bound(record.slot());
         if bound.policy() != OnFull::DropOldest {
             return;
         }
@@ -251,41 +274,42 @@ impl Shard {
     #[cold]
     #[inline(never)]
     pub(super) fn release_places(&self, record: &Record, queue: usize, count: u64) {
-        self.table.table().bound(record.slot()).release(queue, count);
+        self.table.bound(record.slot()).release(queue, count);
+        if self.is_annex() {
+            return self.report_room(record);
+        }
         for _ in 0..count {
-            if !self.offer_room(record) {
+            if !self.offer_room(record, queue) {
                 return;
             }
         }
     }
 
-    /// Tells the first who waits for room; `false` if nobody does.
-    fn offer_room(&self, record: &Record) -> bool {
-        let waiter = self.with_existing_extension(record, |extension| extension.room.pop_front());
+    /// Tells the first who waits for room in a queue; `false` if nobody does.
+    pub(super) fn offer_room(&self, record: &Record, queue: usize) -> bool {
+        let waiter = self.with_existing_extension(record, |extension| extension.room[queue].pop_front());
         let Some(waiter) = waiter else { return false };
-        let offer = Room { local: record.id.load(Relaxed), home: self.home(), is_taken: false };
+        let offer = Room { local: record.id.load(Relaxed), queue, home: self.home(), is_taken: false };
         let table = const { &Table::<()>::local() }.erased();
         self.answer(waiter, table, offer);
         true
     }
 
     /// An offer of room found nobody: the next one gets it.
-    fn pass_room_on(&self, local: u64) {
+    fn pass_room_on(&self, local: u64, queue: usize) {
         if let Some(record) = self.live_record(local) {
-            let bound = self.table.table().bound(local as u32);
-            if bound.used(MAIN_QUEUE) < u64::from(bound.limit()) {
-                self.offer_room(record);
+            let bound = self.table.bound(local as u32);
+            if bound.used(queue) < u64::from(bound.limit()) {
+                self.offer_room(record, queue);
             }
         }
     }
 
     /// A message that had its place did not get away.
     #[cold]
-    pub(super) fn forget_place(&self, local: LocalId, flags: u64) {
-        if let Some(port) = self.node.port(local.shard())
-            && port.table.traits_of(local.0).is_some_and(|traits| traits & Flags::BOUNDED != 0)
-        {
-            port.table.bound(local.slot()).cancel(queue_index(flags), local.generation());
+    pub(crate) fn forget_place(&self, local: LocalId, flags: u64) {
+        if let Some(port) = self.node.port(local.shard()) {
+            port.cancel_place(local, flags);
         }
     }
 
@@ -307,13 +331,13 @@ impl Shard {
         }
     }
 
-    /// Waits until a mailbox of this node may have room, `timeout` ticks at most.
-    pub(crate) fn wait_for_room(&self, to: Pid, timeout: u64) -> Call<'_, Room> {
+    /// Waits until the queue that these flags name may have room at a process of this node, `timeout` ticks at most.
+    pub(crate) fn wait_for_room(&self, to: Pid, flags: u64, timeout: u64) -> Call<'_, Room> {
         let waiter = self.wait_for_reply(timeout);
         if waiter != 0 {
             if to.node.0 == self.key {
-                let local = to.local;
-                self.tell(local.shard(), move |shard| shard.want_room(local, waiter));
+                let (local, queue) = (to.local, queue_index(flags));
+                self.tell(local.shard(), move |shard| shard.want_room(local, queue, waiter));
             } else {
                 self.refuse(waiter, CallError::Send(SendReason::MailboxFull));
             }
@@ -321,27 +345,40 @@ impl Shard {
         Call::new(self, waiter)
     }
 
-    fn want_room(&self, local: LocalId, waiter: u64) {
+    /// Whether somebody waits by this reference, as far as this shard knows.
+    fn may_wait(&self, reference: u64) -> bool {
+        LocalId(reference).shard() != self.index
+            || self.waiters.find(reference).is_some_and(|waiter| waiter.state.get() == State::Waiting)
+    }
+
+    fn want_room(&self, local: LocalId, queue: usize, waiter: u64) {
         let Some(record) = self.live_record(local.0) else {
             return self.refuse(waiter, CallError::Send(SendReason::NoProcess));
         };
-        let bound = self.table.table().bound(local.slot());
+        let bound = self.table.bound(local.slot());
         let has_bound = record.flags() & Flags::BOUNDED != 0;
-        if !has_bound || bound.used(MAIN_QUEUE) < u64::from(bound.limit()) {
-            let offer = Room { local: local.0, home: self.home(), is_taken: false };
+        if !has_bound || bound.used(queue) < u64::from(bound.limit()) {
+            let offer = Room { local: local.0, queue, home: self.home(), is_taken: false };
             let table = const { &Table::<()>::local() }.erased();
             return self.answer(waiter, table, offer);
         }
         let is_full = self.with_extension(record, |extension| {
-            // LIMIT: waits for room of one mailbox.
-            let is_full = extension.room.len() >= MAX_ROOM_WAITS;
+            let room = &mut extension.room[queue];
+            // Who has given up stays until it is offered room: those of this shard are forgotten now and then.
+            if room.len() >= STALE_ROOM_WAITS && room.len().is_power_of_two() {
+                room.retain(|&waiter| self.may_wait(waiter));
+            }
+            // LIMIT: waits for room of one queue.
+            let is_full = room.len() >= MAX_ROOM_WAITS;
             if !is_full {
-                extension.room.push_back(waiter);
+                room.push_back(waiter);
             }
             is_full
         });
         if is_full {
             self.refuse(waiter, CallError::Send(SendReason::Overloaded));
+        } else if record.flags() & Flags::DEDICATED != 0 {
+            self.await_room(record);
         }
     }
 }

@@ -9,16 +9,18 @@ use crate::error::{ActorError, CallError, ExitReason, NodeError};
 use crate::link::Net;
 use crate::mailbox::{EnvelopePtr, Meta, Pool};
 use crate::process::{OwnedAliases, OwnedTable, Record, Watch, bump};
+use crate::reactor::annex::Logical;
 use crate::shard::current::{self, Home};
 use crate::shard::kept::Kept;
 use crate::shard::mesh::Mesh;
+use crate::shard::proxy::Proxies;
 use crate::shard::ready::Ready;
 use crate::shard::waiter::Waiters;
-use crate::shard::{FuturePool, Port, ShardCells};
+use crate::shard::{Annex, FuturePool, Lease, Port, ShardCells};
 use crate::shared::NodeShared;
 use crate::wheel::{DEFAULT_TIMER_LIMIT, Wheel};
 use shard_wire::{IncarnationKey, LocalId, Pid};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,6 +31,9 @@ use std::time::Duration;
 
 /// Messages one activation of a process may handle by default.
 pub(crate) const DEFAULT_BUDGET: u32 = 256;
+
+/// Activations of one turn.
+pub(crate) const ACTIVATIONS: u32 = 64;
 
 /// Nanoseconds that an activation may take before it counts as a stall: 100 ms.
 pub(crate) const STALL_NS: u64 = 100_000_000;
@@ -98,6 +103,24 @@ pub struct Shard {
     pub(super) stall_ticks: u64,
     pub(super) default_timeout: u64,
     pub(super) stopping: Cell<bool>,
+    /// Activations of one turn.
+    pub(super) activations: u32,
+    /// What makes it an annex: the shard of one process on a thread of its own.
+    pub(super) annex: Option<Annex>,
+    /// Processes of this shard that live in annexes.
+    pub(super) proxies: Proxies,
+    /// The other shards of a simulated node.
+    pub(super) logical: OnceCell<Rc<Logical>>,
+}
+
+/// What differs between shards and annexes.
+struct Parts {
+    table: OwnedTable,
+    pool: Pool,
+    waiters: Waiters,
+    mesh: Mesh,
+    budget_bytes: u64,
+    annex: Option<Annex>,
 }
 
 impl std::fmt::Debug for Shard {
@@ -116,23 +139,56 @@ impl Shard {
     ) -> Result<Self, NodeError> {
         super::place::remember_places();
         let memory = |what| move |source| NodeError::Memory { what, source };
-        let port = node
-            .port_arc(index)
-            .ok_or_else(|| NodeError::Shard { shard: index, reason: "no such shard".into() })?;
+        let port = port_of(&node, index)?;
+        let parts = Parts {
+            table: OwnedTable::new(Arc::clone(&port.table)),
+            pool: Pool::new(settings.prefault_messages).map_err(memory("messages"))?,
+            waiters: Waiters::new(index).map_err(memory("waiters"))?,
+            mesh: Mesh::new(node.shards(), settings.ring_slots),
+            budget_bytes: settings.budget_bytes,
+            annex: None,
+        };
+        Ok(Self::from_parts(node, port, index, clock, parts))
+    }
+
+    /// Makes the annex of a process on the thread that will run it.
+    pub(crate) fn new_annex(node: Arc<NodeShared>, lease: &Lease, clock: Clock) -> Result<Self, NodeError> {
+        let memory = |what| move |source| NodeError::Memory { what, source };
+        let index = lease.index;
+        let (port, home) = (port_of(&node, index)?, port_of(&node, lease.home)?);
+        let first = node.annexes().first_generation(index);
+        let parts = Parts {
+            table: OwnedTable::with_bounds(Arc::clone(&port.table), Arc::clone(&home.table)),
+            pool: Pool::small(),
+            waiters: Waiters::following(index, first).map_err(memory("waiters"))?,
+            // Everything goes by inboxes.
+            mesh: Mesh::new(0, 0),
+            // What one process may queue is bounded by its mailbox and its inbox.
+            budget_bytes: u64::MAX,
+            annex: Some(Annex::new(lease)),
+        };
+        Ok(Self::from_parts(node, port, index, clock, parts))
+    }
+
+    fn from_parts(node: Arc<NodeShared>, port: Arc<Port>, index: u16, clock: Clock, parts: Parts) -> Self {
         let now = clock.ticks();
         let core = Pid { node: node.key(), local: LocalId::CORE };
         let default_timeout = ticks_of(&clock, crate::actor::DEFAULT_CALL_TIMEOUT);
-        Ok(Self {
+        let is_annex = parts.annex.is_some();
+        Self {
             key: node.key().0,
             gate: Cell::new(node.key().0),
             aliases: OwnedAliases::new(Arc::clone(&port.aliases), index),
             node_watchers: RefCell::default(),
             obituaries: RefCell::default(),
-            budget_bytes: settings.budget_bytes,
+            budget_bytes: parts.budget_bytes,
             kept: RefCell::default(),
-            stall_ticks: clock.ticks_in(STALL_NS),
-            table: OwnedTable::new(Arc::clone(&port.table)),
-            pool: Pool::new(settings.prefault_messages).map_err(memory("messages"))?,
+            // A thread of its own may be held for as long as its process likes.
+            stall_ticks: if is_annex { u64::MAX } else { clock.ticks_in(STALL_NS) },
+            // And looks at its inbox between any two messages.
+            activations: if is_annex { 1 } else { ACTIVATIONS },
+            table: parts.table,
+            pool: parts.pool,
             stamp: Cell::new(now << Meta::BITS),
             current_id: Cell::new(LocalId::CORE.0),
             sent: Cell::new(0),
@@ -154,18 +210,21 @@ impl Shard {
             index,
             home: Home { node: node.index(), shard: index, serial: node.serial() },
             futures: FuturePool::new(),
-            waiters: Waiters::new(index).map_err(memory("waiters"))?,
+            waiters: parts.waiters,
             wheel: RefCell::new(Wheel::new(now, DEFAULT_TIMER_LIMIT)),
-            mesh: Mesh::new(node.shards(), settings.ring_slots),
+            mesh: parts.mesh,
             net: Net::new(),
             due: RefCell::default(),
             free_slots: RefCell::default(),
             default_timeout,
             stopping: Cell::new(false),
+            annex: parts.annex,
+            proxies: Proxies::default(),
+            logical: OnceCell::new(),
             port,
             node,
             clock,
-        })
+        }
     }
 
     /// `source` while Main is dispatched; otherwise an index into the extension's queues.
@@ -227,7 +286,7 @@ impl Shard {
     fn remote_sender(&self, envelope: EnvelopePtr) -> Pid {
         let reply = envelope.reply();
         let is_call = envelope.meta() & Meta::CALL != 0;
-        let key = if is_call { self.net.caller_key(reply) } else { reply };
+        let key = if is_call { self.key_of_caller(reply) } else { reply };
         Pid { node: IncarnationKey(key), local: LocalId(envelope.from()) }
     }
 
@@ -352,6 +411,10 @@ impl Shard {
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
     }
+}
+
+fn port_of(node: &NodeShared, index: u16) -> Result<Arc<Port>, NodeError> {
+    node.port_arc(index).ok_or_else(|| NodeError::Shard { shard: index, reason: "no such shard".into() })
 }
 
 fn ticks_of(clock: &Clock, duration: Duration) -> u64 {

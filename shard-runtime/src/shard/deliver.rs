@@ -146,7 +146,7 @@ impl Shard {
     #[inline(never)]
     fn elsewhere<M: Message>(&self, to: Pid, message: M, flags: u64, reply: u64) -> Result<(), SendError<M>> {
         if self.gate.get() != self.key {
-            let flags = if flags & Meta::QUEUE == Meta::MAIN { flags | self.own_queue() } else { flags };
+            let flags = if flags & Meta::QUEUE == Meta::MAIN { flags | self.send_queue() } else { flags };
             return self.ungated(|| self.deliver(to, message, flags, reply));
         }
         if to.node.0 != self.key {
@@ -191,7 +191,10 @@ impl Shard {
 
     /// The priority of what the current process sends without naming one.
     #[cold]
-    fn own_queue(&self) -> u64 {
+    pub(crate) fn send_queue(&self) -> u64 {
+        if self.gate.get() == self.key {
+            return Meta::MAIN;
+        }
         let record = self.table.record(self.current_id.get() as u32);
         self.with_existing_extension(record, |extension| Some(extension.send_queue)).unwrap_or(Meta::MAIN)
     }

@@ -16,25 +16,35 @@ use shard_wire::LocalId;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
+/// What the callers of a process that ends are told.
+pub(super) fn refusal_for(reason: &ExitReason) -> CallError {
+    match reason {
+        ExitReason::Kill => CallError::Killed,
+        ExitReason::Panic(_) => CallError::Panicked,
+        _ => CallError::Terminated,
+    }
+}
+
 impl Shard {
     /// Ends a process.
     #[cold]
     #[inline(never)]
     pub(super) fn bury(&self, record: &Record, reason: ExitReason) {
         let id = record.id.load(Relaxed);
+        if record.flags() & Flags::DEDICATED != 0 {
+            return self.abandon(record, id, reason);
+        }
         let identity = self.table.table().identity(id as u32);
         // SAFETY: A1: a used record's `actor` is a `&'static ActorTable`.
         let table: &'static ActorTable = unsafe { &*record.actor.load(Relaxed) };
-        self.refusal.set(match reason {
-            ExitReason::Kill => CallError::Killed,
-            ExitReason::Panic(_) => CallError::Panicked,
-            _ => CallError::Terminated,
-        });
+        self.refusal.set(refusal_for(&reason));
         if record.flags() & Flags::START != 0 {
             self.count(|cells| &cells.spawn_failed, 1);
         }
         let was_live = record.flags() & (Flags::LIVE | Flags::START) == Flags::LIVE;
-        record.set_flags(Flags::QUEUED | Flags::RUNNING | Flags::TERMINATED);
+        let was_starting = record.flags() & Flags::START != 0;
+        let sender = record.flags() & Flags::SENDER;
+        record.set_flags(Flags::QUEUED | Flags::RUNNING | Flags::TERMINATED | sender);
         self.in_hand.set(EnvelopePtr::NULL);
         if was_live && !record.live.get().is_null() {
             self.count(|cells| &cells.interrupted, 1);
@@ -46,16 +56,23 @@ impl Shard {
         if table.has_terminate {
             self.run_terminate(record, table, id, &reason);
         }
-        self.free_addresses(record, id);
-        self.retire(record, identity);
+        if self.annex.is_some() {
+            // The rest of what the world sees is done by the home shard.
+            self.report_end(id, ExitReason::clone(&reason));
+        } else {
+            self.free_addresses(record, id);
+            self.retire(record, identity);
+        }
         // From here on nothing can be sent to it, so what is queued is all there will be.
-        // ORDERING: pairs with the Acquire load of a reader's sweep.
-        record.id.store(0, Release);
+        if self.annex.is_none() {
+            // ORDERING: pairs with the Acquire load of a reader's sweep.
+            record.id.store(0, Release);
+        }
         let mut extension = self.take_extension(record);
         self.write_obituary(id, &reason);
         if let Some(extension) = &mut extension {
-            if extension.preserve && !reason.is_ordinary() {
-                self.keep_mailbox(id, record, extension);
+            if extension.preserve && (was_starting || !reason.is_ordinary()) {
+                self.keep_mailbox(id, was_starting, record, extension);
             }
             self.end_relations(id, &mut extension.relations, &reason);
         }
@@ -63,12 +80,17 @@ impl Shard {
         self.contain(|| drop(reason));
         // SAFETY: A1; no handler borrows the body any more, and it is not touched again.
         self.contain(|| unsafe { table.drop_body(record) });
-        record.set_flags(0);
-        self.free_slot(identity, id);
+        if self.annex.is_some() {
+            // Nobody else gets this record, and readers see what has become of the process.
+            record.set_flags(Flags::TERMINATED);
+        } else {
+            record.set_flags(0);
+            self.free_slot(identity, id);
+        }
         self.refusal.set(CallError::NoReply);
     }
 
-    fn take_extension(&self, record: &Record) -> Option<Box<Extension>> {
+    pub(super) fn take_extension(&self, record: &Record) -> Option<Box<Extension>> {
         let extension = record.extension.replace(std::ptr::null_mut());
         // SAFETY: made from a box by `with_extension`; taken out of the record, once.
         (!extension.is_null()).then(|| unsafe { Box::from_raw(extension) })
@@ -82,10 +104,14 @@ impl Shard {
         self.in_hand.set(EnvelopePtr::NULL);
         self.intake.set(EnvelopePtr::NULL);
         self.limit.set(0);
+        if record.flags() & Flags::SENDER != 0 {
+            self.gate.set(0);
+        }
         self.contain(|| {
             // SAFETY: A1; the suspended handler is gone, so nobody borrows the body.
             unsafe { table.terminate(self, record) };
         });
+        self.gate.set(self.key);
         if !record.live.get().is_null() {
             self.count(|cells| &cells.terminate_cut, 1);
             self.contain(|| self.cancel_live(record));
@@ -117,7 +143,12 @@ impl Shard {
     }
 
     /// Drops what is still queued, and answers whoever waits for the process.
-    fn drop_queues(&self, record: &Record, extension: Option<Box<Extension>>, reason: &ExitReason) {
+    pub(super) fn drop_queues(
+        &self,
+        record: &Record,
+        extension: Option<Box<Extension>>,
+        reason: &ExitReason,
+    ) {
         let why = self.refusal.get();
         while record.depth() > 0 {
             let envelope = record.head.get();
@@ -133,22 +164,22 @@ impl Shard {
             }
         }
         self.free_waiter::<()>(extension.init_timer);
-        for waiter in extension.room {
+        for waiter in extension.room.iter_mut().flat_map(std::mem::take) {
             self.refuse(waiter, CallError::Send(SendReason::NoProcess));
         }
-        for request in extension.inspects {
+        for request in std::mem::take(&mut extension.inspects) {
             self.contain(|| (request.answer)(vec![("error".to_owned(), "the process has ended".to_owned())]));
         }
-        if let Some(started) = extension.started {
+        if let Some(started) = extension.started.take() {
             let reason = reason.clone();
             self.contain(|| started(self, Err(reason)));
         }
-        // Values of the environment may be the last of their kind, and their `Drop` the user's code.
-        let env = std::mem::take(&mut extension.env);
-        self.contain(|| drop(env));
+        // Values of the environment, and a signal that came too late, may be the last of their kind, and their `Drop` the
+        // user's code.
+        self.contain(|| drop(extension));
     }
 
-    fn retire(&self, record: &Record, identity: &Identity) {
+    pub(super) fn retire(&self, record: &Record, identity: &Identity) {
         let cells = self.cells();
         let total_in = record.pushed.load(Relaxed) + identity.other_in.load(Relaxed);
         for (cell, value) in [
@@ -164,7 +195,7 @@ impl Shard {
         cells.processes.store(cells.processes.load(Relaxed).saturating_sub(1), Relaxed);
     }
 
-    fn free_slot(&self, identity: &Identity, id: u64) {
+    pub(super) fn free_slot(&self, identity: &Identity, id: u64) {
         let generation = LocalId(id).generation();
         if generation < LocalId::MAX_GENERATION {
             identity.born.store(u64::from(generation) + 1, Relaxed);
@@ -198,10 +229,7 @@ impl Shard {
             // A reason's `Drop` is the user's code.
             self.contain(|| drop(obituary));
         }
-        for envelope in self.kept.take().into_values().flatten() {
-            self.count(|cells| &cells.mailbox_lost, 1);
-            self.drop_queued(envelope, CallError::Terminated);
-        }
+        self.drop_all_kept();
     }
 
     /// A message for which the process has no handler.

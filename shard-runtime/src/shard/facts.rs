@@ -35,7 +35,7 @@ impl Shard {
             awaited: self.waiters.calls_of(record.slot()).len(),
         };
         if flags & Flags::BOUNDED != 0 {
-            let bound = self.table.table().bound(LocalId(local).slot());
+            let bound = self.table.bound(LocalId(local).slot());
             facts.mailbox_limit = Some(bound.limit());
             facts.on_full = bound.policy();
             let (name, tag) = bound.fallback();
@@ -45,6 +45,9 @@ impl Shard {
             self.add_extension(&mut facts, extension);
             Some(())
         });
+        if flags & Flags::DEDICATED != 0 {
+            self.add_annex(&mut facts, record.annex());
+        }
         Some(facts)
     }
 
@@ -78,6 +81,21 @@ impl Shard {
             Meta::URGENT => Priority::Max,
             _ => Priority::Normal,
         };
+    }
+
+    /// A process on a thread of its own has its queues and its waits there.
+    fn add_annex(&self, facts: &mut ProcessFacts, index: u16) {
+        let (Some(port), Some(there)) = (self.node.port(index), self.node.annexes().facts(index)) else {
+            return;
+        };
+        let length = |queue: usize| there.queues[queue].load(Relaxed);
+        facts.queues = [
+            port.table.published(facts.pid.local.slot()).record.depth(),
+            length(Extension::SYSTEM),
+            length(Extension::URGENT),
+            length(Extension::LOG),
+        ];
+        facts.awaited = there.awaited.load(Relaxed) as usize;
     }
 
     fn text_of(&self, symbol: u32) -> String {

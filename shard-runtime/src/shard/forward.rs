@@ -58,6 +58,7 @@ impl Shard {
         let (vtable, payload) = carried.message.into_parts();
         let parcel = Parcel { target: to.0, vtable, from: carried.from, meta, payload, reply: carried.reply };
         if let Some(refused) = self.mesh.push_reserved(self, to.shard(), parcel) {
+            self.forget_place(to, refused.meta & Meta::FLAGS);
             self.dead_letter(refused);
         }
     }

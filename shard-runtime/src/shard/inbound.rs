@@ -161,6 +161,24 @@ impl Port {
         })
     }
 
+    /// The port of an annex, which has one process. Its aliases are its home shard's; the table is there because ports have
+    /// one, and finds nothing for an annex.
+    ///
+    /// # Errors
+    /// The system refused the address space.
+    pub(crate) fn reserve_annex(model: &Self) -> std::io::Result<Self> {
+        Ok(Self {
+            table: Arc::new(Table::reserve_one()?),
+            aliases: Arc::clone(&model.aliases),
+            cells: Arc::default(),
+            inbox: Inbox::new(model.inbox.limit()),
+            waker: AtomicWaker::new(),
+            rescue: AtomicWaker::new(),
+            rescued: AtomicBool::new(false),
+            over_budget: AtomicBool::new(false),
+        })
+    }
+
     /// Hands something to the shard from outside and wakes it.
     #[expect(clippy::result_large_err, reason = "a refused item comes back, a message with it")]
     pub(crate) fn post(&self, item: Inbound) -> Result<(), InboxError<Inbound>> {

@@ -49,6 +49,9 @@ impl Shard {
         options: &SpawnOptions,
         origin: Origin,
     ) -> Result<Pid, SpawnError> {
+        if options.is_dedicated() {
+            return Err(SpawnError::Dedicated);
+        }
         let body = Box::new(factory());
         let (record, id) = self.claim(options).inspect_err(|_| self.count(|cells| &cells.spawn_failed, 1))?;
         record.body.set(Box::into_raw(body).cast());
@@ -85,14 +88,32 @@ impl Shard {
         }
     }
 
+    /// The same for a factory that can go to another thread, if the options want that.
+    pub(crate) fn spawn_as_told<A: Actor>(
+        &self,
+        factory: impl FnOnce() -> A + Send + 'static,
+        options: &SpawnOptions,
+        origin: Origin,
+        told: impl FnOnce(&Self, Result<Pid, SpawnError>) + 'static,
+    ) {
+        if options.is_dedicated() && A::KIND != "actor" {
+            self.count(|cells| &cells.spawn_failed, 1);
+            told(self, Err(SpawnError::NotAlone { kind: A::KIND }));
+        } else if options.is_dedicated() {
+            self.spawn_dedicated(factory, options, origin, told);
+        } else {
+            self.spawn_and_tell(factory, options, origin, told);
+        }
+    }
+
     /// The same for a caller outside.
     pub(crate) fn spawn_and_tell_outside<A: Actor>(
         &self,
-        factory: impl FnOnce() -> A,
+        factory: impl FnOnce() -> A + Send + 'static,
         options: &SpawnOptions,
         answer: oneshot::Sender<Result<Pid, SpawnError>>,
     ) {
-        self.spawn_and_tell(factory, options, Origin::CORE, move |_, outcome| {
+        self.spawn_as_told(factory, options, Origin::CORE, move |_, outcome| {
             // The spawner may have stopped waiting; the process stays, as its name and the tables show.
             let _unheard = answer.send(outcome);
         });
@@ -114,7 +135,7 @@ impl Shard {
         let links = options.rare().is_some_and(|rare| rare.link_child) && parent != LocalId::CORE.0;
         self.tell(target, move |shard| {
             let origin = Origin { parent, env: Some(env), links_child: false };
-            shard.spawn_and_tell(factory, &options, origin, move |shard, outcome| {
+            shard.spawn_as_told(factory, &options, origin, move |shard, outcome| {
                 if links && let Ok(pid) = &outcome {
                     let tie = Tie { subject: Subject::Pid(pid.local.0), bond: Bond::Link };
                     shard.add_watch(pid.local.0, Watch { consumer: parent, tie }, SPAWN_LINK);
@@ -178,27 +199,31 @@ impl Shard {
     fn spawned(&self, waiter: u64, parent: u64, outcome: Result<Pid, SpawnError>, links: bool) {
         if self.waiters.find(waiter).is_none_or(|waiter| waiter.state.get() != State::Waiting) {
             if let Ok(pid) = outcome {
-                self.kill(pid);
+                self.abandon_start(pid);
             }
             return;
         }
-        if links
-            && let Ok(pid) = &outcome
-            && let Some(record) = self.live_record(parent)
-        {
-            let tie = Tie { subject: Subject::Pid(pid.local.0), bond: Bond::Link };
+        if links && let Ok(pid) = &outcome {
             let holder = pid.local.0;
-            self.with_extension(record, |extension| extension.relations.adopt(tie, holder, SPAWN_LINK));
+            self.tell(self.home_index(), move |home| home.adopt_link(parent, holder));
         }
         let table = const { &shard_wire::Table::<()>::local() }.erased();
         self.answer(waiter, table, outcome);
+    }
+
+    /// Notes a link that a spawn has made on the holder's side.
+    fn adopt_link(&self, consumer: u64, holder: u64) {
+        if let Some(record) = self.live_record(consumer) {
+            let tie = Tie { subject: Subject::Pid(holder), bond: Bond::Link };
+            self.with_extension(record, |extension| extension.relations.adopt(tie, holder, SPAWN_LINK));
+        }
     }
 
     /// The shard a placement leads to now.
     pub(crate) fn place(&self, placement: Placement) -> Result<u16, SpawnError> {
         let shards = self.node.shards();
         match placement {
-            Placement::Caller => Ok(self.index),
+            Placement::Caller => Ok(self.home_index()),
             Placement::Shard(shard) if shard < shards => Ok(shard),
             Placement::Shard(shard) => Err(SpawnError::NoShard { shard, shards }),
             Placement::Key(hash) => Ok((hash % u64::from(shards)) as u16),
@@ -213,7 +238,7 @@ impl Shard {
 
     /// A free slot and its new id, with the name claimed.
     #[inline]
-    fn claim(&self, options: &SpawnOptions) -> Result<(&Record, u64), SpawnError> {
+    pub(super) fn claim(&self, options: &SpawnOptions) -> Result<(&Record, u64), SpawnError> {
         if self.stopping.get() {
             return Err(SpawnError::Stopping);
         }
@@ -241,6 +266,12 @@ impl Shard {
         Ok((record, id))
     }
 
+    /// Gives a slot back that was claimed and not used.
+    pub(super) fn unclaim(&self, id: u64) {
+        self.free_name(self.table.table().identity(id as u32), id);
+        self.free_slots.borrow_mut().push(id as u32);
+    }
+
     #[cold]
     fn claim_name(&self, name: &str, id: u64) -> Result<u32, SpawnError> {
         let symbol = self.node.symbols().intern(name).map_err(|_| {
@@ -258,6 +289,9 @@ impl Shard {
     /// Claims a name for the current process.
     pub(crate) fn register_current(&self, name: &str) -> Result<(), SpawnError> {
         let id = self.current_id.get();
+        if self.is_left_behind(id) {
+            return Err(SpawnError::BadName("the process that wants it has been ended"));
+        }
         let identity = self.table.table().identity(id as u32);
         if identity.name.load(Relaxed) != 0 {
             return Err(SpawnError::NameTaken { name: name.into(), holder: self.current_pid() });
@@ -268,7 +302,7 @@ impl Shard {
     }
 
     #[inline]
-    fn start(
+    pub(super) fn start(
         &self,
         record: &Record,
         id: u64,
@@ -277,27 +311,12 @@ impl Shard {
         options: &SpawnOptions,
         origin: Origin,
     ) {
-        let identity = self.table.table().identity(id as u32);
-        let now = self.now.get();
-        record.actor.store(std::ptr::from_ref(table).cast_mut(), Relaxed);
-        record.tail.set(EnvelopePtr::head_of(&record.head));
-        record.budget.set(options.budget_or(DEFAULT_BUDGET));
-        for counter in
-            [&record.pushed, &record.taken, &record.out, &record.wakeups, &record.run, &record.latency]
-        {
-            counter.store(0, Relaxed);
-        }
-        record.last.store(now, Relaxed);
-        identity.parent.store(origin.parent, Relaxed);
-        identity.leader.store(self.leader_of(origin.parent), Relaxed);
-        identity.born.store(now, Relaxed);
-        for counter in [&identity.init, &identity.other_in, &identity.other_taken] {
-            counter.store(0, Relaxed);
-        }
-        identity.signal.clear();
-        identity.application.store(0, Relaxed);
-        record.set_flags(if has_init { Flags::START } else { 0 });
-        // ORDERING: pairs with the Acquire load of a reader's sweep: who sees the id sees the rest.
+        let family = (origin.parent, self.leader_of(origin.parent));
+        self.fill(record, id, table, options.budget_or(DEFAULT_BUDGET), family);
+        // Its name is known already: a sender elsewhere that sees the id must see the bound, too.
+        let traits = options.rare().map_or(0, |rare| self.traits(id, rare));
+        record.set_flags(traits | if has_init { Flags::START } else { 0 });
+        // ORDERING: pairs with the Acquire load of a reader's sweep and of `traits_of`: who sees the id sees the rest.
         record.id.store(id, Release);
         let cells = self.cells();
         bump(&cells.spawned, 1);
@@ -309,6 +328,37 @@ impl Shard {
         if has_init {
             self.make_ready(record);
         }
+    }
+
+    /// Writes a new process's record and identity, but not its id and flags. `family` is its parent and its leader.
+    #[inline]
+    pub(super) fn fill(
+        &self,
+        record: &Record,
+        id: u64,
+        table: &'static ActorTable,
+        budget: u32,
+        family: (u64, u64),
+    ) {
+        let identity = self.table.table().identity(id as u32);
+        let now = self.now.get();
+        record.actor.store(std::ptr::from_ref(table).cast_mut(), Relaxed);
+        record.tail.set(EnvelopePtr::head_of(&record.head));
+        record.budget.set(budget);
+        for counter in
+            [&record.pushed, &record.taken, &record.out, &record.wakeups, &record.run, &record.latency]
+        {
+            counter.store(0, Relaxed);
+        }
+        record.last.store(now, Relaxed);
+        identity.parent.store(family.0, Relaxed);
+        identity.leader.store(family.1, Relaxed);
+        identity.born.store(now, Relaxed);
+        for counter in [&identity.init, &identity.other_in, &identity.other_taken] {
+            counter.store(0, Relaxed);
+        }
+        identity.signal.clear();
+        identity.application.store(0, Relaxed);
     }
 
     /// The leader of a process that this parent spawns.
@@ -348,10 +398,32 @@ impl Shard {
         self.with_existing_extension(record, |extension| Some(extension.env.clone())).unwrap_or_default()
     }
 
-    /// Changes the environment of the current process.
+    /// Changes the environment of the current process. What was in it comes back: its `Drop` is the user's code, which may
+    /// reach this very process.
     pub(crate) fn change_env<R>(&self, change: impl FnOnce(&mut Env) -> R) -> R {
         let record = self.table.record(self.current_id.get() as u32);
         self.with_extension(record, |extension| change(&mut extension.env))
+    }
+
+    /// What senders look at before they send, for few processes.
+    #[cold]
+    fn traits(&self, id: u64, rare: &Rare) -> u32 {
+        let mut traits = 0;
+        if let Some(limit) = rare.mailbox {
+            let symbol = |text: &str| self.node.symbols().intern(text).map_or(0, |symbol| symbol.0);
+            let (name, tag) =
+                rare.fallback.as_ref().map_or((0, 0), |(name, tag)| (symbol(name), symbol(tag)));
+            let bound = self.table.bound(id as u32);
+            bound.open(LocalId(id).generation(), limit, rare.on_full, name, tag);
+            traits |= Flags::BOUNDED;
+        }
+        if rare.split {
+            traits |= Flags::SPLIT;
+        }
+        if rare.priority.queue() != 0 {
+            traits |= Flags::SENDER;
+        }
+        traits
     }
 
     /// What few processes have.
@@ -361,34 +433,22 @@ impl Shard {
         if let Some(leader) = rare.leader {
             identity.leader.store(leader.local.0, Relaxed);
         }
-        if let Some(limit) = rare.mailbox {
-            let symbol = |text: &str| self.node.symbols().intern(text).map_or(0, |symbol| symbol.0);
-            let (name, tag) =
-                rare.fallback.as_ref().map_or((0, 0), |(name, tag)| (symbol(name), symbol(tag)));
-            let bound = self.table.table().bound(id as u32);
-            bound.open(LocalId(id).generation(), limit, rare.on_full, name, tag);
-            record.add_flags(Flags::BOUNDED);
-        }
-        if rare.split {
-            record.add_flags(Flags::SPLIT);
-        }
-        let queue = rare.priority.queue();
-        if queue != 0 {
-            record.add_flags(Flags::SENDER);
-        }
         let trap = if rare.trap_exit { Trap::On } else { Trap::Off };
         let init_limit = (rare.init_timeout != DEFAULT_INIT_TIMEOUT).then_some(rare.init_timeout);
-        self.with_extension(record, |extension| {
+        // What is overlaid is dropped here: it may be the user's.
+        let _inherited = self.with_extension(record, |extension| {
             extension.trap = trap;
             extension.preserve = rare.preserve;
-            extension.send_queue = queue;
+            extension.send_queue = rare.priority.queue();
             extension.init_limit = init_limit;
-            if !rare.env.is_empty() {
-                extension.env = extension.env.overlaid_by(&rare.env);
+            if rare.env.is_empty() {
+                return Env::default();
             }
+            let env = extension.env.overlaid_by(&rare.env);
+            std::mem::replace(&mut extension.env, env)
         });
         if let Some(before) = rare.adopt {
-            if before.local.shard() == self.index {
+            if before.local.shard() == self.index && !rare.dedicated {
                 self.adopt_mailbox(record, before);
             } else {
                 self.drop_kept_mailbox(before);
@@ -419,6 +479,10 @@ impl Shard {
     /// `init` waits for something: its time is limited from here on.
     #[cold]
     pub(super) fn limit_init(&self, record: &Record) {
+        if self.is_annex() {
+            // Its home shard does, also for an `init` that blocks.
+            return;
+        }
         let id = record.id.load(Relaxed);
         let born = self.identity(record).born.load(Relaxed);
         let limit = self.with_existing_extension(record, |extension| extension.init_limit);

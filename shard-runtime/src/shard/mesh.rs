@@ -6,9 +6,9 @@
 //! a spill stays as short as what one activation of each sender adds. Rings are drained whatever is held, so two shards
 //! that hold senders of each other go on.
 
-use crate::ring::{DEFAULT_SPILL_LIMIT, Outbox, Receiver, channel};
+use crate::ring::{DEFAULT_SPILL_LIMIT, InboxError, Outbox, Receiver, channel};
 use crate::shard::ready::Ready;
-use crate::shard::{Inbound, Parcel, Shard};
+use crate::shard::{Inbound, Parcel, Port, Shard};
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 
@@ -82,7 +82,9 @@ impl Mesh {
     /// Queues a parcel for another shard, behind the ring if it is full. The parcel comes back if the spill is full too.
     #[inline(never)]
     pub(crate) fn push(&self, shard: &Shard, target: u16, parcel: Parcel) -> Option<Parcel> {
-        let Some(place) = self.lanes.get(target as usize) else { return Some(parcel) };
+        let Some(place) = self.lanes.get(target as usize) else {
+            return by_inbox(shard, target, parcel, Port::post);
+        };
         if place.borrow().is_none() {
             let Some(lane) = self.open(shard, target) else { return Some(parcel) };
             place.replace(Some(lane));
@@ -107,7 +109,9 @@ impl Mesh {
     /// such shard, or it has stopped.
     #[inline(never)]
     pub(crate) fn push_reserved(&self, shard: &Shard, target: u16, parcel: Parcel) -> Option<Parcel> {
-        let Some(place) = self.lanes.get(target as usize) else { return Some(parcel) };
+        let Some(place) = self.lanes.get(target as usize) else {
+            return by_inbox(shard, target, parcel, Port::post_reserved);
+        };
         if place.borrow().is_none() {
             let Some(lane) = self.open(shard, target) else { return Some(parcel) };
             place.replace(Some(lane));
@@ -245,6 +249,18 @@ impl Mesh {
                 ),
             }
         })
+    }
+}
+
+type Post = fn(&Port, Inbound) -> Result<(), InboxError<Inbound>>;
+
+/// There is no ring to or from an annex: everything goes by the inbox, which keeps each sender's order as a ring does.
+#[cold]
+fn by_inbox(shard: &Shard, target: u16, parcel: Parcel, post: Post) -> Option<Parcel> {
+    let Some(port) = shard.node().port(target) else { return Some(parcel) };
+    match post(port, Inbound::Parcel(parcel)).err()?.into_inner() {
+        Inbound::Parcel(parcel) => Some(parcel),
+        Inbound::Task(_) | Inbound::Wake { .. } => unreachable!("an inbox gives back what it was given"),
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! A shard is driven by a reactor that calls [`Shard::turn`] and parks it. Nothing in here knows which reactor.
 
+mod annex;
+mod annexes;
 mod bounded;
 mod cells;
 mod core;
@@ -16,6 +18,7 @@ mod kept;
 mod lifecycle;
 mod mesh;
 mod place;
+mod proxy;
 mod pump;
 mod ready;
 mod requests;
@@ -28,6 +31,8 @@ pub use core::Shard;
 
 pub use cells::{LogLevel, STALL_BOUNDS_NS, ShardCounters};
 
+pub(crate) use annex::{Annex, Lease};
+pub(crate) use annexes::{Annexes, MAX_ANNEXES};
 pub(crate) use bounded::{Admission, Room};
 pub(crate) use cells::ShardCells;
 pub(crate) use core::{STALL_NS, ShardSettings};
@@ -38,5 +43,5 @@ pub(crate) use futures::FuturePool;
 pub(crate) use inbound::{Inbound, Parcel, Port};
 pub(crate) use lifecycle::Origin;
 pub(crate) use place::take_place;
-pub(crate) use pump::Turn;
+pub(crate) use pump::{Turn, panic_message};
 pub(crate) use waiter::{Outcome, RemoteWait};

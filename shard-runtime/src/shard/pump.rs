@@ -20,8 +20,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as TaskContext, Poll};
 
-/// Activations of one turn.
-const ACTIVATIONS: u32 = 64;
 /// Items taken from the inbox in one turn.
 const INBOX_DRAIN: usize = 256;
 /// Timers fired in one turn.
@@ -141,7 +139,7 @@ impl Shard {
         timer.into_iter().chain(spill).chain(self.next_time_out()).min()
     }
 
-    fn take_in(&self, item: Inbound) {
+    pub(super) fn take_in(&self, item: Inbound) {
         match item {
             Inbound::Parcel(parcel) => self.accept(parcel),
             Inbound::Task(task) => self.contain(|| task(self)),
@@ -190,7 +188,7 @@ impl Shard {
     }
 
     fn run_ready(&self) -> bool {
-        for done in 0..ACTIVATIONS {
+        for done in 0..self.activations {
             let Some(slot) = self.ready.pop() else {
                 return done > 0;
             };

@@ -60,7 +60,7 @@ impl Shard {
     }
 
     /// Frees a waiter that has no reply yet.
-    fn drop_waiter(&self, reference: u64) {
+    pub(super) fn drop_waiter(&self, reference: u64) {
         let Some(waiter) = self.waiters.find(reference) else { return };
         self.disarm(waiter);
         let extra = waiter.take_extra();

@@ -6,24 +6,40 @@
 use crate::error::{CallError, ExitReason};
 use crate::process::{Flags, InspectAnswer, PendingInspect, Record, Trap};
 use crate::shard::Shard;
-use shard_wire::Pid;
+use shard_wire::{LocalId, Pid};
 use std::sync::atomic::Ordering::Relaxed;
+
+/// Inspect requests that wait for one process. What exceeds them answers the oldest.
+const MAX_INSPECTS: usize = 64;
 
 impl Shard {
     /// Kills a process of this shard: at once if it is idle or suspended, else when its handler returns.
     pub(crate) fn kill_here(&self, local: u64) {
         let Some(record) = self.live_record(local) else { return };
         self.identity(record).signal.set(local);
-        self.with_extension(record, |extension| extension.signal = Some(ExitReason::Kill));
+        if record.flags() & Flags::DEDICATED != 0 {
+            return self.order_end(record, ExitReason::Kill, true);
+        }
+        let replaced = self.with_extension(record, |extension| extension.signal.replace(ExitReason::Kill));
         self.signalled(record);
+        drop(replaced);
     }
 
     /// Ends a process for a reason of somebody else. A signal that is there already stays.
     pub(super) fn end_by_signal(&self, record: &Record, reason: ExitReason) {
-        self.with_extension(record, |extension| {
-            extension.signal.get_or_insert(reason);
+        if record.flags() & Flags::DEDICATED != 0 {
+            return self.order_end(record, reason, false);
+        }
+        let unused = self.with_extension(record, |extension| match &extension.signal {
+            Some(_) => Some(reason),
+            None => {
+                extension.signal = Some(reason);
+                None
+            }
         });
         self.signalled(record);
+        // Outside of the extension: a reason's `Drop` is the user's code, which may reach this very process.
+        drop(unused);
     }
 
     fn signalled(&self, record: &Record) {
@@ -45,7 +61,21 @@ impl Shard {
         answer: InspectAnswer,
     ) -> Result<(), InspectAnswer> {
         let Some(record) = self.live_record(local) else { return Err(answer) };
-        self.with_extension(record, |extension| extension.inspects.push(PendingInspect { items, answer }));
+        if record.flags() & Flags::DEDICATED != 0 {
+            self.inspect_annex(record, items, answer);
+            return Ok(());
+        }
+        let oldest = self.with_extension(record, |extension| {
+            let pending = &mut extension.inspects;
+            // LIMIT: requests that wait for a suspended handler. Who asked first has most likely given up.
+            let oldest = (pending.len() >= MAX_INSPECTS).then(|| pending.remove(0));
+            pending.push(PendingInspect { items, answer });
+            oldest
+        });
+        if let Some(oldest) = oldest {
+            let why = "too many requests wait for the process's handler";
+            self.contain(|| (oldest.answer)(vec![("error".to_owned(), why.to_owned())]));
+        }
         record.add_flags(Flags::INSPECT);
         if record.flags() & Flags::LIVE == 0 {
             self.make_ready(record);
@@ -75,6 +105,11 @@ impl Shard {
     /// Messages that wait at a process of this shard, and the one that it is at, if it is.
     pub(crate) fn backlog_of(&self, local: u64) -> u64 {
         let Some(record) = self.live_record(local) else { return u64::MAX };
+        let annex =
+            if record.flags() & Flags::DEDICATED == 0 { None } else { self.node.port(record.annex()) };
+        if let Some(annex) = annex {
+            return annex.table.published(local as u32).record.depth() + annex.inbox.len() as u64;
+        }
         let identity = self.identity(record);
         let others = identity.other_in.load(Relaxed).wrapping_sub(identity.other_taken.load(Relaxed));
         record.depth() + others + u64::from(record.flags() & Flags::LIVE != 0)
@@ -90,15 +125,29 @@ impl Shard {
         }
     }
 
+    /// Whether a process of this node lives and was spawned by another one.
+    pub(crate) fn is_child(&self, local: LocalId, parent: LocalId) -> bool {
+        self.node.port(local.shard()).is_some_and(|port| {
+            port.table.identity(local.slot()).parent.load(Relaxed) == parent.0 && port.table.exists(local.0)
+        })
+    }
+
     /// Parent and leader of the current process.
     pub(crate) fn family_of_current(&self) -> (Pid, Pid) {
         let identity = self.table.table().identity(self.current_id.get() as u32);
         (self.pid(identity.parent.load(Relaxed)), self.pid(identity.leader.load(Relaxed)))
     }
 
-    /// Ends the waits of a suspended process for replies: its calls return `Canceled`. Returns how many there were.
+    /// Ends the waits of a suspended process for replies: its calls return `Canceled`. Returns how many there were, as far as
+    /// this shard knows: a process on a thread of its own does not say.
     pub(crate) fn cancel_waits(&self, local: u64) -> usize {
         let Some(record) = self.live_record(local) else { return 0 };
+        if record.flags() & Flags::DEDICATED != 0 {
+            self.tell(record.annex(), move |annex| {
+                annex.cancel_waits(local);
+            });
+            return 0;
+        }
         let waits = self.waiters.calls_of(record.slot());
         for reference in &waits {
             self.fail(*reference, CallError::Canceled);

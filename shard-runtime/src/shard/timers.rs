@@ -53,12 +53,17 @@ impl Shard {
         let mut goes_on = false;
         self.contain(|| goes_on = (interval.run)(self));
         // It may have been cancelled by what it ran.
-        let Some(waiter) = self.waiters.find(reference) else { return };
-        if !goes_on {
-            return self.waiters.free(reference);
-        }
+        let waiter = self.waiters.find(reference);
+        let Some(waiter) = waiter.filter(|_| goes_on) else {
+            if waiter.is_some() {
+                self.waiters.free(reference);
+            }
+            // The message's own `drop` is the user's code.
+            return self.contain(|| drop(interval));
+        };
         interval.next = next_due(interval.next, interval.period, self.now.get());
-        match self.wheel.borrow_mut().insert(interval.next, reference) {
+        let armed = self.wheel.borrow_mut().insert(interval.next, reference);
+        match armed {
             Ok(timer) => {
                 waiter.alarm.set(Alarm::Wheel(timer));
                 waiter.set_extra(|extra| extra.sink = Some(Sink::Interval(interval)));
@@ -67,6 +72,7 @@ impl Shard {
             Err(_) => {
                 self.count(|cells| &cells.dead_letters, 1);
                 self.waiters.free(reference);
+                self.contain(|| drop(interval));
             }
         }
     }
@@ -81,7 +87,7 @@ impl Shard {
     }
 
     /// A timer that runs something on this shard. `None`: there are too many.
-    fn timer(&self, delay: Duration, run: impl FnOnce(&Self) + 'static) -> Option<TimerRef> {
+    pub(super) fn timer(&self, delay: Duration, run: impl FnOnce(&Self) + 'static) -> Option<TimerRef> {
         let reference = self.wait_for_reply(self.ticks(delay));
         let waiter = self.waiters.find(reference)?;
         waiter.is_timer.set(true);
@@ -129,6 +135,26 @@ impl Shard {
         }
     }
 
+    /// Posts a message of the runtime to the current process after a delay: no bound refuses it then. It comes back if no
+    /// timer is to be had.
+    pub(crate) fn post_after<M: Message>(
+        &self,
+        queue: u64,
+        message: M,
+        delay: Duration,
+    ) -> Result<TimerRef, M> {
+        if !self.has_timer() {
+            return Err(message);
+        }
+        let owner = self.current_id.get();
+        let run = move |shard: &Self| {
+            if let Some(record) = shard.live_record(owner) {
+                shard.post_system(record, queue, message);
+            }
+        };
+        Ok(self.timer(delay, run).unwrap_or(TimerRef(0)))
+    }
+
     /// Sends copies of a message at a fixed rate until it is cancelled or the current process ends.
     pub(crate) fn send_every<M: Message + Clone>(
         &self,
@@ -147,15 +173,16 @@ impl Shard {
             if shard.live_record(sender).is_none() {
                 return false;
             }
-            let sent = shard
-                .speaking_as(sender, || shard.deliver_route(to.route(), message.clone(), queue, 0).is_ok());
+            // Outside of `speaking_as`: its own `clone` may panic.
+            let copy = message.clone();
+            let sent = shard.speaking_as(sender, || shard.deliver_route(to.route(), copy, queue, 0).is_ok());
             if !sent {
                 shard.count(|cells| &cells.dead_letters, 1);
             }
             true
         });
         let period = self.ticks(period).max(1);
-        let interval = Interval { run, period, next: self.now.get() + period };
+        let interval = Interval { run, period, next: self.now.get().saturating_add(period) };
         waiter.set_extra(|extra| extra.sink = Some(Sink::Interval(Box::new(interval))));
         Ok(TimerRef(reference))
     }
@@ -187,7 +214,7 @@ impl Shard {
 
 /// When a fixed-rate timer is due again: ticks that are late by more than a period are left out.
 fn next_due(due: u64, period: u64, now: u64) -> u64 {
-    let next = due + period;
+    let next = due.saturating_add(period);
     if next > now { next } else { next + (now - next) / period * period + period }
 }
 

@@ -117,12 +117,25 @@ pub(crate) struct Waiters {
     last: Cell<u32>,
     listed: Cell<u32>,
     shard: u64,
+    /// Generation of a waiter that was never used.
+    born: u32,
 }
 
 impl Waiters {
     pub(crate) fn new(shard: u16) -> std::io::Result<Self> {
         let memory = Mapping::reserve(MAX_WAITERS as usize * size_of::<Waiter>())?;
-        Ok(Self {
+        Ok(Self::in_memory(memory, shard, 1))
+    }
+
+    /// Waiters of a shard that took its index over from another one: none has a generation below `born`, so references to
+    /// waiters of the former shard stay stale.
+    pub(crate) fn following(shard: u16, born: u32) -> std::io::Result<Self> {
+        let memory = Mapping::reserve_small(MAX_WAITERS as usize * size_of::<Waiter>())?;
+        Ok(Self::in_memory(memory, shard, born.max(1)))
+    }
+
+    fn in_memory(memory: Mapping, shard: u16, born: u32) -> Self {
+        Self {
             memory,
             high: Cell::new(0),
             free: Cell::new(u32::MAX),
@@ -131,7 +144,14 @@ impl Waiters {
             last: Cell::new(NOBODY),
             listed: Cell::new(0),
             shard: u64::from(shard) << 52,
-        })
+            born,
+        }
+    }
+
+    /// A generation above that of every reference ever given out; `None` if there is none left.
+    pub(crate) fn next_first(&self) -> Option<u32> {
+        let highest = (0..self.high.get()).map(|index| self.at(index).generation.get()).max();
+        highest.map_or(Some(self.born), |highest| highest.checked_add(1))
     }
 
     /// Waiters in use.
@@ -189,7 +209,7 @@ impl Waiters {
             return None;
         }
         let waiter = Waiter {
-            generation: Cell::new(1),
+            generation: Cell::new(self.born),
             owner: Cell::new(0),
             code: Cell::new(0),
             due: Cell::new(0),
@@ -389,6 +409,27 @@ impl Drop for Waiters {
 #[cfg(test)]
 mod tests {
     use super::{State, Waiters};
+
+    #[test]
+    fn a_follower_on_the_same_index_knows_no_reference_of_its_predecessor() {
+        let former = Waiters::following(1030, 0).unwrap();
+        let mut given = Vec::new();
+        for _ in 0..3 {
+            let (reference, _) = former.take(7).unwrap();
+            given.push(reference);
+            former.free(reference);
+        }
+        given.extend([former.take(7).unwrap().0, former.take(7).unwrap().0]);
+        let first = former.next_first().unwrap();
+        let follower = Waiters::following(1030, first).unwrap();
+        let fresh: Vec<u64> = (0..4).filter_map(|_| Some(follower.take(7)?.0)).collect();
+        assert!(given.iter().all(|old| follower.find(*old).is_none()));
+        assert!(fresh.iter().all(|new| follower.find(*new).is_some() && !given.contains(new)));
+        let last = Waiters::following(1030, u32::MAX).unwrap();
+        assert_eq!(last.next_first(), Some(u32::MAX));
+        last.take(7).unwrap();
+        assert_eq!(last.next_first(), None, "nobody may follow");
+    }
 
     #[test]
     fn a_freed_reference_is_stale() {

@@ -121,7 +121,7 @@ impl Shard {
 
     /// Keeps why a process ended for a while.
     pub(super) fn write_obituary(&self, local: u64, reason: &ExitReason) {
-        if self.stopping.get() {
+        if self.stopping.get() || self.is_annex() {
             // Whoever could ask ends too.
             return;
         }
@@ -236,6 +236,9 @@ impl Shard {
 
     /// Queues a message of the runtime, which no bound refuses.
     pub(crate) fn post_system<M: Message>(&self, record: &Record, queue: u64, message: M) {
+        if record.flags() & Flags::DEDICATED != 0 {
+            return self.post_to_annex(record, queue, message);
+        }
         let envelope = self.pool.take();
         envelope.fill(vtable::<M>(), LocalId::CORE.0, self.stamp.get() | queue, message);
         self.enqueue_by_force(record, envelope, queue);

@@ -6,8 +6,8 @@
 //! Cost: two cache lines per slot ever used; a sweep asks no shard anything and works while all of them are stuck.
 
 use crate::mailbox::Meta;
-use crate::process::Flags;
-use crate::shard::{LogLevel, ShardCounters};
+use crate::process::{Flags, Published};
+use crate::shard::{LogLevel, Port, ShardCounters};
 use crate::shared::NodeShared;
 use crate::symbol::Symbol;
 use shard_wire::{IncarnationKey, LocalId, NodeCrc, Pid};
@@ -198,17 +198,26 @@ impl Reader {
             return None;
         }
         let behavior = record.behavior()?;
-        let (taken, other_taken) = (record.taken.load(Relaxed), identity.other_taken.load(Relaxed));
-        // ORDERING: `taken` before `pushed` (V3).
-        fence(Acquire);
-        let (pushed, other_in) = (record.pushed.load(Relaxed), identity.other_in.load(Relaxed));
         let flags = record.flags.load(Relaxed);
-        let (current, since) = (port.cells.current.load(Relaxed), port.cells.current_since.load(Relaxed));
-        let callback = if current == id { now.saturating_sub(since) } else { 0 };
-        let last = record.last.load(Relaxed);
-        let main = pushed.saturating_sub(taken);
-        let mailbox = main + other_in.saturating_sub(other_taken);
-        let state = state_of(flags, identity.signal.is_set(id), current == id);
+        let is_killed = identity.signal.is_set(id);
+        let is_dedicated = flags & Flags::DEDICATED != 0;
+        // Where it runs, its counters are: on its shard, or in the annex of its own thread.
+        let annex = if is_dedicated { self.annex_of(id, record.annex()) } else { None };
+        let there = annex.unwrap_or(port);
+        let (counters, waiting) = match annex {
+            Some(annex) => (annex.table.published(slot), annex.inbox.len() as u64),
+            None => (published, 0),
+        };
+        let activity = Activity::read(there, &counters, id, now);
+        let state = match (is_dedicated, annex) {
+            (false, _) => state_of(flags, is_killed, activity.is_current),
+            (true, None) if flags & Flags::TERMINATED != 0 => ProcessState::Terminated,
+            (true, None) => ProcessState::Init,
+            (true, Some(_)) => activity.state_in_annex(flags, is_killed),
+        };
+        let main = activity.main + waiting;
+        let mailbox = main + activity.other;
+        let callback = activity.callback;
         let stats = ProcessStats {
             id: LocalId(id),
             parent: LocalId(identity.parent.load(Relaxed)),
@@ -218,26 +227,33 @@ impl Reader {
             behavior,
             kind: record.kind(),
             state,
-            state_ns: self.ns(if callback > 0 { callback } else { now.saturating_sub(last) }),
-            messages_in: pushed + other_in,
-            messages_out: record.out.load(Relaxed),
+            state_ns: self.ns(if callback > 0 { callback } else { now.saturating_sub(activity.last) }),
+            messages_in: activity.entered + waiting,
+            messages_out: activity.out,
             mailbox,
             mailbox_main: main,
-            mailbox_latency_ns: if mailbox == 0 {
+            mailbox_latency_ns: if activity.main + activity.other == 0 {
                 0
             } else {
-                self.ns(age_of_stamp(now, record.oldest.load(Relaxed)))
+                self.ns(age_of_stamp(now, activity.oldest))
             },
-            running_ns: self.ns(record.run.load(Relaxed) + callback),
+            running_ns: self.ns(activity.run + callback),
             callback_ns: self.ns(callback),
-            wakeups: record.wakeups.load(Relaxed),
+            wakeups: activity.wakeups,
             uptime_ns: self.ns(now.saturating_sub(identity.born.load(Relaxed))),
-            init_ns: self.ns(identity.init.load(Relaxed)),
-            waited_ns: self.ns(record.latency.load(Relaxed)),
+            init_ns: self.ns(activity.init),
+            waited_ns: self.ns(activity.latency),
         };
         // ORDERING: the fields above before the second look at the id (V2).
         fence(Acquire);
         (record.id.load(Relaxed) == id).then_some(stats)
+    }
+
+    /// The annex where a process is now.
+    fn annex_of(&self, id: u64, index: u16) -> Option<&Port> {
+        let port = self.node.port(index)?;
+        // ORDERING: pairs with the Release store of the id in `Shard::move_in`.
+        (port.table.published(id as u32).record.id.load(Acquire) == id).then_some(port)
     }
 
     /// The text of a symbol.
@@ -286,7 +302,7 @@ impl Reader {
     #[must_use]
     pub fn node(&self) -> NodeStats {
         let mut sum = NodeStats::default();
-        for port in self.node.ports() {
+        for port in self.node.ports().iter().chain(self.node.annexes().ports()) {
             sum.counters.add(&port.cells.read());
         }
         let log = self.node.log();
@@ -296,6 +312,13 @@ impl Reader {
         sum.inbox_refused = self.node.inbox_refused();
         sum.counters.policy_dropped += self.node.outside_dropped();
         sum
+    }
+
+    /// Messages of threads outside any shard that the policy of a full mailbox dropped. [`NodeStats`] includes them,
+    /// [`ShardStats`] does not.
+    #[must_use]
+    pub fn outside_dropped(&self) -> u64 {
+        self.node.outside_dropped()
     }
 
     /// The node's name.
@@ -345,6 +368,63 @@ impl Reader {
 fn age_of_stamp(now: u64, stamp: u64) -> u64 {
     let age = (now.wrapping_sub(stamp) << Meta::BITS).cast_signed() >> Meta::BITS;
     age.max(0).cast_unsigned()
+}
+
+/// What a process does, where it runs.
+struct Activity {
+    main: u64,
+    other: u64,
+    entered: u64,
+    flags: u32,
+    is_current: bool,
+    callback: u64,
+    last: u64,
+    out: u64,
+    oldest: u64,
+    run: u64,
+    wakeups: u64,
+    latency: u64,
+    init: u64,
+}
+
+impl Activity {
+    fn read(port: &Port, published: &Published<'_>, id: u64, now: u64) -> Self {
+        let (record, identity) = (published.record, published.identity);
+        let (taken, other_taken) = (record.taken.load(Relaxed), identity.other_taken.load(Relaxed));
+        // ORDERING: `taken` before `pushed` (V3).
+        fence(Acquire);
+        let (pushed, other_in) = (record.pushed.load(Relaxed), identity.other_in.load(Relaxed));
+        let (current, since) = (port.cells.current.load(Relaxed), port.cells.current_since.load(Relaxed));
+        let is_current = current == id;
+        Self {
+            main: pushed.saturating_sub(taken),
+            other: other_in.saturating_sub(other_taken),
+            entered: pushed + other_in,
+            flags: record.flags.load(Relaxed),
+            is_current,
+            callback: if is_current { now.saturating_sub(since) } else { 0 },
+            last: record.last.load(Relaxed),
+            out: record.out.load(Relaxed),
+            oldest: record.oldest.load(Relaxed),
+            run: record.run.load(Relaxed),
+            wakeups: record.wakeups.load(Relaxed),
+            latency: record.latency.load(Relaxed),
+            init: identity.init.load(Relaxed),
+        }
+    }
+
+    /// The state of a process in an annex, with the flags of its record on the home shard.
+    fn state_in_annex(&self, at_home: u32, is_killed: bool) -> ProcessState {
+        let is_inside = self.is_current && self.flags & Flags::TERMINATED == 0;
+        if at_home & Flags::TERMINATED == 0 {
+            state_of(self.flags, is_killed, self.is_current)
+        } else if is_inside {
+            // It has ended for everybody but its thread.
+            ProcessState::Zombee
+        } else {
+            ProcessState::Terminated
+        }
+    }
 }
 
 fn state_of(flags: u32, is_killed: bool, is_current: bool) -> ProcessState {

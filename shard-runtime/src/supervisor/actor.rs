@@ -341,8 +341,9 @@ impl Supervisor {
         if self.machine.as_ref().is_some_and(|machine| machine.may_preserve(child)) {
             options = options.preserve_mailbox();
         }
-        if preserve && let Some(before) = self.kept.remove(&child) {
-            options = options.adopt_mailbox(before);
+        // It stays ours to claim until the child is up: a start that fails leaves the mailbox to the next one.
+        if preserve && let Some(before) = self.kept.get(&child) {
+            options = options.adopt_mailbox(*before);
         }
         let owner = cx.pid().local.0;
         let waiter = shard.spawn_callback(options.init_timeout(), move |shard, outcome| {
@@ -366,7 +367,9 @@ impl Supervisor {
         if *starting != child {
             return;
         }
-        match name.as_ref().and_then(|name| cx.whereis(name)) {
+        let holder = name.as_ref().and_then(|name| cx.whereis(name));
+        // The name may be a stranger's: then the start is about to fail.
+        match holder.filter(|pid| cx.shard().is_child(pid.local, cx.pid().local)) {
             Some(pid) => cx.kill(pid),
             None => cx.shard().give_up_spawn(*waiter),
         }
@@ -411,13 +414,17 @@ impl Supervisor {
     }
 
     fn arm(&mut self, token: Token, after: Duration, cx: &Context<'_>) {
-        match cx.send_after_with(cx.pid(), Due(token), Priority::Max, after) {
+        let shard = cx.shard();
+        // Not a send: a bound of our own mailbox must not lose it.
+        match shard.post_after(Priority::Max.queue(), Due(token), after) {
             Ok(timer) => {
                 self.timers.insert(token, timer);
             }
             // No timer is to be had: better early than never.
-            Err(error) => {
-                let _sent = cx.send_with(cx.pid(), error.into_inner(), Priority::Max);
+            Err(due) => {
+                if let Some(record) = shard.live_record(cx.pid().local.0) {
+                    shard.post_system(record, Priority::Max.queue(), due);
+                }
             }
         }
     }
@@ -501,6 +508,14 @@ impl Supervisor {
         }
         for (_, pid) in self.kept.drain() {
             cx.shard().drop_kept_mailbox(pid);
+        }
+        // Also of children that have ended and whose exits are still in our mailbox.
+        if let Some(machine) = &self.machine {
+            for (pid, child) in machine.processes() {
+                if machine.may_preserve(child) {
+                    cx.shard().drop_kept_mailbox(pid);
+                }
+            }
         }
         for (_, timer) in self.timers.drain() {
             cx.cancel_timer(timer);

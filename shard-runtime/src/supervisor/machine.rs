@@ -150,6 +150,11 @@ impl<P: Process, R: Reason, A: Clone> Machine<P, R, A> {
         self.children.get(&child).is_some_and(|child| child.preserve)
     }
 
+    /// The children's processes, also those that are to end.
+    pub(crate) fn processes(&self) -> impl Iterator<Item = (P, ChildId)> + '_ {
+        self.by_pid.iter().map(|(pid, child)| (*pid, *child))
+    }
+
     /// Whether the mailbox of a process of this child is worth keeping when it ends abnormally.
     pub(crate) fn may_preserve(&self, child: ChildId) -> bool {
         self.children.get(&child).is_some_and(|child| self.specs[&child.spec].spec.preserve_mailbox)

@@ -5,6 +5,7 @@ mod conformance_behaviors;
 mod conformance_messaging;
 mod conformance_processes;
 mod conformance_relations;
+mod dedicated;
 mod mailboxes;
 mod processes;
 mod relations;

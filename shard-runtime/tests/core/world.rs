@@ -45,6 +45,27 @@ impl World {
         }
     }
 
+    /// Starts a process and waits until it is up: for those whose factory goes to another thread.
+    pub(crate) fn start<A: shard_runtime::Actor>(
+        &mut self,
+        shard: u16,
+        factory: impl FnOnce() -> A + Send + 'static,
+        options: SpawnOptions,
+    ) -> Result<Pid, SpawnError> {
+        let options = options.on_shard(shard);
+        match self {
+            Self::Simulated(sim) => sim.spawn_wait(factory, &options),
+            Self::Real(node) => node.spawn(factory, options),
+        }
+    }
+
+    /// Starts a puppet on a thread of its own.
+    pub(crate) fn dedicated(&mut self, shard: u16, options: SpawnOptions) -> (Pid, Reports) {
+        let (tell, reports) = channel();
+        let puppet = move || Puppet { tell, note: String::new() };
+        (self.start(shard, puppet, options.dedicated_thread()).unwrap(), Reports(reports))
+    }
+
     /// Starts a puppet that reports to the receiver.
     pub(crate) fn puppet(&mut self, shard: u16, options: SpawnOptions) -> (Pid, Reports) {
         let (tell, reports) = channel();

@@ -55,12 +55,21 @@ fn a_busy_shard_is_seen_through_and_no_node_goes_down() {
     assert!(*slowest < LIMIT, "the slowest answer took {slowest:?}");
     assert!(last > u64::from(SECONDS - 4) * 1_000_000_000, "in its handler for {last} ns");
     assert!(callback > f64::from(SECONDS - 6), "in its handler for {callback} s");
+    let info = near.tool("process_info", &json!({ "node": far.name, "pid": HOG })).expect("its counters");
+    let note = info["Note"].as_str().unwrap_or_else(|| panic!("no note: {info}"));
+    assert!(note.contains("shard 0 is blocked by <") && note.contains("(hog) for 1"), "{note}");
+    assert_eq!((&info["State"], &info["BlockedBy"]["Name"]), (&json!("running"), &json!(HOG)), "{info}");
     let error = near.tool("process_inspect", &json!({ "node": far.name, "pid": HOG })).expect_err("blocked");
     assert!(error.contains("shard 0 is blocked by <") && error.contains("(hog) for 1"), "{error}");
 
     eventually(SOON, "the handler is back", || hog()["State"] == "sleep");
     let inspected = near.tool("process_inspect", &json!({ "node": far.name, "pid": HOG }));
     assert_eq!(inspected.expect("it answers")["hogged_seconds"], SECONDS.to_string());
+    let info = near.tool("process_info", &json!({ "node": far.name, "pid": HOG })).expect("it answers");
+    assert_eq!((&info["Note"], &info["AwaitedCalls"]), (&Value::Null, &json!(0)), "{info}");
+    // A page may be a second old.
+    eventually(SOON, "the stall is counted", || far.sum("shard_stalls_total", &[("over", "10s")]) == 1.0);
+    assert!(far.sum("shard_stall_seconds_sum", &[]) >= f64::from(SECONDS), "the stall's length is summed");
     for (index, place) in cluster.places.iter().enumerate() {
         assert_eq!(place.sum("ergo_connections_lost_total", &[]), 0.0, "{}", cluster.nodes[index].stderr());
     }

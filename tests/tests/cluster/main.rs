@@ -9,3 +9,4 @@ mod nodes;
 mod refusal;
 mod start;
 mod talk;
+mod tree;

@@ -33,7 +33,8 @@ pub(super) const TOOL: Tool = Tool {
     name: "process_list",
     title: "Processes",
     help: "Processes of a node by filter and rank. Use sort_by with a small limit to find the busiest, the slowest or \
-           the most loaded. Works while shards are stuck: look at State and CallbackElapsed.",
+           the most loaded; kind finds supervisors, pools and routers, parent their children. Works while shards are \
+           stuck: look at State and CallbackElapsed.",
     params: &[
         Param::int("limit", 0, ROWS_MAX, 100, "Most rows to return; 0 is 10000."),
         Param::optional("application", Shape::Text, "Application, exactly."),

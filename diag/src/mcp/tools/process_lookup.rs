@@ -14,7 +14,7 @@ pub(super) const TOOL: Tool = Tool {
     help: "Finds the pid of a registered name, or the name of a pid; `name` wins where both are given.",
     params: &[
         Param::optional("name", Shape::Text, "Registered name."),
-        Param::optional("pid", Shape::Text, "Pid as <CRC.hi.lo> or node@host:ID.Creation."),
+        Param::optional("pid", Shape::Text, "Pid as <CRC.hi.lo>, node@host:ID.Creation or <key.hi.lo>."),
     ],
     output: output_of::<Found>,
     idempotent: true,

@@ -15,7 +15,7 @@ pub(super) const TOOL: Tool = Tool {
     params: &[Param::required(
         "pid",
         Shape::Text,
-        "Pid as <CRC.hi.lo> or node@host:ID.Creation, or a registered name.",
+        "Pid as <CRC.hi.lo>, node@host:ID.Creation or <key.hi.lo>, or a registered name.",
     )],
     output: output_of::<State>,
     idempotent: true,

@@ -16,7 +16,8 @@ pub(super) const TOOL: Tool = Tool {
     name: "runtime_stats",
     title: "Runtime",
     help: "Memory, CPU, threads and files of the OS process, and per shard: state, busy ratio, run queue, rings, \
-           timers, and the process it runs now with the time it has taken. Works while shards are stuck.",
+           timers, stalls, every way a message was lost, and the process it runs now with the time it has taken. \
+           Works while shards are stuck.",
     params: &[],
     output: output_of::<RuntimeStats>,
     idempotent: false,
@@ -57,6 +58,26 @@ struct Shard {
     spills: u64,
     late_replies: u64,
     dead_letters: u64,
+    /// Handlers that held the shard for longer than 100 ms, counted when they returned.
+    stalls: u64,
+    /// Nanoseconds these held it, in sum.
+    stalls_total_ns: u64,
+    /// Messages dropped by the policy of a full mailbox.
+    policy_dropped: u64,
+    /// Messages of other nodes refused by full mailboxes or ending processes.
+    mailbox_refused: u64,
+    /// Messages that were queued at a process when it ended.
+    mailbox_lost: u64,
+    /// Messages whose handler was cut off by a panic, a kill or an exit.
+    interrupted: u64,
+    /// Messages for which the target has no handler.
+    unhandled: u64,
+    /// Bytes of what is queued or spilled now: what counts against the memory budget.
+    queued_bytes: u64,
+    /// Messages refused because the memory budget was used up.
+    over_budget: u64,
+    /// Panics caught.
+    panics: u64,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -152,5 +173,15 @@ fn shard(row: &ShardRow, busy_ratio_10s: Option<f64>, me: &Identity) -> Shard {
         spills: row.spills,
         late_replies: row.late_replies,
         dead_letters: row.dead_letters,
+        stalls: row.stalls.iter().sum(),
+        stalls_total_ns: row.stalled_ns,
+        policy_dropped: row.policy_dropped,
+        mailbox_refused: row.mailbox_refused,
+        mailbox_lost: row.mailbox_lost,
+        interrupted: row.interrupted,
+        unhandled: row.unhandled,
+        queued_bytes: row.queued_bytes,
+        over_budget: row.over_budget,
+        panics: row.panics,
     }
 }
