@@ -205,12 +205,12 @@ impl Node {
                 );
             }
         };
-        let Some(pid) = pid else { return Err(SendError::new(SendReason::NameUnknown, message)) };
+        let Some(pid) = pid else { return Err(shared.refused_outside(SendReason::NameUnknown, message)) };
         if pid.node != shared.key() {
             return self.send_by_way_of_shard(OwnedRoute::Pid(pid), message, queue);
         }
         let Some(port) = shared.port(pid.local.shard()) else {
-            return Err(SendError::new(SendReason::NoProcess, message));
+            return Err(shared.refused_outside(SendReason::NoProcess, message));
         };
         if port.is_over_budget() {
             port.count_over_budget();
@@ -218,7 +218,7 @@ impl Node {
         }
         match port.admit(pid.local, queue) {
             Admission::Enter => {}
-            Admission::Refuse(reason) => return Err(SendError::new(reason, message)),
+            Admission::Refuse(reason) => return Err(shared.refused_outside(reason, message)),
             Admission::Drop => {
                 shared.count_outside_dropped();
                 return Ok(());
@@ -227,7 +227,10 @@ impl Node {
         let meta = shared.clock().ticks() << Meta::BITS | queue;
         let parcel = Parcel::new(pid.local.0, vtable::<M>(), LocalId::CORE.0, meta, 0, message);
         port.post(Inbound::Parcel(parcel)).map_err(|full| match full.into_inner() {
-            Inbound::Parcel(parcel) => SendError::new(SendReason::Overloaded, parcel.into_message()),
+            Inbound::Parcel(parcel) => {
+                port.forget_place(pid.local, Meta::MAIN);
+                shared.refused_outside(SendReason::Overloaded, parcel.into_message())
+            }
             Inbound::Task(_) | Inbound::Wake { .. } => unreachable!("an inbox gives back what it was given"),
         })
     }
@@ -254,7 +257,7 @@ impl Node {
         let erased = Erased::new(message);
         let task = move |shard: &Shard| {
             if let Ok(message) = erased.downcast::<M>()
-                && send(shard, message).is_err()
+                && shard.quietly(|| send(shard, message)).is_err()
             {
                 shard.count(|cells| &cells.dead_letters, 1);
             }

@@ -52,8 +52,8 @@ pub(crate) struct Extension {
     pub(crate) aliases: Vec<u64>,
     /// Symbols of the events it has registered.
     pub(crate) events: Vec<u32>,
-    /// Waiters of senders that wait for room in a bounded mailbox.
-    pub(crate) room: VecDeque<u64>,
+    /// Waiters of senders that wait for room in a bounded mailbox, and in which of its queues.
+    pub(crate) room: VecDeque<(u64, usize)>,
     pub(crate) env: Env,
     /// Priority of what it sends without naming one, as the bits of an envelope.
     pub(crate) send_queue: u64,

@@ -10,7 +10,8 @@ use crate::mailbox::{EnvelopePtr, Meta};
 use crate::process::{Bound, Extension, Flags, MAIN_QUEUE, NoPlace, OnFull, Record, bump};
 use crate::shard::{Home, Parcel, Port, Shard};
 use crate::symbol::Symbol;
-use shard_wire::{Erased, LocalId, Message, Pid, Table, vtable};
+use shard_wire::{Erased, LocalId, Message, Pid, vtable};
+use std::any::TypeId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -31,6 +32,7 @@ pub(crate) enum Admission {
 #[derive(Debug)]
 pub(crate) struct Room {
     local: u64,
+    queue: usize,
     home: Home,
     is_taken: bool,
 }
@@ -45,8 +47,8 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         if !self.is_taken {
-            let local = self.local;
-            self.home.post(move |shard| shard.pass_room_on(local));
+            let (local, queue) = (self.local, self.queue);
+            self.home.post(move |shard| shard.pass_room_on(local, queue));
         }
     }
 }
@@ -73,6 +75,15 @@ impl Port {
                 let force = bound.policy() == OnFull::DropOldest;
                 admit(bound, local, flags, force)
             }
+        }
+    }
+}
+
+impl Port {
+    /// A message that had its place did not get away. From any thread.
+    pub(crate) fn forget_place(&self, local: LocalId, flags: u64) {
+        if self.table.traits_of(local.0).is_some_and(|traits| traits & Flags::BOUNDED != 0) {
+            self.table.bound(local.slot()).cancel(queue_index(flags), local.generation());
         }
     }
 }
@@ -159,7 +170,9 @@ impl Shard {
         flags: u64,
     ) -> Result<(), SendError<M>> {
         let is_own = to.local.0 == self.current_id.get();
-        if reason == SendReason::MailboxFull && flags & Meta::CALL == 0 && !is_own {
+        // What falls back falls once: two full mailboxes that are each other's fallback would hand it to and fro for ever.
+        let is_fallback = TypeId::of::<M>() == TypeId::of::<Fallback>();
+        if reason == SendReason::MailboxFull && flags & Meta::CALL == 0 && !is_own && !is_fallback {
             let port = self.node.port(to.local.shard());
             let (name, tag) = port.map_or((0, 0), |port| port.table.bound(to.local.slot()).fallback());
             let holder = self.node.symbols().text(Symbol(name)).and_then(|name| self.node.lookup(name));
@@ -230,17 +243,15 @@ impl Shard {
         }
     }
 
+    /// Takes the oldest message of a queue out, those of the runtime apart.
     fn pop_oldest(&self, record: &Record, queue: usize) -> Option<EnvelopePtr> {
         if queue != MAIN_QUEUE {
-            let envelope = self.with_extension(record, |extension| extension.queues[queue].pop())?;
+            let envelope =
+                self.with_extension(record, |extension| extension.queues[queue].pop_droppable())?;
             bump(&self.identity(record).other_taken, 1);
             return Some(envelope);
         }
-        if record.depth() == 0 {
-            return None;
-        }
-        let envelope = record.head.get();
-        record.remove(1, envelope);
+        let envelope = record.pop_droppable()?;
         if record.depth() > 0 {
             record.oldest.store(record.head.get().meta() >> Meta::BITS, Relaxed);
         }
@@ -253,28 +264,30 @@ impl Shard {
     pub(super) fn release_places(&self, record: &Record, queue: usize, count: u64) {
         self.table.table().bound(record.slot()).release(queue, count);
         for _ in 0..count {
-            if !self.offer_room(record) {
+            if !self.offer_room(record, queue) {
                 return;
             }
         }
     }
 
-    /// Tells the first who waits for room; `false` if nobody does.
-    fn offer_room(&self, record: &Record) -> bool {
-        let waiter = self.with_existing_extension(record, |extension| extension.room.pop_front());
-        let Some(waiter) = waiter else { return false };
-        let offer = Room { local: record.id.load(Relaxed), home: self.home(), is_taken: false };
-        let table = const { &Table::<()>::local() }.erased();
-        self.answer(waiter, table, offer);
+    /// Tells the first who waits for room in this queue; `false` if nobody does.
+    fn offer_room(&self, record: &Record, queue: usize) -> bool {
+        let waiter = self.with_existing_extension(record, |extension| {
+            let first = extension.room.iter().position(|(_, wanted)| *wanted == queue)?;
+            extension.room.remove(first)
+        });
+        let Some((waiter, _)) = waiter else { return false };
+        let offer = Room { local: record.id.load(Relaxed), queue, home: self.home(), is_taken: false };
+        self.answer_own(waiter, offer);
         true
     }
 
     /// An offer of room found nobody: the next one gets it.
-    fn pass_room_on(&self, local: u64) {
+    fn pass_room_on(&self, local: u64, queue: usize) {
         if let Some(record) = self.live_record(local) {
             let bound = self.table.table().bound(local as u32);
-            if bound.used(MAIN_QUEUE) < u64::from(bound.limit()) {
-                self.offer_room(record);
+            if bound.used(queue) < u64::from(bound.limit()) {
+                self.offer_room(record, queue);
             }
         }
     }
@@ -282,10 +295,8 @@ impl Shard {
     /// A message that had its place did not get away.
     #[cold]
     pub(super) fn forget_place(&self, local: LocalId, flags: u64) {
-        if let Some(port) = self.node.port(local.shard())
-            && port.table.traits_of(local.0).is_some_and(|traits| traits & Flags::BOUNDED != 0)
-        {
-            port.table.bound(local.slot()).cancel(queue_index(flags), local.generation());
+        if let Some(port) = self.node.port(local.shard()) {
+            port.forget_place(local, flags);
         }
     }
 
@@ -307,13 +318,15 @@ impl Shard {
         }
     }
 
-    /// Waits until a mailbox of this node may have room, `timeout` ticks at most.
+    /// Waits until a mailbox of this node may have room for what the current process sends, `timeout` ticks at most.
     pub(crate) fn wait_for_room(&self, to: Pid, timeout: u64) -> Call<'_, Room> {
-        let waiter = self.wait_for_reply(timeout);
+        // What a process with a send priority of its own sends goes into another queue than Main, with places of its own.
+        let queue = queue_index(if self.gate.get() == self.key { Meta::MAIN } else { self.own_queue() });
+        let waiter = self.own_wait(timeout);
         if waiter != 0 {
             if to.node.0 == self.key {
                 let local = to.local;
-                self.tell(local.shard(), move |shard| shard.want_room(local, waiter));
+                self.tell(local.shard(), move |shard| shard.want_room(local, queue, waiter));
             } else {
                 self.refuse(waiter, CallError::Send(SendReason::MailboxFull));
             }
@@ -321,22 +334,21 @@ impl Shard {
         Call::new(self, waiter)
     }
 
-    fn want_room(&self, local: LocalId, waiter: u64) {
+    fn want_room(&self, local: LocalId, queue: usize, waiter: u64) {
         let Some(record) = self.live_record(local.0) else {
             return self.refuse(waiter, CallError::Send(SendReason::NoProcess));
         };
         let bound = self.table.table().bound(local.slot());
         let has_bound = record.flags() & Flags::BOUNDED != 0;
-        if !has_bound || bound.used(MAIN_QUEUE) < u64::from(bound.limit()) {
-            let offer = Room { local: local.0, home: self.home(), is_taken: false };
-            let table = const { &Table::<()>::local() }.erased();
-            return self.answer(waiter, table, offer);
+        if !has_bound || bound.used(queue) < u64::from(bound.limit()) {
+            let offer = Room { local: local.0, queue, home: self.home(), is_taken: false };
+            return self.answer_own(waiter, offer);
         }
         let is_full = self.with_extension(record, |extension| {
             // LIMIT: waits for room of one mailbox.
             let is_full = extension.room.len() >= MAX_ROOM_WAITS;
             if !is_full {
-                extension.room.push_back(waiter);
+                extension.room.push_back((waiter, queue));
             }
             is_full
         });

@@ -71,6 +71,8 @@ pub struct Shard {
     pub(super) reason: Cell<Option<Box<ExitReason>>>,
     pub(super) ending: RefCell<Option<Rc<ExitReason>>>,
     pub(super) refusal: Cell<CallError>,
+    /// Failed sends are not counted as such: whoever runs them counts what becomes of the message.
+    pub(super) quiet: Cell<bool>,
     // The rest.
     pub(super) index: u16,
     home: Home,
@@ -147,6 +149,7 @@ impl Shard {
             reason: Cell::new(None),
             ending: RefCell::new(None),
             refusal: Cell::new(CallError::NoReply),
+            quiet: Cell::new(false),
             index,
             home: Home { node: node.index(), shard: index, serial: node.serial() },
             futures: FuturePool::new(),

@@ -31,6 +31,9 @@ impl Shard {
             _ => CallError::Terminated,
         });
         let was_live = record.flags() & (Flags::LIVE | Flags::START) == Flags::LIVE;
+        if record.flags() & Flags::START != 0 {
+            self.count(|cells| &cells.spawn_failed, 1);
+        }
         record.set_flags(Flags::QUEUED | Flags::RUNNING | Flags::TERMINATED);
         self.in_hand.set(EnvelopePtr::NULL);
         if was_live && !record.live.get().is_null() {
@@ -130,7 +133,7 @@ impl Shard {
             }
         }
         self.free_waiter::<()>(extension.init_timer);
-        for waiter in extension.room {
+        for (waiter, _) in extension.room {
             self.refuse(waiter, CallError::Send(SendReason::NoProcess));
         }
         for request in extension.inspects {

@@ -50,7 +50,7 @@ impl Shard {
         origin: Origin,
     ) -> Result<Pid, SpawnError> {
         let body = Box::new(factory());
-        let (record, id) = self.claim(options)?;
+        let (record, id) = self.claim(options).inspect_err(|_| self.count(|cells| &cells.spawn_failed, 1))?;
         record.body.set(Box::into_raw(body).cast());
         self.start(record, id, TableOf::<A>::TABLE, A::HAS_INIT, options, origin);
         Ok(self.pid(id))
@@ -68,14 +68,12 @@ impl Shard {
             Ok(actor) => self.spawn(move || actor, options, origin),
             Err(panic) => {
                 self.count(|cells| &cells.panics, 1);
+                self.count(|cells| &cells.spawn_failed, 1);
                 Err(SpawnError::FactoryPanicked { message: panic_message(panic.as_ref()).into() })
             }
         };
         match spawned {
-            Err(error) => {
-                self.count(|cells| &cells.spawn_failed, 1);
-                told(self, Err(error));
-            }
+            Err(error) => told(self, Err(error)),
             Ok(pid) if !A::HAS_INIT => told(self, Ok(pid)),
             Ok(pid) => {
                 let answer: StartedAnswer = Box::new(move |shard, started| {
@@ -134,7 +132,7 @@ impl Shard {
     ) -> Call<'_, Result<Pid, SpawnError>> {
         // The process's own limit ends first; this one is for a shard that does not answer.
         let limit = self.ticks(options.init_timeout()).saturating_add(self.default_timeout);
-        let waiter = self.wait_for_reply(limit);
+        let waiter = self.own_wait(limit);
         if waiter != 0 {
             self.spawn_anywhere(factory, options, waiter);
         }
@@ -192,8 +190,7 @@ impl Shard {
             let holder = pid.local.0;
             self.with_extension(record, |extension| extension.relations.adopt(tie, holder, SPAWN_LINK));
         }
-        let table = const { &shard_wire::Table::<()>::local() }.erased();
-        self.answer(waiter, table, outcome);
+        self.answer_own(waiter, outcome);
     }
 
     /// The shard a placement leads to now.

@@ -237,8 +237,10 @@ impl Shard {
     /// Queues a message of the runtime, which no bound refuses.
     pub(crate) fn post_system<M: Message>(&self, record: &Record, queue: u64, message: M) {
         let envelope = self.pool.take();
-        envelope.fill(vtable::<M>(), LocalId::CORE.0, self.stamp.get() | queue, message);
-        self.enqueue_by_force(record, envelope, queue);
+        let flags = queue | Meta::RUNTIME;
+        envelope.fill(vtable::<M>(), LocalId::CORE.0, self.stamp.get() | flags, message);
+        self.count(|cells| &cells.posted, 1);
+        self.enqueue_by_force(record, envelope, flags);
     }
 
     /// What a target is to this node, and which process holds the other half of a relation to it (0 for nodes).
