@@ -286,7 +286,11 @@ impl Shard {
                     })
                     .is_some()
         };
-        if !(0..QUEUES).fold(false, |waits, queue| waits_on(queue) || waits) {
+        let mut some_wait = false;
+        for queue in 0..QUEUES {
+            some_wait |= waits_on(queue);
+        }
+        if !some_wait {
             return;
         }
         // More wait than there is room for: those who were told will fill it, and the next release tells the rest.
