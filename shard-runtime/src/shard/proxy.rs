@@ -18,6 +18,7 @@ use crate::shard::annex::Birth;
 use crate::shard::annexes::NoAnnex;
 use crate::shard::bounded::queue_index;
 use crate::shard::ending::refusal_for;
+use crate::shard::signals::MAX_INSPECTS;
 use crate::shard::waiter::Sink;
 use crate::shard::{Inbound, Lease, LogLevel, MAX_ANNEXES, Origin, Outcome, Parcel, Shard};
 use shard_wire::{LocalId, Message, Pid, vtable};
@@ -233,9 +234,18 @@ impl Shard {
     /// Asks the thread for what its process reports about itself.
     pub(super) fn inspect_annex(&self, record: &Record, items: Vec<String>, answer: InspectAnswer) {
         let id = record.id.load(Relaxed);
-        self.with_extension(record, |extension| {
+        let refused = self.with_extension(record, |extension| {
+            // LIMIT: requests that wait for a thread inside a callback. The new one goes: the thread answers in order.
+            if extension.inspects.len() >= MAX_INSPECTS {
+                return Some(answer);
+            }
             extension.inspects.push(PendingInspect { items: Vec::new(), answer });
+            None
         });
+        if let Some(answer) = refused {
+            let why = "too many requests wait for the process's callback";
+            return self.contain(|| answer(vec![("error".to_owned(), why.to_owned())]));
+        }
         self.tell(record.annex(), move |annex| annex.inspect_resident(id, items));
     }
 
@@ -276,7 +286,11 @@ impl Shard {
                     })
                     .is_some()
         };
-        if !(0..QUEUES).fold(false, |waits, queue| waits_on(queue) || waits) {
+        let mut some_wait = false;
+        for queue in 0..QUEUES {
+            some_wait |= waits_on(queue);
+        }
+        if !some_wait {
             return;
         }
         // More wait than there is room for: those who were told will fill it, and the next release tells the rest.

@@ -10,7 +10,7 @@ use shard_wire::{LocalId, Pid};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Inspect requests that wait for one process. What exceeds them answers the oldest.
-const MAX_INSPECTS: usize = 64;
+pub(super) const MAX_INSPECTS: usize = 64;
 
 impl Shard {
     /// Kills a process of this shard: at once if it is idle or suspended, else when its handler returns.

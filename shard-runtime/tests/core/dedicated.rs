@@ -487,6 +487,18 @@ fn a_process_killed_inside_a_callback_ends_for_everybody_else() {
 }
 
 #[test]
+fn inspect_requests_of_a_stuck_process_are_bounded() {
+    let Blocked { mut world, node, pid, gate, .. } = blocked(node(), "busy");
+    let ask = || node.inspect_blocking(pid, Vec::new(), Duration::from_millis(1));
+    // The first 64 wait for the callback; what comes behind them is answered at once.
+    world.until("requests are refused", |_| ask().is_ok_and(|entries| entries[0].0 == "error"));
+    gate.send(()).unwrap();
+    world.until("it answers again", |_| ask().is_ok_and(|entries| entries[0].0 == "note"));
+    assert_eq!(world.call(pid, Double(1)), Ok(2));
+    node.stop();
+}
+
+#[test]
 fn an_exit_signal_waits_for_the_callback() {
     let Blocked { mut world, node, pid, reports, gate } = blocked(node(), "busy");
     let (puppet, _puppet_reports) = world.puppet(1, SpawnOptions::new());
