@@ -276,7 +276,9 @@ impl Shard {
                     })
                     .is_some()
         };
-        if !(0..QUEUES).fold(false, |waits, queue| waits_on(queue) || waits) {
+        // All of them are looked at.
+        let waiting = (0..QUEUES).filter(|&queue| waits_on(queue)).count();
+        if waiting == 0 {
             return;
         }
         // More wait than there is room for: those who were told will fill it, and the next release tells the rest.
