@@ -14,7 +14,7 @@ VENV := $(TARGET)/venv
 # Cargo.lock is committed: a build that would change it is a mistake.
 LOCKED := --locked
 
-.PHONY: help verify test demo bench memcheck fix clean fmt clippy doc tidy counts doctest loom fuzz-build bins nextest
+.PHONY: help verify test soak demo bench memcheck fix clean fmt clippy doc tidy counts doctest loom fuzz-build bins nextest
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,6 +76,10 @@ fuzz-build:
 
 nextest:
 	@SHARD_TEST_VENV="$(VENV)" $(CARGO) nextest run $(LOCKED) --workspace --no-tests=pass
+
+soak: ## ten minutes of everything on one node, and an account of every message (ARGS="--seconds 60 --seed 7 --simulated")
+	$(CARGO) build $(LOCKED) --profile demo -p shard-scenarios --bin soak
+	@exec $(TARGET)/demo/soak $(ARGS)
 
 ## Everything else.
 

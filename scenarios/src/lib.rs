@@ -6,6 +6,7 @@
 //! | [`hog`] | a handler that does not come back for a while | tools and heartbeats that answer all the same |
 //!
 //! The programs `node` (one node) and `demo` (five of them on this machine) run them.
+//! [`soak`] is a program of its own: it loads one node at random and accounts for every message.
 
 mod catalogue;
 pub mod hog;
@@ -13,6 +14,7 @@ pub mod http;
 pub mod messaging;
 mod random;
 mod settings;
+pub mod soak;
 
 pub use catalogue::{Scenario, UnknownScenario, start};
 pub use random::Random;

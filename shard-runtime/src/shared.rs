@@ -4,6 +4,7 @@
 
 use crate::clock::Clock;
 use crate::control::NetCounters;
+use crate::error::{SendError, SendReason};
 use crate::link::{ControlSink, Peer, PeerTable, Request};
 use crate::names::Names;
 use crate::shard::{Annexes, Port};
@@ -38,6 +39,7 @@ pub(crate) struct NodeShared {
     stopping: AtomicBool,
     inbox_refused: AtomicU64,
     outside_dropped: AtomicU64,
+    outside_refused: AtomicU64,
     registry: Registry,
     peers: PeerTable,
     control: OnceLock<Box<dyn ControlSink>>,
@@ -72,6 +74,7 @@ impl NodeShared {
             stopping: AtomicBool::new(false),
             inbox_refused: AtomicU64::new(0),
             outside_dropped: AtomicU64::new(0),
+            outside_refused: AtomicU64::new(0),
             registry,
             peers: PeerTable::default(),
             control: OnceLock::new(),
@@ -231,6 +234,18 @@ impl NodeShared {
     /// Messages from outside that were dropped by their target's policy.
     pub(crate) fn outside_dropped(&self) -> u64 {
         self.outside_dropped.load(Relaxed)
+    }
+
+    /// A message from outside goes back to its sender.
+    #[cold]
+    pub(crate) fn refused_outside<M>(&self, reason: SendReason, message: M) -> SendError<M> {
+        self.outside_refused.fetch_add(1, Relaxed);
+        SendError::new(reason, message)
+    }
+
+    /// Messages from outside that went back to their senders.
+    pub(crate) fn outside_refused(&self) -> u64 {
+        self.outside_refused.load(Relaxed)
     }
 
     pub(crate) fn inbox_refused(&self) -> u64 {

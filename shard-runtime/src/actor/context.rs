@@ -133,26 +133,35 @@ impl<'a> Context<'a> {
         let shard = self.shard;
         let deadline = shard.now_ticks().saturating_add(shard.ticks(within));
         let mut message = message;
-        let mut was_offered = false;
-        loop {
-            match self.send(&to, message) {
-                Err(error) if error.reason == SendReason::MailboxFull => message = error.into_inner(),
-                sent => return sent,
+        let mut last = None;
+        // However often it tries, that is one send, which fails once.
+        let reason = loop {
+            // Time stands still within an activation: whoever tries twice in one lets others run first.
+            if last.replace(shard.now_ticks()) == Some(shard.now_ticks()) {
+                self.yield_now().await;
+            }
+            match shard.quietly(|| self.send(&to, message)) {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    let reason = error.reason;
+                    message = error.into_inner();
+                    if reason != SendReason::MailboxFull {
+                        break reason;
+                    }
+                }
             }
             let left = deadline.saturating_sub(shard.now_ticks());
             let Some(target) = shard.resolve(to.route()).filter(|_| left > 0) else {
-                return Err(SendError::new(SendReason::Expired, message));
+                break SendReason::Expired;
             };
-            // Somebody was quicker to use the room: the others, and the clock, go on before the next wait.
-            if std::mem::replace(&mut was_offered, true) {
-                self.yield_now().await;
-            }
             match shard.wait_for_room(target, shard.send_queue(), left).await {
                 Ok(room) => room.take(),
-                Err(CallError::Send(reason)) => return Err(SendError::new(reason, message)),
-                Err(_) => return Err(SendError::new(SendReason::Expired, message)),
+                Err(CallError::Send(reason)) => break reason,
+                Err(_) => break SendReason::Expired,
             }
-        }
+        };
+        shard.count_send_error(Meta::MAIN, shard.is_remote(to.route()));
+        Err(SendError::new(reason, message))
     }
 
     /// Sends a message and learns whether it reached the mailbox, also on another shard. On this shard that is what
@@ -171,8 +180,9 @@ impl<'a> Context<'a> {
         let Some(target) = target.filter(|pid| shard.is_other_shard(*pid)) else {
             return self.send(to, message).map_err(DeliveryError::Refused);
         };
-        match shard.send_and_learn(target, message, shard.send_queue(), shard.ticks(within)).await {
-            Ok(sent) => sent.map_err(DeliveryError::Refused),
+        let sent = shard.send_and_learn(target, message, shard.send_queue(), shard.ticks(within));
+        match sent.map_err(DeliveryError::Refused)?.await {
+            Ok(learned) => learned.take(shard).map_err(DeliveryError::Refused),
             Err(_) => Err(DeliveryError::Unknown),
         }
     }
@@ -225,11 +235,18 @@ impl<'a> Context<'a> {
         waiter: u64,
         priority: Priority,
     ) -> Result<(), SendError<M>> {
+        let flags = if waiter == 0 { Meta::MAIN } else { Meta::CALL };
         let Some(target) = self.shard.resolve(to) else {
+            self.shard.count_send_error(flags, false);
             return Err(SendError::new(SendReason::NoProcess, message));
         };
         let carried = self.shard.carry_on(Erased::new(message), waiter, priority.queue());
-        self.shard.forward(target, carried).map_err(|(reason, Carried { message, .. })| {
+        let sent = self.shard.forward(target, carried);
+        if sent.is_ok() {
+            self.shard.count_sent();
+        }
+        sent.map_err(|(reason, Carried { message, .. })| {
+            self.shard.count_send_error(flags, false);
             match message.downcast::<M>() {
                 Ok(message) => SendError::new(reason, message),
                 Err(_) => unreachable!("a message comes back as what it was packed as"),

@@ -35,6 +35,8 @@ impl Meta {
     pub(crate) const REFUSE: u64 = 1 << 5;
     /// Between shards only: the payload is a boxed function to run on the target shard.
     pub(crate) const TASK: u64 = 1 << 6;
+    /// Comes from the runtime: no policy of a full mailbox drops it.
+    pub(crate) const RUNTIME: u64 = 1 << 7;
     /// Width of the flags.
     pub(crate) const BITS: u32 = 8;
     /// Mask of the flags.

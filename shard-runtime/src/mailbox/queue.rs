@@ -2,7 +2,7 @@
 //!
 //! Invariant: Q1 `count` envelopes are linked from `head`; with `count == 0` both ends are null.
 
-use super::envelope::EnvelopePtr;
+use super::envelope::{EnvelopePtr, Meta};
 
 /// Intrusive queue of envelopes.
 pub(crate) struct Queue {
@@ -37,6 +37,28 @@ impl Queue {
         let first = self.head;
         self.remove(1, first);
         Some(first)
+    }
+
+    /// Takes the first envelope out that does not come from the runtime.
+    pub(crate) fn pop_droppable(&mut self) -> Option<EnvelopePtr> {
+        let (mut before, mut at) = (EnvelopePtr::NULL, self.head);
+        for _ in 0..self.count {
+            if at.meta() & Meta::RUNTIME != 0 {
+                (before, at) = (at, at.next());
+                continue;
+            }
+            if before.is_null() {
+                return self.pop();
+            }
+            if at == self.tail {
+                self.tail = before;
+            } else {
+                before.set_next(at.next());
+            }
+            self.count -= 1;
+            return Some(at);
+        }
+        None
     }
 
     /// Unlinks the first `count` envelopes, the last of which is `last`.

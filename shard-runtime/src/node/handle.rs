@@ -208,7 +208,7 @@ impl Node {
             Route::Alias(alias) => {
                 let owner = shared.port(alias.shard()).and_then(|port| port.aliases.owner(alias.id));
                 let Some(owner) = owner else {
-                    return Err(SendError::new(SendReason::AliasUnknown, message));
+                    return Err(shared.refused_outside(SendReason::AliasUnknown, message));
                 };
                 (Pid { node: shared.key(), local: LocalId(owner) }, Some(Target::Alias(alias)))
             }
@@ -217,7 +217,7 @@ impl Node {
             }
             Route::Name(name) | Route::Remote { name, .. } => match shared.lookup(name) {
                 Some(pid) => (pid, Some(Target::name(name))),
-                None => return Err(SendError::new(SendReason::NameUnknown, message)),
+                None => return Err(shared.refused_outside(SendReason::NameUnknown, message)),
             },
         };
         let is_split = || {
@@ -235,7 +235,7 @@ impl Node {
     fn post_outside<M: Message>(&self, pid: Pid, message: M, queue: u64) -> Result<(), SendError<M>> {
         let shared = self.shared();
         let Some(port) = shared.port(pid.local.shard()) else {
-            return Err(SendError::new(SendReason::NoProcess, message));
+            return Err(shared.refused_outside(SendReason::NoProcess, message));
         };
         if port.is_over_budget() {
             port.count_over_budget();
@@ -243,7 +243,7 @@ impl Node {
         }
         match port.admit(pid.local, queue) {
             Admission::Enter => {}
-            Admission::Refuse(reason) => return Err(SendError::new(reason, message)),
+            Admission::Refuse(reason) => return Err(shared.refused_outside(reason, message)),
             Admission::Drop => {
                 shared.count_outside_dropped();
                 return Ok(());
@@ -254,7 +254,7 @@ impl Node {
         port.post(Inbound::Parcel(parcel)).map_err(|full| match full.into_inner() {
             Inbound::Parcel(parcel) => {
                 port.cancel_place(pid.local, queue);
-                SendError::new(SendReason::Overloaded, parcel.into_message())
+                shared.refused_outside(SendReason::Overloaded, parcel.into_message())
             }
             Inbound::Task(_) | Inbound::Wake { .. } => unreachable!("an inbox gives back what it was given"),
         })
@@ -282,7 +282,7 @@ impl Node {
         let erased = Erased::new(message);
         let task = move |shard: &Shard| {
             if let Ok(message) = erased.downcast::<M>()
-                && send(shard, message).is_err()
+                && shard.quietly(|| send(shard, message)).is_err()
             {
                 shard.count(|cells| &cells.dead_letters, 1);
             }

@@ -15,7 +15,7 @@
 #![expect(unsafe_code, reason = "reads a static table; proven by any_id_is_safe_to_look_up")]
 
 use crate::actor::{ActorTable, Live};
-use crate::mailbox::EnvelopePtr;
+use crate::mailbox::{EnvelopePtr, Meta};
 use crate::process::{Extension, KillMark};
 use std::cell::Cell;
 use std::sync::atomic::Ordering::Relaxed;
@@ -151,6 +151,26 @@ impl Record {
             self.head.set(rest);
         }
         first
+    }
+
+    /// Takes the first envelope out of Main that does not come from the runtime.
+    pub(crate) fn pop_droppable(&self) -> Option<EnvelopePtr> {
+        let mut before = EnvelopePtr::head_of(&self.head);
+        for _ in 0..self.depth() {
+            let at = before.next();
+            if at.meta() & Meta::RUNTIME != 0 {
+                before = at;
+                continue;
+            }
+            if at == self.tail.get() {
+                self.tail.set(before);
+            } else {
+                before.set_next(at.next());
+            }
+            bump(&self.taken, 1);
+            return Some(at);
+        }
+        None
     }
 
     #[inline(always)]

@@ -11,7 +11,7 @@ use crate::process::{Bound, Extension, Flags, MAIN_QUEUE, NoPlace, OnFull, Recor
 use crate::shard::waiter::State;
 use crate::shard::{Home, Parcel, Port, Shard};
 use crate::symbol::Symbol;
-use shard_wire::{Erased, LocalId, Message, Pid, Table, vtable};
+use shard_wire::{Erased, LocalId, Message, Pid, vtable};
 use std::any::TypeId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -179,8 +179,9 @@ impl Shard {
         flags: u64,
     ) -> Result<(), SendError<M>> {
         let is_own = to.local.0 == self.current_id.get();
-        let may_fall = !is_own && TypeId::of::<M>() != TypeId::of::<Fallback>();
-        if reason == SendReason::MailboxFull && flags & Meta::CALL == 0 && may_fall {
+        // What falls back falls once: two full mailboxes that are each other's fallback would hand it to and fro for ever.
+        let is_fallback = TypeId::of::<M>() == TypeId::of::<Fallback>();
+        if reason == SendReason::MailboxFull && flags & Meta::CALL == 0 && !is_own && !is_fallback {
             let port = self.node.port(to.local.shard());
             let (name, tag) = port.map_or((0, 0), |port| port.table.bound(to.local.slot()).fallback());
             let holder = self.node.symbols().text(Symbol(name)).and_then(|name| self.node.lookup(name));
@@ -253,17 +254,15 @@ impl Shard {
         }
     }
 
+    /// Takes the oldest message of a queue out, those of the runtime apart.
     fn pop_oldest(&self, record: &Record, queue: usize) -> Option<EnvelopePtr> {
         if queue != MAIN_QUEUE {
-            let envelope = self.with_extension(record, |extension| extension.queues[queue].pop())?;
+            let envelope =
+                self.with_extension(record, |extension| extension.queues[queue].pop_droppable())?;
             bump(&self.identity(record).other_taken, 1);
             return Some(envelope);
         }
-        if record.depth() == 0 {
-            return None;
-        }
-        let envelope = record.head.get();
-        record.remove(1, envelope);
+        let envelope = record.pop_droppable()?;
         if record.depth() > 0 {
             record.oldest.store(record.head.get().meta() >> Meta::BITS, Relaxed);
         }
@@ -290,8 +289,7 @@ impl Shard {
         let waiter = self.with_existing_extension(record, |extension| extension.room[queue].pop_front());
         let Some(waiter) = waiter else { return false };
         let offer = Room { local: record.id.load(Relaxed), queue, home: self.home(), is_taken: false };
-        let table = const { &Table::<()>::local() }.erased();
-        self.answer(waiter, table, offer);
+        self.answer_own(waiter, offer);
         true
     }
 
@@ -333,7 +331,7 @@ impl Shard {
 
     /// Waits until the queue that these flags name may have room at a process of this node, `timeout` ticks at most.
     pub(crate) fn wait_for_room(&self, to: Pid, flags: u64, timeout: u64) -> Call<'_, Room> {
-        let waiter = self.wait_for_reply(timeout);
+        let waiter = self.own_wait(timeout);
         if waiter != 0 {
             if to.node.0 == self.key {
                 let (local, queue) = (to.local, queue_index(flags));
@@ -359,8 +357,7 @@ impl Shard {
         let has_bound = record.flags() & Flags::BOUNDED != 0;
         if !has_bound || bound.used(queue) < u64::from(bound.limit()) {
             let offer = Room { local: local.0, queue, home: self.home(), is_taken: false };
-            let table = const { &Table::<()>::local() }.erased();
-            return self.answer(waiter, table, offer);
+            return self.answer_own(waiter, offer);
         }
         let is_full = self.with_extension(record, |extension| {
             let room = &mut extension.room[queue];

@@ -154,6 +154,8 @@ cells! {
     dead_letters,
     /// Messages dropped from, or in front of, full mailboxes by their policy.
     policy_dropped,
+    /// Messages of the runtime put into mailboxes: exit signals, down messages, answers to requests.
+    posted,
     /// Messages of other nodes refused by full mailboxes, or by processes that were ending.
     mailbox_refused,
     /// Messages that were queued at a process when it ended.

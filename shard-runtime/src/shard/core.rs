@@ -78,6 +78,8 @@ pub struct Shard {
     pub(super) refusal: Cell<CallError>,
     /// Where the handler of the process that ends now panicked.
     pub(super) panic_place: RefCell<Option<String>>,
+    /// Failed sends are not counted as such: whoever runs them counts what becomes of the message.
+    pub(super) quiet: Cell<bool>,
     // The rest.
     pub(super) index: u16,
     home: Home,
@@ -207,6 +209,7 @@ impl Shard {
             ending: RefCell::new(None),
             refusal: Cell::new(CallError::NoReply),
             panic_place: RefCell::new(None),
+            quiet: Cell::new(false),
             index,
             home: Home { node: node.index(), shard: index, serial: node.serial() },
             futures: FuturePool::new(),

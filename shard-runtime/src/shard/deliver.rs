@@ -228,6 +228,9 @@ impl Shard {
 
     #[cold]
     pub(crate) fn count_send_error(&self, flags: u64, remote: bool) {
+        if self.quiet.get() {
+            return;
+        }
         let is_call = flags & Meta::CALL != 0;
         self.count(
             |cells| match (is_call, remote) {
@@ -450,13 +453,48 @@ impl Shard {
 
     /// Drops a call: frees its waiter and, if it came and was not taken, its reply.
     #[inline(always)]
-    pub(crate) fn free_waiter<R>(&self, reference: u64) {
+    pub(crate) fn free_waiter<R: Send + 'static>(&self, reference: u64) {
         let Some(waiter) = self.waiters.find(reference) else { return };
         let done = waiter.state.get() == State::Done;
         self.disarm(waiter);
-        let reply = done.then(|| waiter.get::<R>());
+        if done {
+            return self.drop_unread::<R>(reference, waiter);
+        }
+        self.waiters.free(reference);
+    }
+
+    /// The reply is there, and whoever waited for it is not.
+    #[cold]
+    fn drop_unread<R: Send + 'static>(&self, reference: u64, waiter: &Waiter) {
+        if !waiter.is_timer.get() && !waiter.is_own.get() {
+            self.count(|cells| &cells.late_replies, 1);
+        }
+        let reply = waiter.get::<R>();
         self.waiters.free(reference);
         drop(reply);
+    }
+
+    /// Marks a wait as the runtime's own.
+    pub(super) fn own_wait(&self, timeout: u64) -> u64 {
+        let reference = self.wait_for_reply(timeout);
+        if let Some(waiter) = self.waiters.find(reference) {
+            waiter.is_own.set(true);
+        }
+        reference
+    }
+
+    /// Ends a wait of the runtime's own, on whatever shard. One that is over already is no reply that came late.
+    pub(super) fn answer_own<R: Send + 'static>(&self, reference: u64, value: R) {
+        self.tell(LocalId(reference).shard(), move |shard| {
+            let waits =
+                shard.waiters.find(reference).is_some_and(|waiter| waiter.state.get() == State::Waiting);
+            if waits {
+                let table = const { &Table::<()>::local() }.erased();
+                shard.answer(reference, table, value);
+            } else {
+                shard.contain(|| drop(value));
+            }
+        });
     }
 
     /// Answers a call with a value.
@@ -644,6 +682,14 @@ impl Shard {
         let before = self.current_id.replace(local);
         let result = f();
         self.current_id.set(before);
+        result
+    }
+
+    /// Runs sends whose failure is not, or not yet, their sender's to hear: the caller counts what becomes of the message.
+    pub(crate) fn quietly<R>(&self, f: impl FnOnce() -> R) -> R {
+        let before = self.quiet.replace(true);
+        let result = f();
+        self.quiet.set(before);
         result
     }
 

@@ -100,6 +100,16 @@ impl Shard {
         }
     }
 
+    /// Whether an address leads to another node.
+    pub(crate) fn is_remote(&self, route: Route<'_>) -> bool {
+        match route {
+            Route::Pid(pid) => pid.node.0 != self.key,
+            Route::Alias(alias) => alias.node.0 != self.key,
+            Route::Name(_) => false,
+            Route::Remote { node, .. } => node != self.node.name(),
+        }
+    }
+
     /// Whether a process is of this node, but not of this shard.
     pub(crate) fn is_other_shard(&self, pid: Pid) -> bool {
         pid.node.0 == self.key && pid.local.shard() != self.index

@@ -153,7 +153,7 @@ impl Shard {
     ) -> Call<'_, Result<Pid, SpawnError>> {
         // The process's own limit ends first; this one is for a shard that does not answer.
         let limit = self.ticks(options.init_timeout()).saturating_add(self.default_timeout);
-        let waiter = self.wait_for_reply(limit);
+        let waiter = self.own_wait(limit);
         if waiter != 0 {
             self.spawn_anywhere(factory, options, waiter);
         }
@@ -207,8 +207,7 @@ impl Shard {
             let holder = pid.local.0;
             self.tell(self.home_index(), move |home| home.adopt_link(parent, holder));
         }
-        let table = const { &shard_wire::Table::<()>::local() }.erased();
-        self.answer(waiter, table, outcome);
+        self.answer_own(waiter, outcome);
     }
 
     /// Notes a link that a spawn has made on the holder's side.

@@ -4,8 +4,35 @@ use crate::actor::{Call, Request, Response, Route};
 use crate::error::{CallError, SendError, SendReason};
 use crate::mailbox::Meta;
 use crate::shard::waiter::{Sink, State};
-use crate::shard::{Outcome, Parcel, Shard};
-use shard_wire::{Message, Pid, Table};
+use crate::shard::{Outcome, Parcel, Shard, with_current};
+use shard_wire::{Message, Pid};
+
+/// What became of an important send, on its way back. A refused message that its sender does not take is a dead letter.
+pub(crate) struct Learned<M>(Option<Result<(), SendError<M>>>);
+
+impl<M> Learned<M> {
+    /// What became of it; counted where it is heard.
+    pub(crate) fn take(mut self, shard: &Shard) -> Result<(), SendError<M>> {
+        let sent = self.0.take().unwrap_or(Ok(()));
+        match &sent {
+            Ok(()) => shard.count_sent(),
+            Err(_) => shard.count_send_error(Meta::MAIN, false),
+        }
+        sent
+    }
+}
+
+impl<M> Drop for Learned<M> {
+    fn drop(&mut self) {
+        if let Some(Err(_)) = self.0 {
+            with_current(|current| {
+                if let Some(shard) = current {
+                    shard.count(|cells| &cells.dead_letters, 1);
+                }
+            });
+        }
+    }
+}
 
 impl Shard {
     /// Sends a request whose answer arrives as a [`Response`] at the current process, in the queue of its priority.
@@ -34,15 +61,16 @@ impl Shard {
                     shard.post_system(record, queue, response);
                 }
                 None => {
-                    shard.count(|cells| &cells.late_replies, 1);
+                    if result.is_ok() {
+                        shard.count(|cells| &cells.late_replies, 1);
+                    }
                     drop(result);
                 }
             }
         });
         waiter.set_extra(|extra| extra.sink = Some(Sink::Callback(callback)));
-        self.deliver_route(to, request, Meta::CALL | queue, reference).inspect_err(|_| {
-            self.drop_waiter(reference);
-        })?;
+        self.deliver_route(to, request, Meta::CALL | queue, reference)
+            .inspect_err(|_| self.drop_waiter(reference))?;
         Ok(Request(reference))
     }
 
@@ -77,18 +105,17 @@ impl Shard {
         message: M,
         queue: u64,
         timeout: u64,
-    ) -> Call<'_, Result<(), SendError<M>>> {
-        let waiter = self.wait_for_reply(timeout);
-        let (home, sender) = (self.index, self.current_id.get());
-        if waiter != 0 {
-            self.tell(to.local.shard(), move |shard| {
-                let sent = shard.speaking_as(sender, || shard.deliver(to, message, queue, 0));
-                shard.tell(home, move |shard| {
-                    let table = const { &Table::<()>::local() }.erased();
-                    shard.answer(waiter, table, sent);
-                });
-            });
+    ) -> Result<Call<'_, Learned<M>>, SendError<M>> {
+        let waiter = self.own_wait(timeout);
+        if self.waiters.find(waiter).is_none() {
+            self.count_send_error(queue, false);
+            return Err(SendError::new(SendReason::Overloaded, message));
         }
-        Call::new(self, waiter)
+        let sender = self.current_id.get();
+        self.tell(to.local.shard(), move |shard| {
+            let send = || shard.speaking_as(sender, || shard.deliver(to, message, queue, 0));
+            shard.answer_own(waiter, Learned(Some(shard.quietly(send))));
+        });
+        Ok(Call::new(self, waiter))
     }
 }

@@ -6,6 +6,7 @@
 use crate::actor::{Call, OwnedRoute, TimerRef};
 use crate::error::{CallError, ExitReason, SendError, SendReason};
 use crate::mailbox::Meta;
+use crate::process::bump;
 use crate::shard::waiter::{Alarm, Sink, State};
 use crate::shard::{Outcome, Shard};
 use shard_wire::{Message, Pid};
@@ -30,7 +31,9 @@ impl Shard {
         waiter.alarm.set(Alarm::None);
         if !waiter.is_timer.get() {
             let remote = waiter.remote().is_some();
-            self.count_send_error(Meta::CALL, remote);
+            if !waiter.is_own.get() {
+                self.count_send_error(Meta::CALL, remote);
+            }
             return self.fail(reference, CallError::Timeout);
         }
         match waiter.take_extra().and_then(|extra| extra.sink) {
@@ -116,23 +119,13 @@ impl Shard {
         let timer = match to {
             // The common case takes the short way.
             OwnedRoute::Pid(pid) => self.timer(delay, move |shard| {
-                let sent = shard.speaking_as(sender, || shard.deliver(pid, message, queue, 0).is_ok());
-                shard.count_unsent(sent);
+                shard.send_due(sender, || shard.deliver(pid, message, queue, 0).is_ok());
             }),
             to => self.timer(delay, move |shard| {
-                let sent =
-                    shard.speaking_as(sender, || shard.deliver_route(to.route(), message, queue, 0).is_ok());
-                shard.count_unsent(sent);
+                shard.send_due(sender, || shard.deliver_route(to.route(), message, queue, 0).is_ok());
             }),
         };
         Ok(timer.unwrap_or(TimerRef(0)))
-    }
-
-    /// A delayed message was refused: nobody is there to get it back.
-    fn count_unsent(&self, sent: bool) {
-        if !sent {
-            self.count(|cells| &cells.dead_letters, 1);
-        }
     }
 
     /// Posts a message of the runtime to the current process after a delay: no bound refuses it then. It comes back if no
@@ -173,18 +166,25 @@ impl Shard {
             if shard.live_record(sender).is_none() {
                 return false;
             }
-            // Outside of `speaking_as`: its own `clone` may panic.
+            // The clone is the user's code: it may panic, and speaks for nobody.
             let copy = message.clone();
-            let sent = shard.speaking_as(sender, || shard.deliver_route(to.route(), copy, queue, 0).is_ok());
-            if !sent {
-                shard.count(|cells| &cells.dead_letters, 1);
-            }
+            shard.send_due(sender, || shard.deliver_route(to.route(), copy, queue, 0).is_ok());
             true
         });
         let period = self.ticks(period).max(1);
         let interval = Interval { run, period, next: self.now.get().saturating_add(period) };
         waiter.set_extra(|extra| extra.sink = Some(Sink::Interval(Box::new(interval))));
         Ok(TimerRef(reference))
+    }
+
+    /// Sends what a timer held back. Its sender was told `Ok` when it armed the timer: what is refused now is a dead letter,
+    /// and what is not counts as sent by it, if it lives.
+    fn send_due(&self, sender: u64, send: impl FnOnce() -> bool) {
+        if !self.quietly(|| self.speaking_as(sender, send)) {
+            self.count(|cells| &cells.dead_letters, 1);
+        } else if let Some(record) = self.live_record(sender) {
+            bump(&record.out, 1);
+        }
     }
 
     /// Sends an exit signal after a delay, on behalf of the current process.

@@ -84,6 +84,8 @@ pub(crate) struct Waiter {
     pub(crate) state: Cell<State>,
     /// A sleep or a delayed send: its timer completes it instead of failing it.
     pub(crate) is_timer: Cell<bool>,
+    /// A wait of the runtime's own, for room or for a spawn: no call of the user's, so none that fails or is answered late.
+    pub(crate) is_own: Cell<bool>,
     /// The reply comes from another node: while it waits, the payload holds a [`RemoteWait`].
     is_remote: Cell<bool>,
     pub(crate) extra: Cell<*mut Extra>,
@@ -217,6 +219,7 @@ impl Waiters {
             alarm: Cell::new(Alarm::None),
             state: Cell::new(State::Free),
             is_timer: Cell::new(false),
+            is_own: Cell::new(false),
             is_remote: Cell::new(false),
             extra: Cell::new(std::ptr::null_mut()),
         };
@@ -236,6 +239,7 @@ impl Waiters {
         }
         waiter.state.set(State::Free);
         waiter.is_timer.set(false);
+        waiter.is_own.set(false);
         waiter.is_remote.set(false);
         self.used.set(self.used.get() - 1);
         // A waiter whose generation would wrap is retired, so that no reference ever names two waits. Generations begin at 1:

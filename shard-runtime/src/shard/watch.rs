@@ -240,8 +240,10 @@ impl Shard {
             return self.post_to_annex(record, queue, message);
         }
         let envelope = self.pool.take();
-        envelope.fill(vtable::<M>(), LocalId::CORE.0, self.stamp.get() | queue, message);
-        self.enqueue_by_force(record, envelope, queue);
+        let flags = queue | Meta::RUNTIME;
+        envelope.fill(vtable::<M>(), LocalId::CORE.0, self.stamp.get() | flags, message);
+        self.count(|cells| &cells.posted, 1);
+        self.enqueue_by_force(record, envelope, flags);
     }
 
     /// What a target is to this node, and which process holds the other half of a relation to it (0 for nodes).

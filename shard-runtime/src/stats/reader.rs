@@ -311,6 +311,7 @@ impl Reader {
         sum.names = self.node.names().len() as u64;
         sum.inbox_refused = self.node.inbox_refused();
         sum.counters.policy_dropped += self.node.outside_dropped();
+        sum.counters.send_errors_local += self.node.outside_refused();
         sum
     }
 

@@ -1,5 +1,6 @@
 //! A supervisor's answer to an inspect request: the keys that playbooks read.
 
+use super::event::Phase;
 use super::snapshot::{ChildState, Snapshot};
 use super::spec::{Strategy, SupervisorType};
 use crate::actor::Inspect;
@@ -19,13 +20,21 @@ pub(super) fn report(snapshot: &Snapshot<Pid, ExitReason>, out: &mut Inspect) {
         Strategy::Temporary => "Temporary",
         Strategy::Permanent => "Permanent",
     };
+    let phase = match snapshot.phase {
+        Phase::Created => "created",
+        Phase::Starting => "starting",
+        Phase::Running => "running",
+        Phase::Stopping => "stopping",
+        Phase::ShuttingDown => "shutting down",
+        Phase::Ended => "ended",
+    };
     out.set_base("type", kind);
     out.set_base("strategy", strategy);
     out.set_base("intensity", snapshot.intensity);
     out.set_base("period", snapshot.period.as_secs_f64());
     out.set_base("keep_order", snapshot.keep_order);
     out.set_base("auto_shutdown", snapshot.auto_shutdown);
-    out.set_base("phase", snapshot.phase);
+    out.set_base("phase", phase);
     // Restarts within the period now, which count against the intensity; all of them ever are the total.
     out.set_base("restarts_count", snapshot.intensity_used);
     out.set_base("restarts_total", snapshot.restarts_count);

@@ -1,5 +1,6 @@
 //! What the core of a node promises, on both reactors: one file per section of the semantics page.
 
+mod accounting;
 mod behaviors;
 mod conformance_behaviors;
 mod conformance_messaging;
