@@ -286,11 +286,9 @@ impl Shard {
                     })
                     .is_some()
         };
-        let mut some_wait = false;
-        for queue in 0..QUEUES {
-            some_wait |= waits_on(queue);
-        }
-        if !some_wait {
+        // All of them are looked at.
+        let waiting = (0..QUEUES).filter(|&queue| waits_on(queue)).count();
+        if waiting == 0 {
             return;
         }
         // More wait than there is room for: those who were told will fill it, and the next release tells the rest.

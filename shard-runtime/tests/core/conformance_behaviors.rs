@@ -48,9 +48,8 @@ fn router(
     let failed = tell.clone();
     let factory = move || {
         let choose = move |m: &shard_runtime::Incoming<'_>| {
-            m.get::<Note>().map_or(RouteTo::name("a"), |note| {
-                names.get(note.0 as usize).map_or(RouteTo::Discard, |name| RouteTo::name(name))
-            })
+            let Some(note) = m.get::<Note>() else { return RouteTo::name("a") };
+            names.get(note.0 as usize).map_or(RouteTo::Discard, |name| RouteTo::name(name))
         };
         names
             .iter()
