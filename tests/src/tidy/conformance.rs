@@ -42,8 +42,8 @@ pub fn conformance(document: &str, sources: &[Source], paths: &[String]) -> Vec<
 fn last_cell(line: &str) -> Option<&str> {
     let row = line.strip_prefix('|')?.trim_end().strip_suffix('|')?;
     let cell = row.rsplit('|').next()?.trim();
-    let is_heading = cell == "Proof" || cell.chars().all(|c| matches!(c, '-' | ':' | ' '));
-    (!is_heading).then_some(cell)
+    let is_rule = !cell.is_empty() && cell.chars().all(|c| matches!(c, '-' | ':' | ' '));
+    (cell != "Proof" && !is_rule).then_some(cell)
 }
 
 fn is_test(file: &str, name: &str, sources: &[Source]) -> bool {
