@@ -25,6 +25,8 @@ use std::time::Duration;
 
 /// Turns after which [`Simulation::run`] gives up on reaching an idle state.
 const MAX_TURNS: u64 = 1 << 32;
+/// Rounds of ending dedicated processes when a simulation is dropped.
+const MAX_ROUNDS: usize = 16;
 
 /// A node whose shards all run on this thread.
 pub struct Simulation {
@@ -329,7 +331,11 @@ impl Simulation {
 
 impl Drop for Simulation {
     fn drop(&mut self) {
-        if !self.logical.annexes().is_empty() {
+        // A supervisor restarts what ends here, until it has done so too often.
+        for _ in 0..MAX_ROUNDS {
+            if self.logical.annexes().is_empty() {
+                break;
+            }
             for shard in &self.shards {
                 // Whether all have ended is seen below; nobody waits for the answer.
                 shard.end_annexes(oneshot::channel().0);
