@@ -45,7 +45,8 @@ pub enum SendReason {
     /// Encoding failed.
     #[error("the message could not be encoded")]
     Encode,
-    /// The target is ending: its `terminate` runs, or it was killed inside a callback. Retrying does not help.
+    /// The target is ending: its `terminate` runs, or it was killed inside a callback on a thread of its own. Retrying does
+    /// not help.
     #[error("the process is ending; look up its successor by name")]
     Terminated,
     /// The target's mailbox holds as many messages as it may. Retry later, wait for room with `send_wait`, or send less.

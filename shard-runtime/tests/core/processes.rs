@@ -221,8 +221,11 @@ both! {
         world.kill(pid);
         assert_eq!(reports.next(world), "terminate kill");
         world.until_gone(pid);
-        let after = world.counters();
-        assert_eq!((after.mailbox_lost - before.mailbox_lost, after.interrupted - before.interrupted), (5, 1));
+        // It is gone before what it had is dropped, so that nothing can be sent to it meanwhile.
+        world.until("all is counted", |world| {
+            let after = world.counters();
+            (after.mailbox_lost - before.mailbox_lost, after.interrupted - before.interrupted) == (5, 1)
+        });
         assert!(world.send(pid, Note(9)).is_err());
     }
 
