@@ -116,8 +116,10 @@ both! {
         // A normal end is no failure of a transient child.
         world.send("a", Leave).unwrap();
         assert_eq!(next(world, &told), "a normal");
-        let snapshot = world.call(tree, Children).unwrap();
-        assert_eq!((snapshot.restarts_count, snapshot.children_running), (1, 2));
+        world.until("the supervisor knows", |world| {
+            let snapshot = world.call(tree, Children).unwrap();
+            (snapshot.restarts_count, snapshot.children_running) == (1, 2)
+        });
         let entries = world.inspect(tree);
         for (key, value) in [("type", "One For One"), ("strategy", "Transient"), ("restarts_count", "1"), ("children_running", "2"), ("ergo:intensity", "5")] {
             assert!(entries.contains(&(key.to_owned(), value.to_owned())), "{key} {value}: {entries:?}");
@@ -217,6 +219,7 @@ both! {
         assert!(matches!(world.call(tree, StartChild::new("b")).unwrap(), Err(SupervisorError::ChildRunning { .. })));
         world.send("a", Leave).unwrap();
         assert_eq!(next(world, &told), "a normal");
+        world.until("the supervisor knows", |world| world.call(tree, Children).unwrap().children_running == 2);
         let (tell, _kept) = channel_of();
         let (_, pid) = world.call(tree, StartChild::new("a")).unwrap().unwrap();
         assert_eq!(world.whereis("a"), Some(pid));

@@ -47,7 +47,11 @@ impl SessionCore {
             }
             if session.control.is_some() {
                 at(session.beat_at_ns);
-                at(judged(session.acked_ns.saturating_add(timing.down_ns)));
+                // A peer that is silent on all links is judged by that alone.
+                let mute_ns = session.acked_ns.saturating_add(timing.down_ns);
+                if mute_ns < session.heard_ns.saturating_add(timing.suspect_ns) {
+                    at(judged(mute_ns));
+                }
             }
             for slot in session.slots.values() {
                 match slot.dial {
@@ -92,7 +96,11 @@ impl SessionCore {
             let reason = if linked { DownReason::Heartbeat } else { DownReason::Disconnected };
             return self.end_session(now_ns, name, reason);
         }
-        if let Some(control) = session.control.filter(|_| since(session.acked_ns) >= timing.down_ns) {
+        // As in `next_deadline`: a peer that is silent on all links is judged by that alone.
+        let was_heard = session.acked_ns.saturating_add(timing.down_ns)
+            < session.heard_ns.saturating_add(timing.suspect_ns);
+        let is_mute = was_heard && since(session.acked_ns) >= timing.down_ns;
+        if let Some(control) = session.control.filter(|_| is_mute) {
             // Data links keep the session, but this link no longer carries both ways.
             self.counters.mute_links += 1;
             self.close(control.link, false);

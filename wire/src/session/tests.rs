@@ -97,6 +97,16 @@ fn a_silent_peer_is_suspect_after_three_seconds_and_down_after_five() {
     assert_eq!(tick_until(&mut a, 100 * SECOND), []);
 }
 
+/// Its last byte came after the last answer to a heartbeat: the link is not blamed for what is the peer's silence.
+#[test]
+fn a_peer_that_falls_silent_at_once_is_down_by_its_heartbeat() {
+    let mut a = core("a@h");
+    let (link, ..) = accept(&mut a, 0, &intro("b@h", 2), FRESH);
+    a.on_heard(SECOND / 100, link);
+    assert_eq!(downs(&tick_until(&mut a, 5 * SECOND)), []);
+    assert_eq!(downs(&tick_until(&mut a, 6 * SECOND)), [(1, DownReason::Heartbeat)]);
+}
+
 #[test]
 fn any_byte_keeps_the_session_and_a_mute_control_link_is_dialled_again() {
     let mut a = core("a@h");
