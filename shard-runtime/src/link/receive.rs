@@ -14,7 +14,7 @@ use crate::process::bump;
 use crate::shard::{LogLevel, Parcel, Scope, Shard};
 use shard_wire::frame::{Frame, RecvBuf};
 use shard_wire::header::{FrameKind, Priority};
-use shard_wire::{LocalId, MessageEntry, MessageKey, Pid, Table};
+use shard_wire::{LocalId, MessageEntry, MessageKey, Pid};
 use std::task::Context as TaskContext;
 
 /// Frames of one link handled in one turn.
@@ -363,9 +363,7 @@ impl Shard {
 
     /// Runs something on another shard, in order with what was sent there before.
     fn run_on(&self, shard: u16, task: impl FnOnce(&Self) + Send + 'static) {
-        let table = const { &Table::<Box<dyn FnOnce(&Self) + Send>>::local() }.erased();
-        let task: Box<dyn FnOnce(&Self) + Send> = Box::new(task);
-        if let Some(refused) = self.push_parcel(shard, Parcel::new(0, table, 0, Meta::TASK, 0, task)) {
+        if let Some(refused) = self.push_parcel(shard, Parcel::task(Box::new(task))) {
             self.count(|cells| &cells.dead_letters, 1);
             self.contain(|| drop(refused));
         }

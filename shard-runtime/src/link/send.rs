@@ -12,7 +12,7 @@ use crate::process::bump;
 use crate::shard::{Parcel, RemoteWait, Shard};
 use shard_wire::frame::{BodyWriter, FrameHead};
 use shard_wire::header::{Deadline, FrameFlags, FrameKind, Priority};
-use shard_wire::{LocalId, Message, Pid, Table, Vtable, WireError, vtable};
+use shard_wire::{LocalId, Message, Pid, Vtable, WireError, vtable};
 
 /// Body of a `ReplyError` frame: the error's number.
 pub(super) const ERROR_BYTES: usize = 16;
@@ -170,9 +170,7 @@ impl Shard {
             self.expect_remote(reply, RemoteWait { ops, peer: to.node.0 });
         }
         let hop = Hop { to, name: name.map(Into::into), from: self.current_id(), flags, reply, message };
-        let table = const { &Table::<Box<dyn FnOnce(&Self) + Send>>::local() }.erased();
-        let task: Box<dyn FnOnce(&Self) + Send> = Box::new(move |shard| hop.go(shard));
-        match self.push_parcel(shard, Parcel::new(0, table, 0, Meta::TASK, 0, task)) {
+        match self.push_parcel(shard, Parcel::task(Box::new(move |shard| hop.go(shard)))) {
             None => {
                 self.count_sent();
                 Ok(())

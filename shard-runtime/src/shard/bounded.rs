@@ -81,9 +81,7 @@ impl Port {
             }
         }
     }
-}
 
-impl Port {
     /// Gives a place back whose message did not get away. From any thread.
     #[cold]
     pub(crate) fn cancel_place(&self, local: LocalId, flags: u64) {
@@ -179,7 +177,6 @@ impl Shard {
         flags: u64,
     ) -> Result<(), SendError<M>> {
         let is_own = to.local.0 == self.current_id.get();
-        // What falls back falls once: two full mailboxes that are each other's fallback would hand it to and fro for ever.
         let is_fallback = TypeId::of::<M>() == TypeId::of::<Fallback>();
         if reason == SendReason::MailboxFull && flags & Meta::CALL == 0 && !is_own && !is_fallback {
             let port = self.node.port(to.local.shard());

@@ -21,6 +21,15 @@ pub(crate) struct Carried {
     pub(crate) message: Erased,
 }
 
+impl Carried {
+    /// The parcel that carries it on, with the time it is handed on at.
+    fn into_parcel(self, to: LocalId, stamp: u64) -> Parcel {
+        let (vtable, payload) = self.message.into_parts();
+        let meta = stamp | self.flags;
+        Parcel { target: to.0, vtable, from: self.from, meta, payload, reply: self.reply }
+    }
+}
+
 impl Shard {
     /// Hands a message on to a process of this node; it comes back if that one does not take it.
     pub(crate) fn forward(&self, to: Pid, carried: Carried) -> Result<(), (SendReason, Carried)> {
@@ -42,11 +51,7 @@ impl Shard {
             self.forward_across(to.local, carried);
             return Ok(());
         }
-        let meta = self.stamp.get() | carried.flags;
-        let (vtable, payload) = carried.message.into_parts();
-        let parcel =
-            Parcel { target: to.local.0, vtable, from: carried.from, meta, payload, reply: carried.reply };
-        self.arrive(parcel);
+        self.arrive(carried.into_parcel(to.local, self.stamp.get()));
         Ok(())
     }
 
@@ -54,9 +59,7 @@ impl Shard {
         if carried.flags & Meta::CALL != 0 && carried.reply & REMOTE_CALLER != 0 {
             return self.forward_remote_call(to, carried);
         }
-        let meta = self.stamp.get() | carried.flags;
-        let (vtable, payload) = carried.message.into_parts();
-        let parcel = Parcel { target: to.0, vtable, from: carried.from, meta, payload, reply: carried.reply };
+        let parcel = carried.into_parcel(to, self.stamp.get());
         if let Some(refused) = self.mesh.push_reserved(self, to.shard(), parcel) {
             self.forget_place(to, refused.meta & Meta::FLAGS);
             self.dead_letter(refused);
@@ -65,9 +68,7 @@ impl Shard {
 
     /// Takes a message handed on by another shard, with a caller of this one.
     pub(crate) fn take_forwarded(&self, to: LocalId, carried: Carried) {
-        let meta = self.stamp.get() | carried.flags;
-        let (vtable, payload) = carried.message.into_parts();
-        self.arrive(Parcel { target: to.0, vtable, from: carried.from, meta, payload, reply: carried.reply });
+        self.arrive(carried.into_parcel(to, self.stamp.get()));
     }
 
     /// Puts a parcel that has its place into the mailbox of a process of this shard.

@@ -203,11 +203,7 @@ impl Shard {
         if !waiter.is_timer.get() || waiter.state.get() != State::Waiting {
             return false;
         }
-        self.disarm(waiter);
-        let extra = waiter.take_extra();
-        self.waiters.free(timer.0);
-        // The message's own `drop` is the user's code.
-        self.contain(|| drop(extra));
+        self.drop_waiter(timer.0);
         true
     }
 }
