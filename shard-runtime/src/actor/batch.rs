@@ -214,26 +214,33 @@ impl<'s, A: Actor> Batch<'s, A> {
     #[inline(always)]
     pub fn run<M: Message>(
         &mut self,
-        envelope: Envelope<'s>,
-        handler: impl AsyncFnOnce(&mut A, M, &mut Context<'_>) -> Result<M::Reply, ActorError> + 'static,
+        mut envelope: Envelope<'s>,
+        handler: impl AsyncFn(&mut A, M, &mut Context<'_>) -> Result<M::Reply, ActorError> + Copy + 'static,
     ) -> Option<Exit> {
-        let (message, waiter) = self.take::<M>(envelope);
-        let (actor, mut context) = (self.actor(), self.context());
-        let shard = context.shard();
-        if waiter == 0 {
-            // Nobody waits: the future carries no reply, and nothing is to be done when it is dropped.
-            return self.begin(async move {
-                match handler(actor, message, &mut context).await {
-                    Ok(_) => Exit::Continue,
-                    Err(error) => {
-                        shard.stop_with(error, 0);
-                        Exit::Stop
+        loop {
+            let (message, waiter) = self.take::<M>(envelope);
+            let (actor, mut context) = (self.actor(), self.context());
+            let shard = context.shard();
+            let exit = if waiter == 0 {
+                // Nobody waits: the future carries no reply, and nothing is to be done when it is dropped.
+                self.begin(async move {
+                    match handler(actor, message, &mut context).await {
+                        Ok(_) => Exit::Continue,
+                        Err(error) => {
+                            shard.stop_with(error, 0);
+                            Exit::Stop
+                        }
                     }
-                }
-            });
+                })
+            } else {
+                let reply = ReplyTo::<M::Reply>::new(self.shard, waiter, vtable::<M>());
+                self.begin(async move { reply.finish(shard, handler(actor, message, &mut context).await) })
+            };
+            if exit.is_some() {
+                return exit;
+            }
+            envelope = self.same::<M>()?;
         }
-        let reply = ReplyTo::<M::Reply>::new(self.shard, waiter, vtable::<M>());
-        self.begin(async move { reply.finish(shard, handler(actor, message, &mut context).await) })
     }
 
     /// Arm of a handler that takes its `ReplyTo`.
