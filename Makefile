@@ -14,7 +14,7 @@ VENV := $(TARGET)/venv
 # Cargo.lock is committed: a build that would change it is a mistake.
 LOCKED := --locked
 
-.PHONY: help verify test soak demo bench memcheck fix clean fmt clippy doc tidy counts doctest loom fuzz-build bins nextest
+.PHONY: help verify test soak demo bench bare memcheck fix clean fmt clippy doc tidy counts doctest loom fuzz-build bins nextest
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -90,6 +90,9 @@ demo: ## five nodes on this machine; Ctrl-C stops all (ARGS="--nodes 3 --duratio
 bench: ## criterion benches per hot path, then the workloads beside their peers (ARGS="--only NAME --json FILE")
 	$(CARGO) bench $(LOCKED) -p shard-benches --benches
 	$(CARGO) run $(LOCKED) --release -p shard-benches --bin runs -- $(ARGS)
+
+bare: ## builds `runs` without instruments, for `runs --bare target/bare/release/runs`
+	RUSTFLAGS="--cfg shard_bare" CARGO_TARGET_DIR="$(TARGET)/bare" $(CARGO) build $(LOCKED) --release -p shard-benches --bin runs
 
 memcheck: ## the tests of the modules with unsafe code, and of simulated shards, under valgrind (ARGS=GROUP)
 	@tests/memcheck $(ARGS)

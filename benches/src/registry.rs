@@ -7,7 +7,7 @@ use crate::reference::{
     ERGO, ERGO_LOCAL_MANY, ERGO_LOCAL_ONE, ERGO_LOCAL_ONE_BY_YIELDING, ERGO_NETWORK, ERGO_PROCESS_BYTES,
     ERGO_SPAWN_SECONDS, absolute, at_least, at_most,
 };
-use crate::workload::{Better, Measure, OURS, Partner, Side, Workload};
+use crate::workload::{BARE, Better, Measure, OURS, Partner, Side, Workload};
 
 const ONE_CORE: &str = "cpu 1";
 const TWO_CORES: &str = "cpus 0 and 1";
@@ -96,6 +96,15 @@ pub static WORKLOADS: &[Workload] = &[
         ],
         derived: &[],
         references: &[at_least("plain_fn", 0.4, 0.6, 0.8)],
+    },
+    Workload {
+        name: "instruments",
+        about: "the same-shard stream beside a build without counters, latency stamps and stall beacon",
+        unit: "M msg/s",
+        better: Better::Higher,
+        sides: &[ours(ONE_CORE, same_shard::stream), peer(BARE, ONE_CORE, same_shard::bare_stream)],
+        derived: &[],
+        references: &[at_least(BARE, 0.75, 0.85, 0.9)],
     },
     Workload {
         name: "ring_1000",

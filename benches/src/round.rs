@@ -7,6 +7,7 @@
 
 use std::env;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use crate::error::RunError;
 use crate::machine::{cpu_seconds, peak_resident_kib};
-use crate::workload::{Run, Sample, Scale, Side, Workload};
+use crate::workload::{BARE, Run, Sample, Scale, Side, Workload};
 
 /// LIMIT: how long one side may take for one run before its process ends itself.
 pub const CHILD_LIMIT: Duration = Duration::from_secs(120);
@@ -29,7 +30,7 @@ pub struct Rounds {
     pub sides: Vec<(&'static Side, Vec<Sample>)>,
 }
 
-/// Runs one round to warm up and then `rounds` rounds of all sides of `workload`.
+/// Runs one round to warm up and then `rounds` rounds of all sides of `workload`. `bare` is the program without instruments.
 ///
 /// `progress` is told the round (0 is the warm-up) and the side before each run.
 ///
@@ -39,6 +40,7 @@ pub fn run(
     workload: &'static Workload,
     rounds: usize,
     scale: Scale,
+    bare: Option<&Path>,
     mut progress: impl FnMut(usize, &'static Side),
 ) -> Result<Rounds, RunError> {
     let mut sides: Vec<(&'static Side, Vec<Sample>)> =
@@ -48,7 +50,7 @@ pub fn run(
             let position = (turn + round) % sides.len();
             let Some((side, samples)) = sides.get_mut(position) else { continue };
             progress(round, side);
-            let sample = child(workload, side, scale)?;
+            let sample = child(workload, side, scale, bare)?;
             if round > 0 {
                 samples.push(sample);
             }
@@ -57,15 +59,18 @@ pub fn run(
     Ok(Rounds { sides })
 }
 
-fn command(workload: &str, side: &str, scale: Scale) -> Result<Command, RunError> {
-    let program = env::current_exe().map_err(RunError::io("finding this program"))?;
+fn command(workload: &str, side: &str, scale: Scale, bare: Option<&Path>) -> Result<Command, RunError> {
+    let program = match (side, bare) {
+        (BARE, Some(program)) => program.to_owned(),
+        _ => env::current_exe().map_err(RunError::io("finding this program"))?,
+    };
     let mut command = Command::new(program);
     command.args(["--child", workload, side, "--divide", &scale.divisor().to_string()]);
     Ok(command)
 }
 
-fn child(workload: &Workload, side: &Side, scale: Scale) -> Result<Sample, RunError> {
-    let output = command(workload.name, side.name, scale)?
+fn child(workload: &Workload, side: &Side, scale: Scale, bare: Option<&Path>) -> Result<Sample, RunError> {
+    let output = command(workload.name, side.name, scale, bare)?
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
@@ -136,7 +141,7 @@ impl Partnership {
     /// # Errors
     /// [`RunError::Io`] when it cannot be started.
     pub fn start(run: Run, text: &str) -> Result<Self, RunError> {
-        let child = command(run.workload, run.side, run.scale)?
+        let child = command(run.workload, run.side, run.scale, None)?
             .args(["--partner", text])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -73,6 +73,14 @@ pub fn spin_for(span: Duration) {
     }
 }
 
+/// Gives this thread's processor away for about `span`, so that work elsewhere is paced and not disturbed.
+pub fn rest_for(span: Duration) {
+    let start = Instant::now();
+    while let Some(left) = span.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) {
+        std::thread::park_timeout(left);
+    }
+}
+
 /// Millions per second of `count` things done in `seconds`.
 #[must_use]
 pub fn millions_per_second(count: u64, seconds: f64) -> f64 {

@@ -105,6 +105,9 @@ pub struct Side {
 /// The name of our own side.
 pub const OURS: &str = "ours";
 
+/// The name of our own side in a build without instruments, which is another program: see `make bare`.
+pub const BARE: &str = "no_instruments";
+
 /// What a [`Reference`] holds our side to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -206,6 +209,12 @@ impl Workload {
     #[must_use]
     pub fn is_one_node(&self) -> bool {
         self.sides.iter().all(|side| side.partner.is_none())
+    }
+
+    /// Whether a side of it is the program without instruments.
+    #[must_use]
+    pub fn needs_bare(&self) -> bool {
+        self.side(BARE).is_some()
     }
 
     /// Whether our side exists.

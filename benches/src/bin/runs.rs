@@ -1,6 +1,6 @@
 //! `runs`: every workload that exists, ours beside its peers, interleaved, with ratios.
 //!
-//! `runs [--only NAME]... [--one-node] [--rounds N] [--json FILE] [--markdown FILE] [--list] [--gate]`. The same binary, started with `--child`, is the
+//! `runs [--only NAME]... [--one-node] [--bare PROGRAM] [--rounds N] [--json FILE] [--markdown FILE] [--list] [--gate]`. The same binary, started with `--child`, is the
 //! process in which one side does its work once.
 //!
 //! Exit status: 0; 1 with `--gate` when a ratio is below its floor; 2 when a workload could not be measured.
@@ -35,6 +35,9 @@ struct Args {
     /// Leave out the workloads that need a second node
     #[arg(long)]
     one_node: bool,
+    /// The same program from a build without instruments (`make bare`); without it, `instruments` is left out
+    #[arg(long, value_name = "PROGRAM")]
+    bare: Option<PathBuf>,
     /// Rounds that count, after one to warm up
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
@@ -90,15 +93,23 @@ fn run(args: &Args) -> Result<ExitCode, RunError> {
         args.only.iter().map(|name| workload(name)).collect::<Result<_, _>>()?
     };
     chosen.retain(|workload| !args.one_node || workload.is_one_node());
+    if args.bare.is_none() && chosen.iter().any(|workload| workload.needs_bare()) {
+        eprintln!("runs: instruments is left out: it needs --bare PROGRAM, which `make bare` builds");
+        chosen.retain(|workload| !workload.needs_bare());
+        if chosen.is_empty() {
+            return Ok(ExitCode::from(2));
+        }
+    }
     let machine = Machine::read();
     if machine.profile != "release" {
         eprintln!("runs: built without optimisation, the figures mean nothing: use `cargo run --release`");
     }
+    let scale = Scale::divided_by(args.divide);
     let mut rows = Vec::new();
     let mut failures = Vec::new();
     for workload in chosen {
         let rounds =
-            round::run(workload, usize::from(args.rounds), Scale::divided_by(args.divide), |round, side| {
+            round::run(workload, usize::from(args.rounds), scale, args.bare.as_deref(), |round, side| {
                 eprintln!("{} round {round}/{} {}", workload.name, args.rounds, side.name);
             });
         match rounds {

@@ -10,7 +10,7 @@ use crate::own::same_shard::stream_between;
 use crate::own::start::{Spread, World};
 use crate::peer::futex::{GAP, WAKES};
 use crate::peer::raw_ring::{TIMED_TOGETHER, per_trip};
-use crate::timing::{Stopwatch, micros, millions_per_second, quantile, spin_for};
+use crate::timing::{Stopwatch, micros, millions_per_second, quantile, rest_for, spin_for};
 use crate::workload::Run;
 
 /// How long one process takes to stream `count` messages to another on another shard, in bursts of 256.
@@ -110,7 +110,9 @@ const STREAMS: usize = 8;
 
 /// One way from a handler on shard 0 to a handler on shard 1, which eight endless streams keep busy; p99 in microseconds.
 ///
-/// One message every 100 us, and none waits for another: the receiver only writes down how long each was on its way.
+/// One message about every 100 us, and none waits for another: the receiver only writes down how long each was on its way.
+/// Who starts them sleeps in between: with a thread that spins beside two busy shards, a machine of two processors would
+/// show its scheduler's time slices.
 ///
 /// # Errors
 /// When the node refuses, or messages are lost.
@@ -131,7 +133,7 @@ pub fn into_busy(run: Run) -> Result<f64, RunError> {
     let from = world.spawn(0, move || Waker { to, origin })?;
     pin(0)?;
     for _ in 0..messages {
-        std::thread::sleep(GAP);
+        rest_for(GAP);
         world.send(from, Tick)?;
     }
     let mut waits = World::wait(&seen)?;

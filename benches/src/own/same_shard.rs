@@ -40,6 +40,19 @@ pub fn stream(run: Run) -> Result<f64, RunError> {
     Ok(millions_per_second(count, stream_of(count)?.as_secs_f64()))
 }
 
+/// The stream in a build without instruments; M msg/s.
+///
+/// # Errors
+/// As for [`stream`], and when this program was built with them.
+pub fn bare_stream(run: Run) -> Result<f64, RunError> {
+    if cfg!(not(shard_bare)) {
+        return Err(RunError::work(
+            "this program has its instruments: give --bare the one that `make bare` builds",
+        ));
+    }
+    stream(run)
+}
+
 /// One handler sends 3 M messages; M msg/s.
 ///
 /// # Errors

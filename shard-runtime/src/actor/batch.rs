@@ -8,11 +8,11 @@
 //! Cost: one indirect call and one clock read per activation; per message a link, a type word, a stamp and the payload.
 #![expect(unsafe_code, reason = "message hand-over; proven by order_holds_within_and_across_shards")]
 
-use crate::actor::live::Kept;
+use crate::actor::live::Slot;
 use crate::actor::{Actor, Context, ReplyTo};
 use crate::error::{ActorError, ActorResult, ExitReason};
 use crate::mailbox::{EnvelopePtr, Meta};
-use crate::process::Record;
+use crate::process::{INSTRUMENTS, Record};
 use crate::shard::{Carried, Shard};
 use shard_wire::{Erased, Message, Payload, Vtable, vtable};
 use std::marker::PhantomData;
@@ -111,14 +111,19 @@ impl<'s, A: Actor> Batch<'s, A> {
         Envelope(envelope, PhantomData)
     }
 
-    /// The next message if it is an `M` too: a run of one type stays inside its arm.
+    /// The next message and its waiter if it is an `M` too: a run of one type stays inside its arm.
     #[inline(always)]
-    fn same<M: Message>(&mut self) -> Option<Envelope<'s>> {
+    fn same<M: Message>(&mut self) -> Option<(M, u64)> {
         if self.handled >= self.shard.limit() {
             return None;
         }
         let next = self.previous.next();
-        if std::ptr::eq(next.vtable(), vtable::<M>()) { Some(self.step(next)) } else { None }
+        if !std::ptr::eq(next.vtable(), vtable::<M>()) {
+            return None;
+        }
+        let envelope = self.step(next);
+        // SAFETY: the type was just tested, and `step` made it the latest.
+        Some(unsafe { self.take_known(envelope) })
     }
 
     #[inline(always)]
@@ -135,19 +140,29 @@ impl<'s, A: Actor> Batch<'s, A> {
         Context::new(unsafe { &*shard })
     }
 
+    #[inline(always)]
+    fn take<M: Message>(&mut self, envelope: Envelope<'s>) -> (M, u64) {
+        assert!(envelope.is::<M>(), "an arm takes only its own message type");
+        // Folds away in emitted code; keeps hand-written code from taking a message after a handler was suspended.
+        assert!(envelope.0 == self.previous, "only the latest message of a batch can be taken");
+        // SAFETY: both were just tested.
+        unsafe { self.take_known(envelope) }
+    }
+
+    /// # Safety
+    /// The envelope holds an `M` and is the latest of this batch.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "an envelope is consumed by the arm that takes its message (B2)"
     )]
     #[inline(always)]
-    fn take<M: Message>(&mut self, envelope: Envelope<'s>) -> (M, u64) {
-        assert!(envelope.is::<M>(), "an arm takes only its own message type");
+    unsafe fn take_known<M: Message>(&mut self, envelope: Envelope<'s>) -> (M, u64) {
         let envelope = envelope.0;
-        // Folds away in emitted code; keeps hand-written code from taking a message after a handler was suspended.
-        assert!(envelope == self.previous, "only the latest message of a batch can be taken");
         let meta = envelope.meta();
-        self.stamps = self.stamps.wrapping_add(meta);
-        // SAFETY: E3 and the type test above; B2: taken once.
+        if INSTRUMENTS {
+            self.stamps = self.stamps.wrapping_add(meta);
+        }
+        // SAFETY: E3 and the caller's promise; B2: taken once.
         let message = unsafe { Payload::read::<M>(envelope.payload()) };
         let waiter = if meta & Meta::CALL == 0 { 0 } else { envelope.reply() };
         (message, waiter)
@@ -173,16 +188,16 @@ impl<'s, A: Actor> Batch<'s, A> {
     #[inline(always)]
     pub fn plain<M: Message>(
         &mut self,
-        mut envelope: Envelope<'s>,
+        envelope: Envelope<'s>,
         handler: impl Fn(&mut A, M, &mut Context<'_>) -> Result<M::Reply, ActorError>,
     ) -> Option<Exit> {
+        let (mut message, mut waiter) = self.take::<M>(envelope);
         loop {
-            let (message, waiter) = self.take::<M>(envelope);
             let result = handler(self.actor(), message, &mut self.context());
             if let Some(exit) = self.end::<M>(waiter, result) {
                 return Some(exit);
             }
-            envelope = self.same::<M>()?;
+            (message, waiter) = self.same::<M>()?;
         }
     }
 
@@ -191,11 +206,11 @@ impl<'s, A: Actor> Batch<'s, A> {
     #[inline(always)]
     pub fn ready<M: Message>(
         &mut self,
-        mut envelope: Envelope<'s>,
+        envelope: Envelope<'s>,
         handler: impl AsyncFn(&mut A, M, &mut Context<'_>) -> Result<M::Reply, ActorError>,
     ) -> Option<Exit> {
+        let (mut message, mut waiter) = self.take::<M>(envelope);
         loop {
-            let (message, waiter) = self.take::<M>(envelope);
             let mut context = self.context();
             let future = std::pin::pin!(handler(self.actor(), message, &mut context));
             match future.poll(&mut TaskContext::from_waker(Waker::noop())) {
@@ -206,7 +221,7 @@ impl<'s, A: Actor> Batch<'s, A> {
                 }
                 Poll::Pending => never(),
             }
-            envelope = self.same::<M>()?;
+            (message, waiter) = self.same::<M>()?;
         }
     }
 
@@ -214,32 +229,29 @@ impl<'s, A: Actor> Batch<'s, A> {
     #[inline(always)]
     pub fn run<M: Message>(
         &mut self,
-        mut envelope: Envelope<'s>,
-        handler: impl AsyncFn(&mut A, M, &mut Context<'_>) -> Result<M::Reply, ActorError> + Copy + 'static,
+        envelope: Envelope<'s>,
+        handler: impl AsyncFnOnce(&mut A, M, &mut Context<'_>) -> Result<M::Reply, ActorError> + Copy + 'static,
     ) -> Option<Exit> {
+        let (mut message, mut waiter) = self.take::<M>(envelope);
         loop {
-            let (message, waiter) = self.take::<M>(envelope);
-            let (actor, mut context) = (self.actor(), self.context());
-            let shard = context.shard();
+            let actor = self.actor();
             let exit = if waiter == 0 {
-                // Nobody waits: the future carries no reply, and nothing is to be done when it is dropped.
-                self.begin(async move {
-                    match handler(actor, message, &mut context).await {
-                        Ok(_) => Exit::Continue,
-                        Err(error) => {
-                            shard.stop_with(error, 0);
-                            Exit::Stop
-                        }
-                    }
-                })
+                // Nobody waits: there is no reply to be dropped.
+                self.begin(
+                    move |context| handler(actor, message, context),
+                    |shard, result| shard.exit_of(result.map(drop)),
+                )
             } else {
                 let reply = ReplyTo::<M::Reply>::new(self.shard, waiter, vtable::<M>());
-                self.begin(async move { reply.finish(shard, handler(actor, message, &mut context).await) })
+                self.begin(
+                    move |context| handler(actor, message, context),
+                    move |shard, result| reply.finish(shard, result),
+                )
             };
             if exit.is_some() {
                 return exit;
             }
-            envelope = self.same::<M>()?;
+            (message, waiter) = self.same::<M>()?;
         }
     }
 
@@ -269,10 +281,9 @@ impl<'s, A: Actor> Batch<'s, A> {
         handler: impl AsyncFnOnce(&mut A, M, ReplyTo<M::Reply>, &mut Context<'_>) -> ActorResult + 'static,
     ) -> Option<Exit> {
         let (message, waiter) = self.take::<M>(envelope);
-        let (actor, mut context) = (self.actor(), self.context());
+        let actor = self.actor();
         let reply = ReplyTo::new(self.shard, waiter, vtable::<M>());
-        let shard = context.shard();
-        self.begin(async move { shard.exit_of(handler(actor, message, reply, &mut context).await) })
+        self.begin(move |context| handler(actor, message, reply, context), Shard::exit_of)
     }
 
     /// Runs an `async` `init`.
@@ -281,9 +292,8 @@ impl<'s, A: Actor> Batch<'s, A> {
         mut self,
         init: impl AsyncFnOnce(&mut A, &mut Context<'_>) -> ActorResult + 'static,
     ) -> Closed<'s> {
-        let (actor, mut context) = (self.actor(), self.context());
-        let shard = context.shard();
-        let exit = self.begin(async move { shard.exit_of(init(actor, &mut context).await) });
+        let actor = self.actor();
+        let exit = self.begin(move |context| init(actor, context), Shard::exit_of);
         self.close(exit.unwrap_or(Exit::Continue))
     }
 
@@ -300,12 +310,14 @@ impl<'s, A: Actor> Batch<'s, A> {
         mut self,
         terminate: impl AsyncFnOnce(&mut A, &ExitReason, &mut Context<'_>) + 'static,
     ) -> Closed<'s> {
-        let (actor, mut context) = (self.actor(), self.context());
-        let shard = context.shard();
-        let exit = self.begin(async move {
-            terminate(actor, &shard.ending_reason(), &mut context).await;
-            Exit::Continue
-        });
+        let actor = self.actor();
+        let exit = self.begin(
+            move |context| async move {
+                let reason = context.shard().ending_reason();
+                terminate(actor, &reason, context).await;
+            },
+            |_, ()| Exit::Continue,
+        );
         self.close(exit.unwrap_or(Exit::Continue))
     }
 
@@ -321,8 +333,12 @@ impl<'s, A: Actor> Batch<'s, A> {
 
     /// Polls a future once in a slot of the pool, and keeps it there if it is not done.
     #[inline(always)]
-    fn begin<F: Future<Output = Exit>>(&mut self, future: F) -> Option<Exit> {
-        let mut slot = self.shard.futures().slot(future);
+    fn begin<F: Future>(
+        &mut self,
+        make: impl FnOnce(&'s mut Context<'s>) -> F,
+        done: impl FnOnce(&'s Shard, F::Output) -> Exit,
+    ) -> Option<Exit> {
+        let mut slot = Slot::fill(self.shard.futures(), self.context(), make, done);
         let waker = self.shard.waker_of(self.record);
         match slot.poll(&mut TaskContext::from_waker(&waker)) {
             Poll::Ready(Exit::Continue) => None,
@@ -341,9 +357,8 @@ impl<'s, A: Actor> Batch<'s, A> {
         &mut self,
         work: impl AsyncFnOnce(&mut A, &mut Context<'_>) -> ActorResult + 'static,
     ) -> Option<Exit> {
-        let (actor, mut context) = (self.actor(), self.context());
-        let shard = context.shard();
-        self.begin(async move { shard.exit_of(work(actor, &mut context).await) })
+        let actor = self.actor();
+        self.begin(move |context| work(actor, context), Shard::exit_of)
     }
 
     /// Takes a message out of its envelope to hand it on; whoever gets it sees its sender, and answers its caller.
@@ -398,44 +413,6 @@ impl<'s, A: Actor> Batch<'s, A> {
             (exit, _) => exit,
         };
         Closed(exit, PhantomData)
-    }
-}
-
-/// A future in a slot of the pool while it is polled for the first time.
-pub(crate) struct Slot<'s, F: Future<Output = Exit>> {
-    kept: *mut Kept<F>,
-    shard: &'s crate::shard::FuturePool,
-}
-
-impl<'s, F: Future<Output = Exit>> Slot<'s, F> {
-    #[inline(always)]
-    pub(crate) fn new(pool: &'s crate::shard::FuturePool, future: F) -> Self {
-        let kept = pool.take(Kept::<F>::LAYOUT).cast::<Kept<F>>();
-        // SAFETY: the pool gives memory of this layout that stays in place until it is given back.
-        unsafe { Kept::place(kept, future) };
-        Self { kept, shard: pool }
-    }
-
-    #[inline(always)]
-    fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<Exit> {
-        // SAFETY: filled by `new`, polled until done or kept.
-        unsafe { Kept::poll(self.kept, task) }
-    }
-
-    #[inline(always)]
-    fn keep(self, sender: shard_wire::Pid) -> *mut crate::actor::Live {
-        let slot = std::mem::ManuallyDrop::new(self);
-        // SAFETY: filled by `new`; the record takes the future over.
-        unsafe { Kept::keep(slot.kept, sender) }
-    }
-}
-
-impl<F: Future<Output = Exit>> Drop for Slot<'_, F> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        // SAFETY: filled by `new` and not kept.
-        unsafe { Kept::drop_future(self.kept) };
-        self.shard.give(self.kept.cast(), Kept::<F>::LAYOUT);
     }
 }
 

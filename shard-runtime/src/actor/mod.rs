@@ -42,7 +42,6 @@ pub use reply::ReplyTo;
 pub use table::Actor;
 
 pub(crate) use address::OwnedRoute;
-pub(crate) use batch::Slot;
 pub(crate) use live::Live;
 pub(crate) use options::{DEFAULT_INIT_TIMEOUT, Rare};
 pub(crate) use table::{ActorTable, TableOf};

@@ -17,6 +17,6 @@ pub(crate) use alias::{AliasTable, OwnedAliases};
 pub(crate) use bound::{Bound, MAIN as MAIN_QUEUE, NoPlace, QUEUES};
 pub(crate) use extension::{Extension, InspectAnswer, PendingInspect, StartedAnswer, Trap};
 pub(crate) use mark::KillMark;
-pub(crate) use record::{Flags, Identity, Record, bump};
+pub(crate) use record::{Flags, INSTRUMENTS, Identity, Record, bump};
 pub(crate) use relations::{Bond, Relations, Subject, Tie, Watch};
 pub(crate) use table::{FIRST_SLOT, OwnedTable, Published, Table};

@@ -59,6 +59,8 @@ impl Flags {
     pub(crate) const QUIET: u32 = Self::BOUNDED | Self::SPLIT;
     /// What an activation leaves standing for the next one.
     pub(crate) const KEPT: u32 = Self::OTHER | Self::SIGNAL | Self::INSPECT;
+    /// What one that ends with a suspended handler leaves standing.
+    pub(crate) const KEPT_SUSPENDED: u32 = Self::KEPT | Self::TRAITS | Self::CALLING | Self::START;
 }
 
 /// The hot part of a process: header and published counters.
@@ -117,6 +119,10 @@ pub(crate) struct Identity {
 
 #[cfg(not(shard_loom))]
 const _: () = assert!(size_of::<Identity>() == 64);
+
+/// Whether counters per message and activation, latency stamps and the stall beacon are compiled in. They always are, but for
+/// one build that measures what they cost (`make bare`); nothing may be read from its statistics.
+pub(crate) const INSTRUMENTS: bool = !cfg!(shard_bare);
 
 /// Adds to a counter that has one writer (R3): an ordinary add, not a locked one.
 #[inline(always)]

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::error::{ActorError, CallError, ExitReason, NodeError};
 use crate::link::Net;
 use crate::mailbox::{EnvelopePtr, Meta, Pool};
-use crate::process::{OwnedAliases, OwnedTable, Record, Watch, bump};
+use crate::process::{INSTRUMENTS, OwnedAliases, OwnedTable, Record, Watch, bump};
 use crate::reactor::annex::Logical;
 use crate::shard::current::{self, Home};
 use crate::shard::kept::Kept;
@@ -22,6 +22,7 @@ use crate::wheel::{DEFAULT_TIMER_LIMIT, Wheel};
 use shard_wire::{IncarnationKey, LocalId, Pid};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -230,6 +231,20 @@ impl Shard {
         }
     }
 
+    /// What a message that is sent now bears as its time.
+    #[inline(always)]
+    pub(super) fn stamp(&self) -> u64 {
+        if INSTRUMENTS { self.stamp.get() } else { 0 }
+    }
+
+    /// The current process has sent a message.
+    #[inline(always)]
+    pub(crate) fn count_sent(&self) {
+        if INSTRUMENTS {
+            self.sent.set(self.sent.get() + 1);
+        }
+    }
+
     /// `source` while Main is dispatched; otherwise an index into the extension's queues.
     pub(super) const SOURCE_MAIN: usize = usize::MAX;
 
@@ -331,7 +346,7 @@ impl Shard {
     }
 
     #[inline(always)]
-    pub(crate) fn waker_of(&self, record: &Record) -> Waker {
+    pub(crate) fn waker_of(&self, record: &Record) -> ManuallyDrop<Waker> {
         current::waker(self.home(), record.id.load(Relaxed))
     }
 

@@ -11,6 +11,7 @@
 use crate::shard::{Inbound, Shard};
 use crate::shared::NodeShared;
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::ptr::null;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::task::{RawWaker, RawWakerVTable, Waker};
@@ -105,9 +106,9 @@ impl Home {
 
 const GENERATION_BITS: u64 = (1 << 12) - 1;
 
-/// The waker of a process's suspended handler. Cheap: no allocation, no count.
+/// The waker of a process's suspended handler. Cheap: no allocation, no count, and nothing to be done when it is dropped.
 #[inline(always)]
-pub(crate) fn waker(home: Home, local: u64) -> Waker {
+pub(crate) fn waker(home: Home, local: u64) -> ManuallyDrop<Waker> {
     let generation = local >> 32 & GENERATION_BITS;
     let word = u64::from(home.node) << 56
         | u64::from(home.shard & 0xfff) << 44
@@ -115,7 +116,7 @@ pub(crate) fn waker(home: Home, local: u64) -> Waker {
         | local & u64::from(u32::MAX);
     let raw = RawWaker::new(std::ptr::without_provenance(word as usize), &WAKER);
     // SAFETY: the functions of `WAKER` never dereference the data word, hold no resource and may run on any thread.
-    unsafe { Waker::from_raw(raw) }
+    ManuallyDrop::new(unsafe { Waker::from_raw(raw) })
 }
 
 /// Whether a task's waker is one of ours: then a completed call needs no waker to resume its process.
@@ -161,6 +162,6 @@ mod tests {
         assert!(is_own_waker(&own));
         assert!(is_own_waker(&own.clone()));
         assert!(!is_own_waker(Waker::noop()));
-        own.wake();
+        own.wake_by_ref();
     }
 }

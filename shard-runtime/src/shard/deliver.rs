@@ -6,7 +6,7 @@
 use crate::actor::{Addressed, Call, Route, Target};
 use crate::error::{CallError, SendError, SendReason};
 use crate::mailbox::{EnvelopePtr, Meta};
-use crate::process::{Extension, Flags, Record, bump};
+use crate::process::{Extension, Flags, INSTRUMENTS, Record, bump};
 use crate::shard::bounded::Admission;
 use crate::shard::waiter::{Alarm, RemoteWait, Sink, State, Waiter};
 use crate::shard::{Outcome, Parcel, Shard};
@@ -39,11 +39,11 @@ impl Shard {
             return self.elsewhere(to, message, flags, reply);
         }
         let envelope = self.pool.take();
-        envelope.fill(vtable::<M>(), self.current_id.get(), self.stamp.get() | flags, message);
+        envelope.fill(vtable::<M>(), self.current_id.get(), self.stamp() | flags, message);
         if flags & Meta::CALL != 0 {
             envelope.set_reply(reply);
         }
-        self.sent.set(self.sent.get() + 1);
+        self.count_sent();
         self.enqueue(record, envelope, flags);
         Ok(())
     }
@@ -108,7 +108,9 @@ impl Shard {
         let state = record.flags();
         if state & Flags::QUEUED == 0 {
             if state & Flags::LIVE == 0 {
-                record.oldest.store(envelope.meta() >> Meta::BITS, Relaxed);
+                if INSTRUMENTS {
+                    record.oldest.store(envelope.meta() >> Meta::BITS, Relaxed);
+                }
                 record.set_flags(state | Flags::QUEUED);
                 self.ready.push(record.slot());
             } else if record.depth() == 1 {
@@ -169,7 +171,7 @@ impl Shard {
                 None => return self.refused(to, SendReason::NoProcess, message, flags),
             }
         }
-        let meta = self.stamp.get() | flags;
+        let meta = self.stamp() | flags;
         let make =
             |message: M| Parcel::new(to.local.0, vtable::<M>(), self.current_id.get(), meta, reply, message);
         let mut message = Some(message);
@@ -185,7 +187,7 @@ impl Shard {
             self.count_send_error(flags, false);
             return Err(SendError::new(SendReason::Overloaded, refused.into_message()));
         }
-        self.sent.set(self.sent.get() + 1);
+        self.count_sent();
         Ok(())
     }
 
@@ -691,11 +693,6 @@ impl Shard {
         let result = f();
         self.quiet.set(before);
         result
-    }
-
-    #[inline]
-    pub(crate) fn count_sent(&self) {
-        self.sent.set(self.sent.get() + 1);
     }
 
     /// A call on behalf of somebody who is not a process: the callback gets the outcome on this shard.

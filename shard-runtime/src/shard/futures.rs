@@ -4,7 +4,6 @@
 //! Cost: a load and a store per future while warm. Futures above 4 KiB go to the allocator each time.
 #![expect(unsafe_code, reason = "allocator calls and free lists; proven by slots_are_reused_and_freed")]
 
-use crate::actor::Exit;
 use std::alloc::Layout;
 use std::cell::{Cell, RefCell};
 
@@ -25,12 +24,6 @@ impl FuturePool {
             owned: RefCell::default(),
             bytes: Cell::new(0),
         }
-    }
-
-    /// Puts a future into a slot.
-    #[inline(always)]
-    pub(crate) fn slot<F: Future<Output = Exit>>(&self, future: F) -> crate::actor::Slot<'_, F> {
-        crate::actor::Slot::new(self, future)
     }
 
     /// A slot for this layout.

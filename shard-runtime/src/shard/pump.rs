@@ -9,7 +9,7 @@
 use crate::actor::{ActorTable, Exit, Live};
 use crate::error::{CallError, ExitReason};
 use crate::mailbox::{EnvelopePtr, Meta};
-use crate::process::{Extension, Flags, MAIN_QUEUE, Record, bump};
+use crate::process::{Extension, Flags, INSTRUMENTS, MAIN_QUEUE, Record, bump};
 use crate::shard::cells::STALL_BOUNDS_NS;
 use crate::shard::current::{self, Scope};
 use crate::shard::deliver::DUE_SHIFT;
@@ -188,13 +188,17 @@ impl Shard {
     }
 
     fn run_ready(&self) -> bool {
-        for done in 0..self.activations {
-            let Some(slot) = self.ready.pop() else {
-                return done > 0;
-            };
+        let mut done = 0;
+        while done < self.activations
+            && let Some(slot) = self.ready.pop()
+        {
             self.activate(self.table.record(slot));
+            done += 1;
         }
-        true
+        if done > 0 {
+            self.idle_current();
+        }
+        done > 0
     }
 
     #[inline(always)]
@@ -210,26 +214,32 @@ impl Shard {
         let cells = self.cells();
         self.current.set(record);
         self.current_id.set(id);
-        cells.current_since.store(self.now.get(), Relaxed);
-        cells.current.store(id, Relaxed);
-        self.sent.set(0);
+        if INSTRUMENTS {
+            cells.current_since.store(self.now.get(), Relaxed);
+            cells.current.store(id, Relaxed);
+            self.sent.set(0);
+        }
         let exit = if flags & !Flags::QUIET == Flags::QUEUED {
             record.set_flags(flags | Flags::RUNNING);
             self.dispatch_main(record)
+        } else if flags & !(Flags::QUIET | Flags::CALLING) == Flags::QUEUED | Flags::LIVE {
+            self.resume_only(record, flags)
         } else {
             self.uncommon(record, flags)
         };
-        let now = self.clock.ticks();
-        let took = now.saturating_sub(self.now.get());
-        bump(&record.run, took);
-        if took > self.stall_ticks {
-            self.stalled(record, id, took);
+        if INSTRUMENTS {
+            let now = self.clock.ticks();
+            let took = now.saturating_sub(self.now.get());
+            bump(&record.run, took);
+            if took > self.stall_ticks {
+                self.stalled(record, id, took);
+            }
+            self.set_now(now);
+            bump(&record.out, self.sent.get());
+            bump(&record.wakeups, 1);
+            bump(&cells.activations, 1);
+            record.last.store(now, Relaxed);
         }
-        self.set_now(now);
-        bump(&record.out, self.sent.get());
-        bump(&record.wakeups, 1);
-        bump(&cells.activations, 1);
-        record.last.store(now, Relaxed);
         if exit == Exit::Continue {
             let kept = record.flags() & (Flags::KEPT | Flags::TRAITS);
             if record.depth() == 0 && kept & Flags::KEPT == 0 {
@@ -241,12 +251,13 @@ impl Shard {
                 record.set_flags(Flags::QUEUED | kept);
                 self.requeue(id as u32);
             }
+        } else if exit == Exit::Suspended && !self.again.get() && record.flags() & Flags::SIGNAL == 0 {
+            record.set_flags(Flags::LIVE | record.flags() & Flags::KEPT_SUSPENDED);
         } else {
             self.leave(record, exit);
         }
         // A strain of a process that has nothing more to do is nobody's.
         let _nothing_left = self.mesh.take_strain();
-        self.idle_current();
     }
 
     /// The process that has just run has more to do: behind the others, or once the lane that it made spill has drained.
@@ -293,20 +304,31 @@ impl Shard {
         exit
     }
 
-    /// Suspended or stopped.
+    /// Stopped, or suspended with something to do at once.
     #[inline(never)]
     fn leave(&self, record: &Record, exit: Exit) {
         if exit == Exit::Stop {
             let reason = self.reason.take().map_or(ExitReason::Normal, |reason| *reason);
             return self.bury(record, reason);
         }
-        let kept = record.flags() & (Flags::KEPT | Flags::TRAITS | Flags::CALLING | Flags::START);
+        let kept = record.flags() & Flags::KEPT_SUSPENDED;
         if self.again.replace(false) || kept & Flags::SIGNAL != 0 {
             // A reply that came while it ran, a yield, or a kill: straight back into the queue.
             record.set_flags(Flags::QUEUED | Flags::LIVE | kept);
             self.requeue(record.slot());
         } else {
             record.set_flags(Flags::LIVE | kept);
+        }
+    }
+
+    /// A suspended handler goes on, and there is nothing else to be looked at: the usual end of a wait.
+    #[inline(never)]
+    fn resume_only(&self, record: &Record, flags: u32) -> Exit {
+        record.set_flags((flags & !Flags::CALLING) | Flags::RUNNING);
+        self.in_hand.set(EnvelopePtr::NULL);
+        match self.resume_live(record, flags) {
+            Exit::Continue => self.run_queued(record),
+            exit => exit,
         }
     }
 
@@ -341,6 +363,12 @@ impl Shard {
                 return exit;
             }
         }
+        self.run_queued(record)
+    }
+
+    /// What has come in meanwhile.
+    #[inline(never)]
+    fn run_queued(&self, record: &Record) -> Exit {
         if record.flags() & Flags::INSPECT != 0 {
             self.answer_inspects(record);
         }
@@ -367,6 +395,7 @@ impl Shard {
         exit
     }
 
+    #[inline(always)]
     fn resume_live(&self, record: &Record, flags: u32) -> Exit {
         let live = record.live.get();
         // SAFETY: L2, L3: `LIVE` is set, so `live` is a kept future of this shard.
@@ -375,15 +404,18 @@ impl Shard {
         // SAFETY: as above.
         match unsafe { Live::poll(live, &mut TaskContext::from_waker(&waker)) } {
             Poll::Pending => Exit::Suspended,
-            Poll::Ready(exit) => {
-                self.cancel_live(record);
-                record.clear_flags(Flags::LIVE);
-                if flags & Flags::START != 0 && exit == Exit::Continue {
-                    self.init_done(record);
-                }
-                exit
-            }
+            Poll::Ready(exit) => self.live_done(record, flags, exit),
         }
+    }
+
+    #[inline(never)]
+    fn live_done(&self, record: &Record, flags: u32, exit: Exit) -> Exit {
+        self.cancel_live(record);
+        record.clear_flags(Flags::LIVE);
+        if flags & Flags::START != 0 && exit == Exit::Continue {
+            self.init_done(record);
+        }
+        exit
     }
 
     /// Drops a suspended handler.
@@ -457,9 +489,12 @@ impl Shard {
     /// Settles a batch: counters, latencies, envelopes back to the pool.
     #[inline]
     pub(crate) fn settle(&self, record: &Record, handled: u64, last: EnvelopePtr, stamps: u64) {
-        // Signed: a sender outside, or another shard, may have stamped later than this turn began.
-        let waited = handled.wrapping_mul(self.stamp.get()).wrapping_sub(stamps).cast_signed() >> Meta::BITS;
-        bump(&record.latency, waited.max(0).cast_unsigned());
+        if INSTRUMENTS {
+            // Signed: a sender outside, or another shard, may have stamped later than this turn began.
+            let waited =
+                handled.wrapping_mul(self.stamp.get()).wrapping_sub(stamps).cast_signed() >> Meta::BITS;
+            bump(&record.latency, waited.max(0).cast_unsigned());
+        }
         self.in_hand.set(EnvelopePtr::NULL);
         if record.flags() & Flags::BOUNDED != 0 {
             let source = self.source.get();
@@ -576,10 +611,11 @@ impl Shard {
     #[inline(always)]
     pub(super) fn resume(&self, record: &Record) {
         let flags = record.flags();
-        if flags & Flags::RUNNING != 0 {
+        if flags & (Flags::RUNNING | Flags::LIVE | Flags::QUEUED) == Flags::LIVE {
+            record.set_flags(flags | Flags::QUEUED);
+            self.ready.push(record.slot());
+        } else if flags & Flags::RUNNING != 0 {
             self.again.set(true);
-        } else if flags & Flags::LIVE != 0 {
-            self.make_ready(record);
         }
     }
 

@@ -1,12 +1,21 @@
 //! The ready queue: slots of processes that have something to do, in order.
 //!
-//! Invariant: Y1 a slot is in the queue at most once (the `QUEUED` flag), so its length is bounded by the process table.
+//! Invariants: Y1 a slot is in the queue at most once (the `QUEUED` flag), so its length is bounded by the process table.
+//! Y2 `slots` is a live boxed slice of `mask + 1` places, a power of two; only `grow` and `drop` replace it.
+#![expect(
+    unsafe_code,
+    reason = "no bounds test per activation; proven by order_holds_across_growth_and_wrap"
+)]
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::ptr::NonNull;
+
+/// Places of a fresh queue.
+const FIRST: u32 = 4096;
 
 /// Slots in FIFO order.
 pub(crate) struct Ready {
-    slots: RefCell<Box<[u32]>>,
+    slots: Cell<NonNull<Cell<u32>>>,
     mask: Cell<u32>,
     head: Cell<u32>,
     tail: Cell<u32>,
@@ -14,8 +23,20 @@ pub(crate) struct Ready {
 
 impl Ready {
     pub(crate) fn new() -> Self {
-        let slots = vec![0; 4096].into_boxed_slice();
-        Self { mask: Cell::new(4095), slots: RefCell::new(slots), head: Cell::new(0), tail: Cell::new(0) }
+        Self {
+            slots: Cell::new(places(vec![Cell::new(0); FIRST as usize])),
+            mask: Cell::new(FIRST - 1),
+            head: Cell::new(0),
+            tail: Cell::new(0),
+        }
+    }
+
+    #[inline(always)]
+    fn place(&self, position: u32) -> &Cell<u32> {
+        // SAFETY: Y2: masked, so inside the slice.
+        let place = unsafe { self.slots.get().add((position & self.mask.get()) as usize) };
+        // SAFETY: a live cell; nobody keeps the reference across `grow`.
+        unsafe { place.as_ref() }
     }
 
     #[inline(always)]
@@ -25,9 +46,7 @@ impl Ready {
         }
         // After the growth, which moves both ends.
         let tail = self.tail.get();
-        if let Some(place) = self.slots.borrow_mut().get_mut((tail & self.mask.get()) as usize) {
-            *place = slot;
-        }
+        self.place(tail).set(slot);
         self.tail.set(tail.wrapping_add(1));
     }
 
@@ -37,9 +56,8 @@ impl Ready {
         if head == self.tail.get() {
             return None;
         }
-        let slot = self.slots.borrow().get((head & self.mask.get()) as usize).copied();
         self.head.set(head.wrapping_add(1));
-        slot
+        Some(self.place(head).get())
     }
 
     #[inline(always)]
@@ -51,15 +69,34 @@ impl Ready {
     #[inline(never)]
     fn grow(&self) {
         let (head, length) = (self.head.get(), self.mask.get() + 1);
-        let mut slots = self.slots.borrow_mut();
         let mut larger = Vec::with_capacity(2 * length as usize);
-        larger.extend((0..length).map(|index| slots[(head.wrapping_add(index) & self.mask.get()) as usize]));
-        larger.resize(2 * length as usize, 0);
-        *slots = larger.into_boxed_slice();
+        larger.extend((0..length).map(|index| self.place(head.wrapping_add(index)).clone()));
+        larger.resize(2 * length as usize, Cell::new(0));
+        let former = self.slots.replace(places(larger));
+        // SAFETY: Y2: made by `places` with this length, and out of use.
+        unsafe { release(former, length) };
         self.head.set(0);
         self.tail.set(length);
         self.mask.set(2 * length - 1);
     }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        // SAFETY: Y2: made by `places` with this length.
+        unsafe { release(self.slots.get(), self.mask.get() + 1) };
+    }
+}
+
+fn places(places: Vec<Cell<u32>>) -> NonNull<Cell<u32>> {
+    NonNull::from(Box::leak(places.into_boxed_slice())).cast()
+}
+
+/// # Safety
+/// `slots` came from [`places`] with `length` places and is not used any more.
+unsafe fn release(slots: NonNull<Cell<u32>>, length: u32) {
+    // SAFETY: the caller's promise.
+    drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(slots.as_ptr(), length as usize)) });
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::shard::timers::Interval;
 use crate::wheel::TimerKey;
 use shard_wire::{Payload, WireOps};
 use std::cell::{Cell, UnsafeCell};
+use std::ptr::NonNull;
 use std::task::Waker;
 
 /// Most waiters of one shard: 64 MiB of address space, committed as used.
@@ -23,6 +24,7 @@ const MAX_WAITERS: u32 = 1 << 20;
 const INDEX_BITS: u32 = 20;
 const INDEX_MASK: u32 = MAX_WAITERS - 1;
 const _: () = assert!(MAX_WAITERS == 1 << INDEX_BITS);
+const BYTES: usize = MAX_WAITERS as usize * size_of::<Waiter>();
 /// No waiter.
 const NOBODY: u32 = u32::MAX;
 
@@ -51,8 +53,10 @@ pub(crate) enum Sink {
 
 /// States of a waiter (W1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
 pub(crate) enum State {
-    Free,
+    /// Zero, as the memory of a waiter that was never used.
+    Free = 0,
     Waiting,
     Done,
     Failed,
@@ -109,7 +113,9 @@ pub(crate) struct RemoteWait {
 
 /// A shard's waiters.
 pub(crate) struct Waiters {
-    memory: Mapping,
+    base: NonNull<Waiter>,
+    /// What `base` points into.
+    _memory: Mapping,
     high: Cell<u32>,
     free: Cell<u32>,
     used: Cell<u32>,
@@ -125,20 +131,20 @@ pub(crate) struct Waiters {
 
 impl Waiters {
     pub(crate) fn new(shard: u16) -> std::io::Result<Self> {
-        let memory = Mapping::reserve(MAX_WAITERS as usize * size_of::<Waiter>())?;
-        Ok(Self::in_memory(memory, shard, 1))
+        Self::in_memory(Mapping::reserve(BYTES)?, shard, 1)
     }
 
     /// Waiters of a shard that took its index over from another one: none has a generation below `born`, so references to
     /// waiters of the former shard stay stale.
     pub(crate) fn following(shard: u16, born: u32) -> std::io::Result<Self> {
-        let memory = Mapping::reserve_small(MAX_WAITERS as usize * size_of::<Waiter>())?;
-        Ok(Self::in_memory(memory, shard, born.max(1)))
+        Self::in_memory(Mapping::reserve_small(BYTES)?, shard, born.max(1))
     }
 
-    fn in_memory(memory: Mapping, shard: u16, born: u32) -> Self {
-        Self {
-            memory,
+    fn in_memory(memory: Mapping, shard: u16, born: u32) -> std::io::Result<Self> {
+        let base = NonNull::new(memory.address().cast()).ok_or(std::io::ErrorKind::AddrNotAvailable)?;
+        Ok(Self {
+            base,
+            _memory: memory,
             high: Cell::new(0),
             free: Cell::new(u32::MAX),
             used: Cell::new(0),
@@ -147,7 +153,7 @@ impl Waiters {
             listed: Cell::new(0),
             shard: u64::from(shard) << 52,
             born,
-        }
+        })
     }
 
     /// A generation above that of every reference ever given out; `None` if there is none left.
@@ -162,28 +168,34 @@ impl Waiters {
     }
 
     #[inline(always)]
-    fn address(&self, index: u32) -> *mut Waiter {
-        self.memory.address().cast::<Waiter>().wrapping_add((index & (MAX_WAITERS - 1)) as usize)
+    fn address(&self, index: u32) -> NonNull<Waiter> {
+        // SAFETY: masked, so inside the mapping, which lives as long as `self`.
+        unsafe { self.base.add((index & INDEX_MASK) as usize) }
     }
 
     #[inline(always)]
     fn at(&self, index: u32) -> &Waiter {
         debug_assert!(index < self.high.get(), "a waiter that was never made");
         // SAFETY: inside the mapping; every index below `high` was initialised by `fresh`, and references come from it.
-        unsafe { &*self.address(index) }
+        unsafe { self.address(index).as_ref() }
     }
 
     /// The waiter, if the reference is still good.
     #[inline(always)]
     pub(crate) fn find(&self, reference: u64) -> Option<&Waiter> {
-        let index = reference as u32 & INDEX_MASK;
-        if index >= self.high.get() {
+        let address = self.address(reference as u32);
+        let place = address.as_ptr();
+        // SAFETY: inside the mapping, which is zero where no waiter was made, and zero is a valid generation.
+        let generation = unsafe { (*place).generation.get() };
+        // SAFETY: as above; zero is `Free`.
+        let state = unsafe { (*place).state.get() };
+        // Shard and generation in one compare: a reference of another shard names nothing here.
+        let expected = self.shard >> INDEX_BITS | u64::from(generation);
+        if reference >> INDEX_BITS != expected || state == State::Free {
             return None;
         }
-        let waiter = self.at(index);
-        // Shard and generation in one compare: a reference of another shard names nothing here.
-        let expected = self.shard >> INDEX_BITS | u64::from(waiter.generation.get());
-        (reference >> INDEX_BITS == expected && waiter.state.get() != State::Free).then_some(waiter)
+        // SAFETY: not free, so `fresh` made it.
+        Some(unsafe { address.as_ref() })
     }
 
     /// A waiter for the process in `owner`; `None` when all are used.
@@ -412,7 +424,7 @@ impl Drop for Waiters {
 
 #[cfg(test)]
 mod tests {
-    use super::{State, Waiters};
+    use super::{INDEX_BITS, State, Waiters};
 
     #[test]
     fn a_follower_on_the_same_index_knows_no_reference_of_its_predecessor() {
@@ -449,7 +461,9 @@ mod tests {
         let (second, _) = waiters.take(7).unwrap();
         assert_ne!(first, second);
         assert!(waiters.find(first).is_none());
-        assert!(waiters.find(u64::MAX).is_none());
+        for never in [0, u64::MAX, 3 << 52, 3 << 52 | 77, 3 << 52 | 1 << INDEX_BITS | 77] {
+            assert!(waiters.find(never).is_none(), "{never:#x} was never given out");
+        }
         assert_eq!(waiters.used(), 1);
     }
 }
