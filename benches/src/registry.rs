@@ -130,6 +130,7 @@ pub static WORKLOADS: &[Workload] = &[
             peer("ours_spin_50us", TWO_CORES, across::patient_stream),
             peer("actix", TWO_CORES, actix::other_arbiter_stream),
             peer("raw_ring", TWO_CORES, raw_ring::stream),
+            peer("raw_ring_ahead", TWO_CORES, raw_ring::stream_ahead),
             peer("kameo", TWO_WORKERS, kameo::workers_stream),
             peer("ractor", TWO_WORKERS, ractor::workers_stream),
         ],
