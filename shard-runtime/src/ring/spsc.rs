@@ -111,7 +111,7 @@ impl<T> Shared<T> {
         #[cfg(all(target_arch = "x86_64", not(any(shard_loom, miri))))]
         // SAFETY: a hint: it reads and writes nothing, and processors that do not know it ignore it.
         unsafe {
-            let slot: *const Slot<T> = self.slot(cursor);
+            let slot = self.slots.as_ptr().wrapping_add(cursor & self.mask);
             std::arch::asm!("prefetchw [{}]", in(reg) slot, options(nostack, preserves_flags, readonly));
         }
         #[cfg(not(all(target_arch = "x86_64", not(any(shard_loom, miri)))))]
