@@ -1,7 +1,7 @@
 //! The list of workloads: the only place where a name, its sides and its ratios to hold meet.
 
 use crate::error::RunError;
-use crate::own::{across, diag, network, population, same_shard, styles, timers};
+use crate::own::{across, diag, events, network, population, same_shard, styles, timers};
 use crate::peer::{actix, futex, glommio_tasks, kameo, ractor, raw_ring, raw_socket, tokio_timers};
 use crate::reference::{
     ERGO, ERGO_LOCAL_MANY, ERGO_LOCAL_ONE, ERGO_LOCAL_ONE_BY_YIELDING, ERGO_NETWORK, ERGO_PROCESS_BYTES,
@@ -209,6 +209,24 @@ pub static WORKLOADS: &[Workload] = &[
         ],
         derived: &[ERGO_SPAWN_SECONDS],
         references: &[at_least(ERGO, 10.0, 30.0, 100.0)],
+    },
+    Workload {
+        name: "event_subscribe_1m",
+        about: "1 M processes of one shard subscribe to one event",
+        unit: "M/s",
+        better: Better::Higher,
+        sides: &[ours(ONE_CORE, events::subscribe)],
+        derived: &[],
+        references: &[],
+    },
+    Workload {
+        name: "event_deliver_1m",
+        about: "one publication to 1 M subscribers of one shard, until each has handled it",
+        unit: "M/s",
+        better: Better::Higher,
+        sides: &[ours(ONE_CORE, events::deliver)],
+        derived: &[],
+        references: &[],
     },
     Workload {
         name: "memory_per_process",

@@ -17,8 +17,8 @@ use shard_runtime::wire::LocalId;
 use shard_runtime::wire::handshake::PROTOCOL;
 use shard_runtime::wire::header::FRAME_VERSION;
 use shard_runtime::{
-    AcceptorStats, Alias, CallError, DiagCallError, DiagPort, DiagRequest, Node, NodeRecord, OnFull,
-    PeerStats, Pid, Priority, ProcessFacts, ProcessStats, Reader, SendReason, ShardStats, Target,
+    AcceptorStats, Alias, CallError, DiagCallError, DiagPort, DiagRequest, EventFacts, Node, NodeRecord,
+    OnFull, PeerStats, Pid, Priority, ProcessFacts, ProcessStats, Reader, SendReason, ShardStats, Target,
 };
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -27,9 +27,9 @@ use crate::error::DiagError;
 use crate::options::DiagOptions;
 use crate::pid;
 use crate::source::{
-    AcceptorRow, Current, Facts, Identity, InspectError, KnownNode, LogLevel, LoggerRow, NodeCounters,
-    PeerFlags, PeerRow, Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView,
-    RemoteRequest, Reply, ShardRow, Source, Ties, Version,
+    AcceptorRow, Current, EventRow, Facts, Identity, InspectError, KnownNode, LogLevel, LoggerRow,
+    NodeCounters, PeerFlags, PeerRow, Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues,
+    RegistrarView, RemoteRequest, Reply, ShardRow, Source, Ties, Version,
 };
 use crate::thread::Diag;
 
@@ -254,6 +254,7 @@ impl NodeSource {
             ring_refused: counters.refused,
             queued_bytes: counters.memory_used,
             over_budget: counters.over_budget,
+            events_lost: counters.events_lost,
             stalls: counters.stall_times.to_vec(),
             stalled_ns: floored(&self.floors.stalled_ns, self.reader.nanos(counters.stalled)),
             ..ShardRow::default()
@@ -334,6 +335,9 @@ impl Source for NodeSource {
             processes_spawn_failed: counters.spawn_failed,
             processes_terminated: counters.terminated,
             registered_names: node.names,
+            registered_events: node.events,
+            events_published: counters.events_published,
+            events_local_sent: counters.events_delivered,
             send_errors_local: counters.send_errors_local,
             send_errors_remote: counters.send_errors_remote,
             call_errors_local: counters.call_errors_local,
@@ -362,6 +366,10 @@ impl Source for NodeSource {
 
     fn peers(&self) -> Vec<PeerRow> {
         self.reader.peers().into_iter().filter(|peer| peer.connected).map(peer_row).collect()
+    }
+
+    fn events(&self) -> Vec<EventRow> {
+        self.reader.events().into_iter().map(event_row).collect()
     }
 
     fn acceptors(&self) -> Vec<AcceptorRow> {
@@ -456,6 +464,26 @@ fn proxy_error(error: DiagCallError) -> ProxyError {
         DiagCallError::Refused => ProxyError::Refused,
         DiagCallError::TooLarge => ProxyError::TooLarge,
         _ => ProxyError::Version,
+    }
+}
+
+fn event_row(event: EventFacts) -> EventRow {
+    EventRow {
+        message_type: event.message_type,
+        producer: event.producer.0,
+        buffer: event.options.buffer as u64,
+        kept: event.kept,
+        notify: event.options.notify,
+        open: event.options.open,
+        subscribers: event.subscribers,
+        published: event.published,
+        local_sent: event.delivered,
+        remote_sent: 0,
+        lost: event.lost,
+        created: event.created_at,
+        last_published: event.last_published_at,
+        utilization: event.utilization().name(),
+        name: event.name,
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use crate::source::{
-    AcceptorRow, Identity, NodeCounters, PeerRow, ProcessCells, ProcessState, ShardRow, Source,
+    AcceptorRow, EventRow, Identity, NodeCounters, PeerRow, ProcessCells, ProcessState, ShardRow, Source,
 };
 use crate::top::{Top, key_of};
 use crate::usage::Usage;
@@ -45,6 +45,9 @@ pub(crate) const DEPTH_RANGES: [&str; 10] = ["1", "5", "10", "50", "100", "500",
 pub(crate) const UTILIZATION_BOUNDS: [u64; 7] = [10_000, 50_000, 100_000, 250_000, 500_000, 750_000, 900_000];
 /// Labels of the utilization ranges.
 pub(crate) const UTILIZATION_RANGES: [&str; 8] = ["1%", "5%", "10%", "25%", "50%", "75%", "90%", "90%+"];
+
+/// Utilization states of events, in Ergo's order.
+pub(crate) const EVENT_STATES: [&str; 5] = ["active", "on_demand", "idle", "no_subscribers", "no_publishing"];
 
 /// Processes per range: a value counts in the first range whose bound is not below it.
 #[derive(Clone, Debug)]
@@ -265,6 +268,43 @@ fn winners(source: &dyn Source, list: Top) -> Vec<TopEntry> {
     entries
 }
 
+/// Winners among the events, best first.
+type EventTop = Vec<(EventRow, u64)>;
+
+/// What one look at all events found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Events {
+    pub(crate) subscribers_max: u64,
+    /// Events by utilization, in the order of [`EVENT_STATES`].
+    pub(crate) utilization: [u64; 5],
+    pub(crate) subscribers_top: EventTop,
+    pub(crate) published_top: EventTop,
+    pub(crate) local_sent_top: EventTop,
+    pub(crate) remote_sent_top: EventTop,
+}
+
+impl Events {
+    fn of(rows: &[EventRow], n: usize) -> Self {
+        let state = |word: &str| rows.iter().filter(|row| row.utilization == word).count() as u64;
+        Self {
+            subscribers_max: rows.iter().map(|row| row.subscribers).max().unwrap_or(0),
+            utilization: EVENT_STATES.map(state),
+            // Every event is in this one, also without subscribers.
+            subscribers_top: event_top(rows, n, |row| Some(row.subscribers)),
+            published_top: event_top(rows, n, |row| Some(row.published).filter(|count| *count > 0)),
+            local_sent_top: event_top(rows, n, |row| Some(row.local_sent).filter(|count| *count > 0)),
+            remote_sent_top: event_top(rows, n, |row| Some(row.remote_sent).filter(|count| *count > 0)),
+        }
+    }
+}
+
+/// The `n` events with the largest keys; ties go by name, in which order the rows are.
+fn event_top(rows: &[EventRow], n: usize, key: impl Fn(&EventRow) -> Option<u64>) -> EventTop {
+    let mut keyed: Vec<_> = rows.iter().filter_map(|row| Some((row, key(row)?))).collect();
+    keyed.sort_by_key(|(_, key)| std::cmp::Reverse(*key));
+    keyed.into_iter().take(n).map(|(row, key)| (row.clone(), key)).collect()
+}
+
 /// One reading of everything.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
@@ -280,6 +320,7 @@ pub(crate) struct Snapshot {
     pub(crate) outside_dropped: u64,
     pub(crate) peers: Vec<PeerRow>,
     pub(crate) acceptors: Vec<AcceptorRow>,
+    pub(crate) events: Events,
     pub(crate) usage: Usage,
     pub(crate) sweep: Sweep,
 }
@@ -298,6 +339,7 @@ impl Snapshot {
             outside_dropped: source.outside_dropped(),
             peers: source.peers(),
             acceptors: source.acceptors(),
+            events: Events::of(&source.events(), n),
             usage: Usage::read(),
             sweep: Sweep::run(source, n),
         };

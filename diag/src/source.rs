@@ -9,7 +9,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -416,6 +417,8 @@ pub struct ShardRow {
     pub queued_bytes: u64,
     /// Messages refused because the shard's memory budget was used up, since start.
     pub over_budget: u64,
+    /// Publications of events that did not reach a subscriber, since start.
+    pub events_lost: u64,
     /// Finished activations that held the shard for longer than 100 ms, since start, by length: one count per bound of
     /// [`STALL_BOUNDS_NS`] and one for what is longer.
     pub stalls: Vec<u64>,
@@ -512,6 +515,41 @@ pub struct PeerFlags {
     pub tracing: bool,
     /// Seconds between two heartbeats; `0` is off.
     pub keep_alive_s: u32,
+}
+
+/// One event that a process of this node has registered.
+#[derive(Clone, Debug)]
+pub struct EventRow {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Rust type of its messages.
+    pub message_type: &'static str,
+    /// Local id of its producer.
+    pub producer: u64,
+    /// Publications it keeps for later subscribers at most.
+    pub buffer: u64,
+    /// Publications it keeps now.
+    pub kept: u64,
+    /// Its producer is told when subscribers come and go.
+    pub notify: bool,
+    /// Anybody may publish it by its name.
+    pub open: bool,
+    /// Links and monitors of subscribers, now.
+    pub subscribers: u64,
+    /// Publications since it was registered.
+    pub published: u64,
+    /// Messages into mailboxes of this node since it was registered.
+    pub local_sent: u64,
+    /// Messages to peers since it was registered.
+    pub remote_sent: u64,
+    /// Messages that a full mailbox or lane refused since it was registered.
+    pub lost: u64,
+    /// When it was registered.
+    pub created: SystemTime,
+    /// When it was last published.
+    pub last_published: Option<SystemTime>,
+    /// `active`, `on_demand`, `idle`, `no_subscribers` or `no_publishing`.
+    pub utilization: &'static str,
 }
 
 /// One listener of the node.
@@ -646,6 +684,9 @@ pub trait Source: Send + Sync + 'static {
 
     /// All shards, by index.
     fn shards(&self) -> Vec<ShardRow>;
+
+    /// Registered events, by name.
+    fn events(&self) -> Vec<EventRow>;
 
     /// All connected peers.
     fn peers(&self) -> Vec<PeerRow>;

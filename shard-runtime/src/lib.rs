@@ -36,6 +36,7 @@ mod behavior;
 mod clock;
 mod control;
 mod error;
+mod event;
 mod link;
 mod mailbox;
 mod names;
@@ -68,9 +69,10 @@ pub use behavior::{
 };
 pub use control::{DiagPort, DiagRequest, NodeEvent};
 pub use error::{
-    ActorError, ActorResult, CallError, DeliveryError, DiagCallError, ExitReason, LinkError, NodeError,
-    PreflightError, RegistrarError, SendError, SendReason, SpawnError,
+    ActorError, ActorResult, CallError, DeliveryError, DiagCallError, EventError, ExitReason, LinkError,
+    NodeError, PreflightError, RegistrarError, SendError, SendReason, SpawnError,
 };
+pub use event::{Event, EventFacts, EventOptions, EventStart, EventStop, Topic, Utilization};
 pub use link::LinkCounters;
 pub use node::{Node, NodeBuilder, Pinning};
 pub use process::{Env, OnFull};

@@ -5,6 +5,7 @@
 use crate::clock::Clock;
 use crate::control::NetCounters;
 use crate::error::{SendError, SendReason};
+use crate::event::Events;
 use crate::link::{ControlSink, Peer, PeerTable, Request};
 use crate::names::Names;
 use crate::shard::{Annexes, Port};
@@ -30,8 +31,7 @@ pub(crate) struct NodeShared {
     ports: Box<[Arc<Port>]>,
     annexes: Annexes,
     names: Names,
-    /// Events and their producers.
-    events: Names,
+    events: Events,
     symbols: Symbols,
     log: LogTap,
     clock: Clock,
@@ -66,7 +66,7 @@ impl NodeShared {
             annexes: Annexes::new(&ports),
             ports,
             names: Names::new(),
-            events: Names::new(),
+            events: Events::default(),
             symbols: Symbols::new(MAX_SYMBOLS),
             log,
             started: clock.ticks(),
@@ -140,8 +140,8 @@ impl NodeShared {
         &self.names
     }
 
-    /// Registered events and their producers.
-    pub(crate) fn events(&self) -> &Names {
+    /// Registered events.
+    pub(crate) fn events(&self) -> &Events {
         &self.events
     }
 

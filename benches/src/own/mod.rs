@@ -6,6 +6,8 @@ pub mod actors;
 #[cfg(feature = "peers")]
 pub mod diag;
 #[cfg(feature = "peers")]
+pub mod events;
+#[cfg(feature = "peers")]
 pub mod network;
 #[cfg(feature = "peers")]
 pub mod population;

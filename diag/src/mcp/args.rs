@@ -122,6 +122,11 @@ impl Args {
         self.0.get(name)?.as_f64()
     }
 
+    /// Whether it was given.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// A flag; false if absent.
     pub(crate) fn flag(&self, name: &str) -> bool {
         self.0.get(name).and_then(Value::as_bool).unwrap_or(false)

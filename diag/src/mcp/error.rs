@@ -14,6 +14,8 @@ pub(crate) enum ToolError {
     Pid { field: &'static str, source: PidError },
     #[error("unknown process {text}")]
     UnknownProcess { text: String },
+    #[error("unknown event {name}: `event_list` names those there are")]
+    UnknownEvent { name: String },
     #[error(transparent)]
     Inspect(#[from] InspectError),
     /// The process is alive but did not answer: what its record says is attached.
@@ -47,6 +49,7 @@ impl ToolError {
             }
             Self::Pid { source: PidError::Malformed, .. } => "invalid_argument",
             Self::UnknownProcess { .. } => "unknown_process",
+            Self::UnknownEvent { .. } => "unknown_event",
             Self::Inspect(source) | Self::InspectLate { source, .. } => inspect_kind(source),
             Self::Proxy { source, .. } => source.kind(),
             Self::Remote { kind, .. } => kind,

@@ -3,9 +3,11 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::mcp::tool::Call;
 use crate::pid;
 use crate::snapshot::{SECOND_NS, drain, liveness, utilization};
-use crate::source::{self, Identity, PeerRow, ProcessRow};
+use crate::source::{self, EventRow, Identity, PeerRow, ProcessRow};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A number of the node as JSON's signed number.
 pub(super) fn signed(value: u64) -> i64 {
@@ -251,4 +253,75 @@ impl From<PeerRow> for RemoteNode {
             send_queue_bytes: p.outbox_bytes,
         }
     }
+}
+
+/// An event.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct EventInfo {
+    event: String,
+    /// Pid of the process that registered it.
+    producer: String,
+    producer_name: String,
+    /// Rust type of its messages.
+    message_type: &'static str,
+    buffer_size: u64,
+    current_buffer: u64,
+    notify: bool,
+    open: bool,
+    /// Links and monitors of subscribers.
+    subscribers: i64,
+    messages_published: i64,
+    messages_local_sent: i64,
+    messages_remote_sent: i64,
+    /// Messages that full mailboxes or lanes refused.
+    messages_lost: i64,
+    /// Unix time in nanoseconds.
+    created_at: i64,
+    /// Unix time in nanoseconds; 0 before the first publication.
+    last_published_at: i64,
+    /// active, on_demand, idle, no_subscribers or no_publishing.
+    utilization_state: &'static str,
+}
+
+impl EventInfo {
+    pub(super) fn of(call: &Call, row: &EventRow) -> Self {
+        let node = call.desk.source.identity();
+        Self {
+            event: String::from(&*row.name),
+            producer: pid::full(&node.name, node.creation, row.producer),
+            producer_name: name_of(call, row.producer),
+            message_type: row.message_type,
+            buffer_size: row.buffer,
+            current_buffer: row.kept,
+            notify: row.notify,
+            open: row.open,
+            subscribers: signed(row.subscribers),
+            messages_published: signed(row.published),
+            messages_local_sent: signed(row.local_sent),
+            messages_remote_sent: signed(row.remote_sent),
+            messages_lost: signed(row.lost),
+            created_at: unix_ns(row.created),
+            last_published_at: row.last_published.map_or(0, unix_ns),
+            utilization_state: row.utilization,
+        }
+    }
+
+    /// Whether this is part of the producer's pid or registered name.
+    pub(super) fn is_of(call: &Call, row: &EventRow, part: &str) -> bool {
+        let node = call.desk.source.identity();
+        pid::full(&node.name, node.creation, row.producer).contains(part)
+            || pid::short(node.crc, row.producer).contains(part)
+            || name_of(call, row.producer).contains(part)
+    }
+}
+
+fn name_of(call: &Call, id: u64) -> String {
+    let mut name = String::new();
+    call.desk.source.process(id, &mut |row| row.name.clone_into(&mut name));
+    name
+}
+
+fn unix_ns(time: SystemTime) -> i64 {
+    i64::try_from(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()).unwrap_or(i64::MAX)
 }

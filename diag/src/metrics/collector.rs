@@ -15,7 +15,9 @@ use prometheus::{Encoder, Registry, TextEncoder};
 use super::names::FAMILIES;
 use super::page::Page;
 use crate::pid;
-use crate::snapshot::{DEPTH_RANGES, LATENCY_RANGES, Shelf, Snapshot, Spread, TopEntry, UTILIZATION_RANGES};
+use crate::snapshot::{
+    DEPTH_RANGES, EVENT_STATES, LATENCY_RANGES, Shelf, Snapshot, Spread, TopEntry, UTILIZATION_RANGES,
+};
 use crate::source::{LogLevel, PeerRow, STALL_BOUNDS_NS, ShardRow};
 use crate::tally::{Event, Tally};
 use crate::top::value_of;
@@ -28,8 +30,6 @@ const OTHER_PEERS: &str = "__other__";
 const OUTSIDE: &str = "outside";
 /// Labels of the limits by which stalls are counted, and how many buckets end at or below each.
 const STALLS_OVER: [(&str, usize); 3] = [("100ms", 0), ("1s", 3), ("10s", 6)];
-/// States of the event utilization family, in Ergo's order.
-const EVENT_STATES: [&str; 5] = ["active", "on_demand", "idle", "no_subscribers", "no_publishing"];
 
 /// Serves the text of `/metrics`.
 pub(crate) struct Exporter {
@@ -138,7 +138,7 @@ fn node(page: &mut Page, s: &Snapshot) {
         ("ergo_events_received_total", c.events_received),
         ("ergo_events_local_sent_total", c.events_local_sent),
         ("ergo_events_remote_sent_total", c.events_remote_sent),
-        ("ergo_event_subscribers_max", 0),
+        ("ergo_event_subscribers_max", s.events.subscribers_max),
         ("shard_processes_wait_response", c.processes_wait_response),
         ("shard_threads", u.threads),
         ("shard_open_files", u.files),
@@ -149,8 +149,20 @@ fn node(page: &mut Page, s: &Snapshot) {
     page.put("ergo_node_uptime_seconds", &[], seconds(s.identity.uptime_ns));
     page.put("ergo_cpu_user_seconds", &[], u.user_seconds);
     page.put("ergo_cpu_system_seconds", &[], u.system_seconds);
-    for state in EVENT_STATES {
-        page.put("ergo_event_utilization", &[state], 0.0);
+    for (state, count) in EVENT_STATES.iter().zip(s.events.utilization) {
+        page.put("ergo_event_utilization", &[state], float(count));
+    }
+    let lists = [
+        ("ergo_event_subscribers_top", &s.events.subscribers_top),
+        ("ergo_event_published_top", &s.events.published_top),
+        ("ergo_event_local_sent_top", &s.events.local_sent_top),
+        ("ergo_event_remote_sent_top", &s.events.remote_sent_top),
+    ];
+    for (name, list) in lists {
+        for (event, count) in list {
+            let producer = pid::short(s.identity.crc, event.producer);
+            page.put(name, &[&event.name, &producer], float(*count));
+        }
     }
 }
 
@@ -322,6 +334,7 @@ fn put_shard(page: &mut Page, row: &ShardRow) {
         ("shard_ring_refused_total", row.ring_refused),
         ("shard_mailbox_bytes", row.queued_bytes),
         ("shard_over_budget_total", row.over_budget),
+        ("shard_event_dropped_total", row.events_lost),
     ];
     for (name, value) in plain {
         page.put(name, &[&id], float(value));

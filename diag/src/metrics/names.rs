@@ -433,6 +433,13 @@ pub const FAMILIES: &[Family] = &[
         "Messages refused because the memory budget of the shard was used up.",
     ),
     family(
+        "shard_event_dropped_total",
+        Kind::Counter,
+        "",
+        SHARD,
+        "Publications that did not reach a subscriber: its mailbox, or the lane to its shard, was full.",
+    ),
+    family(
         "shard_stalls_total",
         Kind::Counter,
         "",

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use shard_diag::source::{
-    AcceptorRow, Current, Facts, Identity, InspectError, KnownNode, LogLevel, LoggerRow, NodeCounters,
-    PeerRow, Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView, RemoteRequest,
-    Reply, ShardRow, Source, Ties, Version,
+    AcceptorRow, Current, EventRow, Facts, Identity, InspectError, KnownNode, LogLevel, LoggerRow,
+    NodeCounters, PeerRow, Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView,
+    RemoteRequest, Reply, ShardRow, Source, Ties, Version,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -38,6 +38,7 @@ pub(crate) struct State {
     pub(crate) registrar_down: Option<String>,
     pub(crate) inspected: Inspected,
     pub(crate) peers: BTreeMap<String, mpsc::Sender<RemoteRequest>>,
+    pub(crate) events: Vec<EventRow>,
 }
 
 pub(crate) struct Fake {
@@ -51,6 +52,33 @@ pub(crate) struct Fake {
 pub(crate) const CREATION: u64 = 1_785_240_000_123_456_789;
 pub(crate) const NODE1: (&str, u32) = ("demo@cluster-node1", 0x5748_01E2);
 pub(crate) const NODE2: (&str, u32) = ("node@localhost", 0x2C32_3E75);
+
+/// Four events: `news` is used, `idle` is not, `quiet` waits for subscribers, `wasted` has none.
+fn events() -> Vec<EventRow> {
+    let row = |name: &str, subscribers, published, utilization| EventRow {
+        name: name.into(),
+        message_type: "demo::News",
+        producer: 1001,
+        buffer: 0,
+        kept: 0,
+        notify: false,
+        open: false,
+        subscribers,
+        published,
+        local_sent: subscribers * published,
+        remote_sent: 0,
+        lost: 0,
+        created: UNIX_EPOCH + Duration::from_secs(10),
+        last_published: (published > 0).then(|| UNIX_EPOCH + Duration::from_secs(20)),
+        utilization,
+    };
+    vec![
+        row("idle", 0, 0, "idle"),
+        EventRow { buffer: 16, kept: 7, lost: 2, open: true, ..row("news", 5, 100, "active") },
+        EventRow { producer: 9999, notify: true, ..row("quiet", 0, 0, "on_demand") },
+        row("wasted", 0, 300, "no_subscribers"),
+    ]
+}
 
 /// `count` processes with ids from 1001, of which number i has received 10 * i messages.
 fn processes(count: u64) -> Vec<Process> {
@@ -126,6 +154,7 @@ impl Fake {
                 registrar_down: None,
                 inspected: Inspected::Answers,
                 peers: BTreeMap::new(),
+                events: events(),
             }),
             inbox: RwLock::new(Some(inbox)),
             door,
@@ -284,6 +313,10 @@ impl Source for Fake {
                 ..PeerRow::default()
             })
             .collect()
+    }
+
+    fn events(&self) -> Vec<EventRow> {
+        self.edit().events.clone()
     }
 
     fn acceptors(&self) -> Vec<AcceptorRow> {

@@ -33,7 +33,7 @@ struct Social;
 impl Social {
     fn init(&mut self, cx: &mut Context<'_>) -> ActorResult {
         cx.create_alias()?;
-        cx.register_event("news")?;
+        cx.register_event::<Wait>("news", EventOptions::new().buffer(3))?;
         cx.link(cx.whereis("friend").ok_or(SpawnError::Stopping)?)?;
         cx.link(Target::name("friend"))?;
         cx.monitor(Target::name("friend"))?;

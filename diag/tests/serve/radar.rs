@@ -111,6 +111,14 @@ fn lists_are_the_largest_and_ranges_are_complete() {
     assert_eq!(by_range("ergo_process_utilization_distribution").len(), 8);
     assert_eq!(samples["ergo_log_messages_total"].len(), 6);
     assert_eq!(samples["ergo_event_utilization"].len(), 5);
+    let by_event = |name: &str| -> BTreeMap<String, f64> {
+        samples[name].iter().map(|(labels, value)| (labels["event"].clone(), *value)).collect()
+    };
+    assert_eq!(by_event("ergo_event_subscribers_top").len(), 4, "also those without");
+    let published = by_event("ergo_event_published_top");
+    assert_eq!((published.len(), published["news"], published["wasted"]), (2, 100.0, 300.0));
+    assert_eq!(by_event("ergo_event_local_sent_top"), BTreeMap::from([(String::from("news"), 500.0)]));
+    assert_eq!(samples["ergo_event_subscribers_max"][0].1, 5.0);
     assert_eq!(samples["ergo_acceptor_handshake_errors_total"][0].1, 3.0);
     assert_eq!(samples["ergo_remote_messages_in_total"][0].0["remote_node"], NODE2.0);
 }

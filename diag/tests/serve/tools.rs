@@ -299,6 +299,30 @@ fn a_stuck_node_answers_its_peers_at_once() {
 }
 
 #[test]
+fn events_by_filter_rank_and_name() {
+    let pair = Pair::new();
+    let names = |arguments: &Value| column(&call(pair.address(), "event_list", arguments), "Event");
+    assert_eq!(names(&json!({})), ["idle", "news", "quiet", "wasted"]);
+    assert_eq!(names(&json!({ "sort_by": "published", "limit": 2 })), ["wasted", "news"]);
+    assert_eq!(names(&json!({ "utilization_state": "on_demand" })), ["quiet"]);
+    assert_eq!(names(&json!({ "notify": false, "has_buffer": false })), ["idle", "wasted"]);
+    assert_eq!(names(&json!({ "max_subscribers": 0, "min_published": 1 })), ["wasted"]);
+    assert_eq!(names(&json!({ "stale_sec": 60 })), ["news", "wasted"], "published in 1970");
+    assert_eq!(names(&json!({ "producer": "worker_0" })), ["idle", "news", "wasted"]);
+    assert_eq!(names(&json!({ "name": "w", "open": true })), ["news"]);
+    let news = call(pair.address(), "event_info", &json!({ "name": "news" }));
+    assert_eq!(
+        (&news["BufferSize"], &news["CurrentBuffer"], &news["MessagesLost"]),
+        (&json!(16), &json!(7), &json!(2))
+    );
+    assert_eq!((&news["ProducerName"], &news["UtilizationState"]), (&json!("worker_0"), &json!("active")));
+    assert_eq!(news["CreatedAt"], 10_000_000_000_u64);
+    let far = call(pair.address(), "event_info", &json!({ "name": "idle", "node": NODE2.0 }));
+    assert_eq!((&far["LastPublishedAt"], &far["Open"]), (&json!(0), &json!(false)));
+    assert_eq!(fail(pair.address(), "event_info", &json!({ "name": "new" }))["kind"], "unknown_event");
+}
+
+#[test]
 fn the_network_as_one_node_sees_it() {
     let pair = Pair::new();
     let nodes = call(pair.address(), "cluster_nodes", &json!({}));
@@ -387,5 +411,5 @@ fn the_official_python_client_lists_and_calls() {
     let output = Command::new(python).args([script, &url, NODE1.0, NODE2.0]).output().expect("runs");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("11 tools") && text.contains(NODE2.0), "{text}");
+    assert!(text.contains("13 tools") && text.contains(NODE2.0), "{text}");
 }

@@ -129,24 +129,6 @@ impl Context<'_> {
         self.shard().at_home(move |shard| shard.delete_alias(alias)).unwrap_or(Err(LinkError::NoAnswer))
     }
 
-    /// Registers an event of which this process is the producer, so that it can be linked to and watched.
-    ///
-    /// # Errors
-    /// The name is taken or not usable.
-    pub fn register_event(&self, name: &str) -> Result<(), LinkError> {
-        let name = name.to_owned();
-        self.shard().at_home(move |shard| shard.register_event(&name)).unwrap_or(Err(LinkError::NoAnswer))
-    }
-
-    /// Removes an event. What was linked to it, or watched it, fires with `Unregistered`.
-    ///
-    /// # Errors
-    /// There is no such event, or it is another process's.
-    pub fn unregister_event(&self, name: &str) -> Result<(), LinkError> {
-        let name = name.to_owned();
-        self.shard().at_home(move |shard| shard.unregister_event(&name)).unwrap_or(Err(LinkError::NoAnswer))
-    }
-
     /// A value of this process's environment, if it is of this type.
     #[must_use]
     pub fn env<T: Any + Send + Sync>(&self, key: &str) -> Option<Arc<T>> {

@@ -21,6 +21,7 @@ mod address;
 mod batch;
 mod call;
 mod context;
+mod events;
 mod family;
 mod inspect;
 mod live;

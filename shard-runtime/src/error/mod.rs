@@ -3,6 +3,7 @@
 mod actor;
 mod call;
 mod diag;
+mod event;
 mod link;
 mod node;
 mod preflight;
@@ -13,6 +14,7 @@ mod spawn;
 pub use actor::{ActorError, ActorResult, ExitReason};
 pub use call::CallError;
 pub use diag::DiagCallError;
+pub use event::EventError;
 pub use link::LinkError;
 pub use node::NodeError;
 pub use preflight::PreflightError;

@@ -5,7 +5,10 @@ use crate::actor::{
     Actor, Address, Addressed, DEFAULT_CALL_TIMEOUT, OwnedRoute, Placement, Priority, Route, Target,
 };
 use crate::control::{ControlThread, DiagPort, NodeEvent};
-use crate::error::{CallError, ExitReason, LinkError, NodeError, SendError, SendReason, SpawnError};
+use crate::error::{
+    CallError, EventError, ExitReason, LinkError, NodeError, SendError, SendReason, SpawnError,
+};
+use crate::event::Topic;
 use crate::link::Request;
 use crate::mailbox::Meta;
 use crate::node::NodeBuilder;
@@ -353,6 +356,31 @@ impl Node {
             Err(RecvError::Closed) => Err(CallError::Send(SendReason::Stopping)),
             Err(RecvError::Timeout) => Err(CallError::Timeout),
         }
+    }
+
+    /// Publishes an event from outside any process.
+    ///
+    /// # Errors
+    /// The event is gone, or the inbox of its producer's shard is full.
+    pub fn publish<M: Message + Sync>(&self, topic: &Topic<M>, message: M) -> Result<(), EventError> {
+        let shared = self.shared();
+        let port =
+            shared.port(topic.cell.home()).filter(|_| !topic.cell.is_gone()).ok_or(EventError::Unknown)?;
+        if port.is_over_budget() {
+            port.count_over_budget();
+            return Err(EventError::Overloaded);
+        }
+        let cell = Arc::clone(&topic.cell);
+        let task = Box::new(move |shard: &Shard| {
+            if shard.publish(&cell, message).is_err() {
+                // Removed while this was on its way.
+                shard.count(|cells| &cells.dead_letters, 1);
+            }
+        });
+        port.post(Inbound::Task(task)).map_err(|_full| {
+            shared.count_inbox_refused();
+            EventError::Overloaded
+        })
     }
 
     /// Kills a process.

@@ -56,8 +56,8 @@ pub(crate) struct Relations {
     /// What this process watches: the relation's number, and the local id of the process that holds the other half (0 for
     /// nodes).
     own: Map<Tie, (u32, u64)>,
-    /// Who watches this process, by one of its addresses.
-    watchers: Map<Watch, u32>,
+    /// Who watches this process, by one of its addresses: the relation's number, and whether it is a subscription.
+    watchers: Map<Watch, (u32, bool)>,
     next: u32,
 }
 
@@ -82,9 +82,14 @@ impl Relations {
         self.own.swap_remove(&tie).map(|(_, holder)| holder)
     }
 
+    /// Whether there is this relation of this process, with this number.
+    pub(crate) fn has(&self, tie: Tie, number: u32) -> bool {
+        self.own.get(&tie).is_some_and(|&(current, _)| current == number)
+    }
+
     /// Takes a firing: whether the relation was there, with this number.
     pub(crate) fn fire(&mut self, tie: Tie, number: u32) -> bool {
-        if self.own.get(&tie).is_none_or(|&(current, _)| current != number) {
+        if !self.has(tie, number) {
             return false;
         }
         self.own.swap_remove(&tie);
@@ -92,19 +97,19 @@ impl Relations {
     }
 
     /// Notes that somebody watches this process.
-    pub(crate) fn watched_by(&mut self, watch: Watch, number: u32) {
-        self.watchers.insert(watch, number);
+    pub(crate) fn watched_by(&mut self, watch: Watch, number: u32, subscribes: bool) {
+        self.watchers.insert(watch, (number, subscribes));
     }
 
-    /// Forgets that somebody watches this process.
-    pub(crate) fn unwatched_by(&mut self, watch: Watch) {
-        self.watchers.swap_remove(&watch);
+    /// Forgets that somebody watches this process. Whether it was a subscription; `None` if it was not there.
+    pub(crate) fn unwatched_by(&mut self, watch: Watch) -> Option<bool> {
+        self.watchers.swap_remove(&watch).map(|(_, subscribes)| subscribes)
     }
 
     /// Takes the watchers of one subject out.
     pub(crate) fn take_watchers_of(&mut self, subject: Subject) -> Vec<(Watch, u32)> {
         let mut taken = Vec::new();
-        self.watchers.retain(|watch, number| {
+        self.watchers.retain(|watch, (number, _)| {
             let stays = watch.tie.subject != subject;
             if !stays {
                 taken.push((*watch, *number));
@@ -116,7 +121,7 @@ impl Relations {
 
     /// Takes all watchers out, oldest first.
     pub(crate) fn take_watchers(&mut self) -> impl Iterator<Item = (Watch, u32)> + use<> {
-        std::mem::take(&mut self.watchers).into_iter()
+        std::mem::take(&mut self.watchers).into_iter().map(|(watch, (number, _))| (watch, number))
     }
 
     /// Takes all own relations out: what is watched, and who holds the other half.
@@ -161,13 +166,14 @@ mod tests {
         for consumer in 0..4 {
             for subject in [Subject::Pid(9), Subject::Name(3)] {
                 let tie = Tie { subject, bond: Bond::Link };
-                relations.watched_by(Watch { consumer, tie }, 1);
+                relations.watched_by(Watch { consumer, tie }, 1, consumer == 2);
             }
         }
         let named = relations.take_watchers_of(Subject::Name(3));
         assert_eq!(named.iter().map(|(watch, _)| watch.consumer).collect::<Vec<_>>(), [0, 1, 2, 3]);
-        relations
-            .unwatched_by(Watch { consumer: 2, tie: Tie { subject: Subject::Pid(9), bond: Bond::Link } });
+        let subscriber = Watch { consumer: 2, tie: Tie { subject: Subject::Pid(9), bond: Bond::Link } };
+        assert_eq!(relations.unwatched_by(subscriber), Some(true));
+        assert_eq!(relations.unwatched_by(subscriber), None);
         let rest: Vec<_> = relations.take_watchers().map(|(watch, _)| watch.consumer).collect();
         assert_eq!(rest.len(), 3);
         assert!(!rest.contains(&2));

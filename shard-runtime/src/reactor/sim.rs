@@ -8,7 +8,8 @@ use crate::LogLevel;
 use crate::actor::SpawnOptions;
 use crate::actor::{Actor, Address};
 use crate::clock::{Clock, VirtualClock};
-use crate::error::{CallError, ExitReason, LinkError, NodeError, SendError, SpawnError};
+use crate::error::{CallError, EventError, ExitReason, LinkError, NodeError, SendError, SpawnError};
+use crate::event::{EventFacts, Topic};
 use crate::mailbox::Meta;
 use crate::oneshot;
 use crate::process::Bond;
@@ -215,6 +216,20 @@ impl Simulation {
     ) -> Result<(), SendError<M>> {
         let shard = self.shard_of(from);
         shard.speaking_as(from.local.0, || shard.deliver_route(to.route(), message, Meta::MAIN, 0))
+    }
+
+    /// Publishes an event from outside any process.
+    ///
+    /// # Errors
+    /// As for [`Context::publish`](crate::Context::publish).
+    pub fn publish<M: Message + Sync>(&mut self, topic: &Topic<M>, message: M) -> Result<(), EventError> {
+        self.shards[0].publish(&topic.cell, message)
+    }
+
+    /// The events of the node, by name.
+    #[must_use]
+    pub fn events(&self) -> Vec<EventFacts> {
+        self.node.events().facts()
     }
 
     /// Has a process watch another one.

@@ -168,6 +168,12 @@ cells! {
     stalled,
     /// Beginning, in ticks, of the stall that the control thread has logged. Written by the control thread.
     stall_noted,
+    /// Publications of events whose producers live here.
+    events_published,
+    /// Publications that reached a mailbox of this shard: one for each and subscriber.
+    events_delivered,
+    /// Publications that did not reach a subscriber: its mailbox, or the lane to its shard, was full.
+    events_lost,
     /// Messages for which the target had no handler.
     unhandled,
     /// Replies that came after their caller had stopped waiting.

@@ -10,11 +10,13 @@ use crate::link::Net;
 use crate::mailbox::{EnvelopePtr, Meta, Pool};
 use crate::process::{INSTRUMENTS, OwnedAliases, OwnedTable, Record, Watch, bump};
 use crate::reactor::annex::Logical;
+use crate::shard::audience::Audiences;
 use crate::shard::current::{self, Home};
 use crate::shard::kept::Kept;
 use crate::shard::mesh::Mesh;
 use crate::shard::proxy::Proxies;
 use crate::shard::ready::Ready;
+use crate::shard::topics::Topics;
 use crate::shard::waiter::Waiters;
 use crate::shard::{Annex, FuturePool, Lease, Port, ShardCells};
 use crate::shared::NodeShared;
@@ -95,6 +97,10 @@ pub struct Shard {
     pub(super) due: RefCell<Vec<u64>>,
     pub(super) free_slots: RefCell<Vec<u32>>,
     pub(super) aliases: OwnedAliases,
+    /// Events whose producers live here.
+    pub(super) topics: Topics,
+    /// Who of this shard is subscribed to which event.
+    pub(super) audiences: Audiences,
     /// Processes of this shard that watch other nodes.
     pub(super) node_watchers: RefCell<Vec<(Watch, u32)>>,
     /// Why the last processes ended: for watchers whose request comes just too late.
@@ -182,6 +188,8 @@ impl Shard {
             key: node.key().0,
             gate: Cell::new(node.key().0),
             aliases: OwnedAliases::new(Arc::clone(&port.aliases), index),
+            topics: Topics::default(),
+            audiences: Audiences::default(),
             node_watchers: RefCell::default(),
             obituaries: RefCell::default(),
             budget_bytes: parts.budget_bytes,

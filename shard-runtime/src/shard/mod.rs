@@ -4,6 +4,7 @@
 
 mod annex;
 mod annexes;
+mod audience;
 mod bounded;
 mod cells;
 mod core;
@@ -24,6 +25,7 @@ mod ready;
 mod requests;
 mod signals;
 mod timers;
+mod topics;
 mod waiter;
 mod watch;
 

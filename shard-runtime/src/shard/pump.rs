@@ -55,6 +55,7 @@ impl Shard {
         let inbox = self.port.inbox.drain(INBOX_DRAIN, |item| self.take_in(item));
         let timers = self.fire_timers();
         let links = self.poll_links();
+        let spreads = self.audiences.is_spreading() && self.spread_on();
         if self.mesh.held() > 0 {
             self.mesh.release(start, &self.ready);
         }
@@ -80,7 +81,13 @@ impl Shard {
             bump(&cells.busy, self.clock.ticks().saturating_sub(start));
             cells.ready.store(u64::from(self.ready.len()), Relaxed);
         }
-        if self.ready.len() > 0 || inbox == INBOX_DRAIN || timers == TIMER_DRAIN || rings > 0 || links {
+        if self.ready.len() > 0
+            || inbox == INBOX_DRAIN
+            || timers == TIMER_DRAIN
+            || rings > 0
+            || links
+            || spreads
+        {
             return Turn::More;
         }
         if self.mesh.held() > 0 && self.mesh.is_draining(self.clock.ticks()) {
@@ -129,7 +136,10 @@ impl Shard {
 
     /// Whether anything waits in a lane into this shard: the re-check before a park.
     pub(crate) fn is_work(&self) -> bool {
-        self.ready.len() > 0 || !self.port.inbox.is_empty() || self.mesh.is_work()
+        self.ready.len() > 0
+            || self.audiences.is_spreading()
+            || !self.port.inbox.is_empty()
+            || self.mesh.is_work()
     }
 
     /// Ticks at which the shard must run again, if nothing wakes it before.

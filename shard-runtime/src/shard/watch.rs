@@ -8,7 +8,7 @@
 use crate::actor::{Down, ExitSignal, Target};
 use crate::error::{ExitReason, LinkError};
 use crate::mailbox::Meta;
-use crate::process::{Bond, Extension, Flags, Record, Relations, Subject, Tie, Trap, Watch};
+use crate::process::{Bond, Flags, Record, Relations, Subject, Tie, Trap, Watch};
 use crate::shard::{Inbound, Parcel, Shard};
 use crate::symbol::Symbol;
 use shard_wire::{Alias, LocalId, Message, Pid, vtable};
@@ -55,7 +55,9 @@ impl Shard {
         if holder == 0 {
             self.node_watchers.borrow_mut().push((watch, number));
         } else {
-            self.tell(LocalId(holder).shard(), move |shard| shard.add_watch(holder, watch, number));
+            self.tell(LocalId(holder).shard(), move |shard| {
+                shard.add_watch(holder, watch, number, false);
+            });
         }
         Ok(())
     }
@@ -68,6 +70,7 @@ impl Shard {
         let tie = Tie { subject, bond };
         let undone = self.with_existing_extension(record, |extension| extension.relations.undo(tie));
         let holder = undone.ok_or(LinkError::Missing)?;
+        self.stop_listening(consumer, tie);
         self.drop_watch(holder, Watch { consumer, tie });
         Ok(())
     }
@@ -80,18 +83,23 @@ impl Shard {
         self.tell(LocalId(holder).shard(), move |shard| {
             let record = shard.table.record(holder as u32);
             if record.id.load(Relaxed) == holder {
-                shard.with_existing_extension(record, |extension| {
-                    extension.relations.unwatched_by(watch);
-                    Some(())
-                });
+                shard.unwatch(record, holder, watch);
             }
         });
     }
 
-    /// Notes on the holder's side that it is watched, or fires at once if there is nothing to watch any more.
-    pub(super) fn add_watch(&self, holder: u64, watch: Watch, number: u32) {
+    /// A relation of a process of this shard is over: if it was to an event, no more of it is delivered.
+    fn stop_listening(&self, consumer: u64, tie: Tie) {
+        if let Subject::Event(symbol) = tie.subject {
+            self.leave_audience(symbol, consumer, tie.bond);
+        }
+    }
+
+    /// Notes on the holder's side that it is watched, or fires at once if there is nothing to watch any more. Whether there is.
+    pub(super) fn add_watch(&self, holder: u64, watch: Watch, number: u32, subscribes: bool) -> bool {
         let Some(record) = self.live_record(holder) else {
-            return self.fire(watch, number, &self.obituary(holder));
+            self.fire(watch, number, &self.obituary(holder));
+            return false;
         };
         let identity = self.identity(record);
         let is_there = self.with_extension(record, |extension| {
@@ -103,13 +111,14 @@ impl Shard {
                 Subject::Node(_) => false,
             };
             if is_there {
-                extension.relations.watched_by(watch, number);
+                extension.relations.watched_by(watch, number, subscribes);
             }
             is_there
         });
         if !is_there {
             self.fire(watch, number, &ExitReason::Unregistered);
         }
+        is_there
     }
 
     /// Why a process ended, if that is still known.
@@ -150,6 +159,7 @@ impl Shard {
         if fires.is_none() {
             return;
         }
+        self.stop_listening(watch.consumer, watch.tie);
         let target = self.target_of(watch.tie.subject);
         match watch.tie.bond {
             Bond::Link => self.exit_signal(record, target, reason),
@@ -169,6 +179,7 @@ impl Shard {
     /// Ends all relations of a process that has ended: what it watched is told, who watched it fires.
     pub(super) fn end_relations(&self, consumer: u64, relations: &mut Relations, reason: &ExitReason) {
         for (tie, holder) in relations.take_own() {
+            self.stop_listening(consumer, tie);
             self.drop_watch(holder, Watch { consumer, tie });
         }
         for (watch, number) in relations.take_watchers() {
@@ -321,7 +332,7 @@ impl Shard {
     }
 }
 
-/// Names, aliases and events of the current process.
+/// Names and aliases of the current process.
 impl Shard {
     /// Gives the current process's name up.
     pub(crate) fn unregister_current(&self) -> Result<(), LinkError> {
@@ -360,35 +371,6 @@ impl Shard {
         Ok(())
     }
 
-    /// Registers an event of the current process.
-    pub(crate) fn register_event(&self, name: &str) -> Result<(), LinkError> {
-        let id = self.current_id.get();
-        let record = self.live_record(id).ok_or(LinkError::Terminated)?;
-        let symbol = self.node.symbols().intern(name).map_err(|_| LinkError::Limit)?;
-        let is_own = |extension: &mut Extension| extension.events.contains(&symbol.0).then_some(());
-        if self.with_existing_extension(record, is_own).is_some() {
-            return Err(LinkError::Taken);
-        }
-        self.node.events().register(name, LocalId(id)).map_err(|_| LinkError::Taken)?;
-        self.with_extension(record, |extension| extension.events.push(symbol.0));
-        Ok(())
-    }
-
-    /// Removes an event of the current process.
-    pub(crate) fn unregister_event(&self, name: &str) -> Result<(), LinkError> {
-        let id = self.current_id.get();
-        let record = self.live_record(id).ok_or(LinkError::Terminated)?;
-        let holder = self.node.events().lookup(name).ok_or(LinkError::EventUnknown)?;
-        if holder.0 != id {
-            return Err(LinkError::NotOwner);
-        }
-        self.node.events().unregister(name, holder);
-        let Some(symbol) = self.node.symbols().find(name) else { return Ok(()) };
-        self.with_extension(record, |extension| extension.events.retain(|own| *own != symbol.0));
-        self.fire_subject(record, Subject::Event(symbol.0));
-        Ok(())
-    }
-
     /// Gives up everything a process that ends is known by.
     pub(super) fn free_addresses(&self, record: &Record, id: u64) {
         self.free_name(self.identity(record), id);
@@ -399,11 +381,7 @@ impl Shard {
         for alias in aliases {
             self.aliases.take_back(alias);
         }
-        for event in events {
-            if let Some(name) = self.node.symbols().text(Symbol(event)) {
-                self.node.events().unregister(name, LocalId(id));
-            }
-        }
+        self.free_events(events, id);
     }
 
     /// Asks another shard, or this one, to end a process out of band.

@@ -5,6 +5,7 @@
 //! different moments; `taken` is read before `pushed`, so a depth is never negative.
 //! Cost: two cache lines per slot ever used; a sweep asks no shard anything and works while all of them are stuck.
 
+use crate::event::EventFacts;
 use crate::mailbox::Meta;
 use crate::process::{Flags, Published};
 use crate::shard::{LogLevel, Port, ShardCounters};
@@ -134,6 +135,8 @@ pub struct NodeStats {
     pub counters: ShardCounters,
     /// Registered names.
     pub names: u64,
+    /// Registered events.
+    pub events: u64,
     /// Log records by level, those of the node itself included.
     pub log: [u64; 6],
     /// Log records lost because the log queue was full.
@@ -309,10 +312,17 @@ impl Reader {
         sum.log = std::array::from_fn(|level| sum.counters.log[level] + log.count(LogLevel::ALL[level]));
         sum.log_lost = log.lost();
         sum.names = self.node.names().len() as u64;
+        sum.events = self.node.events().len() as u64;
         sum.inbox_refused = self.node.inbox_refused();
         sum.counters.policy_dropped += self.node.outside_dropped();
         sum.counters.send_errors_local += self.node.outside_refused();
         sum
+    }
+
+    /// The events of this node, by name.
+    #[must_use]
+    pub fn events(&self) -> Vec<EventFacts> {
+        self.node.events().facts()
     }
 
     /// Messages of threads outside any shard that the policy of a full mailbox dropped. [`NodeStats`] includes them,

@@ -79,7 +79,7 @@ both! {
         let (factory, told) = beginning(move |cx| Box::pin(async move {
             let is_known = cx.whereis("staged") == Some(cx.pid());
             cx.create_alias()?;
-            cx.register_event("staged.news")?;
+            cx.register_event::<Note>("staged.news", EventOptions::new()).map(drop)?;
             cx.monitor(target)?;
             cx.send(target, Note(1))?;
             cx.send(cx.pid(), Note(2))?;
@@ -105,7 +105,7 @@ both! {
         let before = world.counters();
         let (factory, told) = beginning(|cx| Box::pin(async move {
             cx.create_alias()?;
-            cx.register_event("half")?;
+            cx.register_event::<Note>("half", EventOptions::new()).map(drop)?;
             cx.spawn(silent(), SpawnOptions::named("orphan").link_parent())?;
             Err(Custom("init").into())
         }));
@@ -117,7 +117,7 @@ both! {
         assert_eq!(next(world, &told), "terminate custom init");
         world.until("its child has ended", |world| world.counters().processes == 1);
         assert_eq!((world.whereis("half"), world.whereis("orphan")), (None, None));
-        assert_eq!(world.run(parent, |cx| format!("{:?}", cx.register_event("half"))), "Ok(())");
+        assert_eq!(world.run(parent, |cx| format!("{:?}", cx.register_event::<Note>("half", EventOptions::new()).map(drop))), "Ok(())");
         // A factory that panics, and a name that is taken, are failed starts, too.
         let said = world.run_async(parent, move |cx| Box::pin(async move {
             let panics = || -> Puppet { panic!("told to") };
@@ -137,14 +137,14 @@ both! {
         let (target, reports) = world.puppet(0, SpawnOptions::new());
         let (factory, told) = ending(move |cx| {
             cx.send(target, Note(5)).unwrap();
-            let ties = format!("{:?} {:?} {:?} {:?}", cx.link(target), cx.monitor(target), cx.create_alias().map(|_| ()), cx.register_event("late"));
+            let ties = format!("{:?} {:?} {:?} {:?}", cx.link(target), cx.monitor(target), cx.create_alias().map(|_| ()), cx.register_event::<Note>("late", EventOptions::new()).map(drop));
             // Its name goes after this, and nothing reaches it any more.
             let own = cx.send(cx.pid(), Note(6)).unwrap_err().into_parts();
             format!("{ties} {} {:?} {}", cx.whereis("ending") == Some(cx.pid()), own.0, own.1.0)
         });
         let pid = world.spawn(other, factory, SpawnOptions::named("ending")).unwrap();
         world.kill(pid);
-        assert_eq!(next(world, &told), "Err(Terminated) Err(Terminated) Err(Terminated) Err(Terminated) true Terminated 6");
+        assert_eq!(next(world, &told), "Err(Terminated) Err(Terminated) Err(Terminated) Err(Link(Terminated)) true Terminated 6");
         assert_eq!(next(world, &told), "terminate kill");
         assert_eq!(reports.next(world), "note 5");
         world.until_gone(pid);

@@ -27,7 +27,7 @@ both! {
         let (consumer, reports) = world.puppet(0, SpawnOptions::new().trap_exit());
         let (owner, _owner_reports) = world.puppet(other, SpawnOptions::named("owner"));
         let (first, second) = (alias_of(world, owner), alias_of(world, owner));
-        world.run(owner, |cx| format!("{:?}{:?}", cx.register_event("news"), cx.register_event("sport")));
+        world.run(owner, |cx| format!("{:?}{:?}", cx.register_event::<Note>("news", EventOptions::new()).map(drop), cx.register_event::<Note>("sport", EventOptions::new()).map(drop)));
         let said = world.run(consumer, move |cx| {
             let targets = [Target::name("owner"), first.into(), second.into(), Target::event("news"), Target::event("sport"), owner.into()];
             format!("{:?}", targets.map(|target| cx.link(target).is_ok()))
@@ -83,7 +83,7 @@ both! {
         let (own, _reports) = world.puppet(other, SpawnOptions::named("own"));
         let alias = alias_of(world, own);
         let said = world.run(own, move |cx| {
-            cx.register_event("own").unwrap();
+            cx.register_event::<Note>("own", EventOptions::new()).map(drop).unwrap();
             let ties = [cx.link(cx.pid()), cx.monitor(cx.pid()), cx.link("own"), cx.monitor(alias), cx.link(Target::event("own"))];
             format!("{ties:?}")
         });

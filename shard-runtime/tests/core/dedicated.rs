@@ -152,7 +152,7 @@ both! {
         let (tell, told) = channel::<Alias>();
         let said = world.run(dedicated, move |cx| {
             tell.send(cx.create_alias().unwrap()).unwrap();
-            format!("{:?} {:?}", cx.register_event("happens"), cx.register("twice").is_err())
+            format!("{:?} {:?}", cx.register_event::<Note>("happens", EventOptions::new()).map(drop), cx.register("twice").is_err())
         });
         assert_eq!(said, "Ok(()) true");
         let alias = told.recv().unwrap();

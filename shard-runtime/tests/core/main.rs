@@ -7,6 +7,7 @@ mod conformance_messaging;
 mod conformance_processes;
 mod conformance_relations;
 mod dedicated;
+mod events;
 mod mailboxes;
 mod processes;
 mod relations;

@@ -81,9 +81,9 @@ both! {
         };
         let (first, second) = (alias(world), alias(world));
         for name in ["news", "sport"] {
-            assert_eq!(world.run(owner, move |cx| format!("{:?}", cx.register_event(name))), "Ok(())");
+            assert_eq!(world.run(owner, move |cx| format!("{:?}", cx.register_event::<Note>(name, EventOptions::new()).map(drop))), "Ok(())");
         }
-        assert_eq!(world.run(watcher, |cx| format!("{:?}", cx.register_event("news"))), "Err(Taken)");
+        assert_eq!(world.run(watcher, |cx| format!("{:?}", cx.register_event::<Note>("news", EventOptions::new()).map(drop))), "Err(Taken)");
         assert_eq!(world.run(watcher, |cx| format!("{:?}", cx.unregister_event("news"))), "Err(NotOwner)");
         assert_eq!(world.run(watcher, move |cx| format!("{:?}", cx.delete_alias(first))), "Err(NotOwner)");
         for target in [Target::name("owner"), first.into(), second.into(), Target::event("news"), Target::event("sport")] {

@@ -2,8 +2,9 @@
 
 use shard_runtime::prelude::*;
 use shard_runtime::{
-    Addressed, CallError, Down, ExitSignal, Fallback, LinkError, LogLevel, Message, ProcessFacts,
-    ProcessStats, Response, SendError, ShardCounters, Simulation, SpawnError,
+    Addressed, CallError, Down, Event, EventError, EventFacts, EventStart, EventStop, ExitSignal, Fallback,
+    LinkError, LogLevel, Message, ProcessFacts, ProcessStats, Response, SendError, ShardCounters, Simulation,
+    SpawnError, Topic,
 };
 use std::pin::Pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -203,6 +204,26 @@ impl World {
         }
     }
 
+    /// The events of the node.
+    pub(crate) fn events(&self) -> Vec<EventFacts> {
+        match self {
+            Self::Simulated(sim) => sim.events(),
+            Self::Real(node) => node.stats().events(),
+        }
+    }
+
+    /// Publishes from outside.
+    pub(crate) fn publish(&mut self, topic: &Topic<Note>, note: u32) -> Result<(), EventError> {
+        match self {
+            Self::Simulated(sim) => {
+                let published = sim.publish(topic, Note(note));
+                sim.run();
+                published
+            }
+            Self::Real(node) => node.publish(topic, Note(note)),
+        }
+    }
+
     /// Counters, summed over the shards.
     pub(crate) fn counters(&self) -> ShardCounters {
         match self {
@@ -285,6 +306,22 @@ impl Puppet {
     #[handle]
     fn note(&mut self, m: Note, _cx: &mut Context<'_>) -> ActorResult {
         self.report(format!("note {}", m.0));
+        Ok(())
+    }
+    #[handle]
+    fn event(&mut self, m: Event<Note>, cx: &mut Context<'_>) -> ActorResult {
+        assert_eq!(m.publisher(), cx.sender(), "who publishes is the sender");
+        self.report(format!("{} #{} note {}", m.name(), m.sequence(), m.0));
+        Ok(())
+    }
+    #[handle]
+    fn event_start(&mut self, m: EventStart, _cx: &mut Context<'_>) -> ActorResult {
+        self.report(format!("start {}", m.name));
+        Ok(())
+    }
+    #[handle]
+    fn event_stop(&mut self, m: EventStop, _cx: &mut Context<'_>) -> ActorResult {
+        self.report(format!("stop {}", m.name));
         Ok(())
     }
     #[handle]

@@ -1,6 +1,8 @@
 //! The tools, one per file, in the order clients see them.
 
 mod cluster_nodes;
+mod event_info;
+mod event_list;
 mod network_node_info;
 mod network_nodes;
 mod network_ping;
@@ -15,13 +17,15 @@ mod runtime_stats;
 use super::tool::Tool;
 
 /// All tools: by group, then by name.
-pub(crate) static ALL: [Tool; 11] = [
+pub(crate) static ALL: [Tool; 13] = [
     node_info::TOOL,
     process_info::TOOL,
     process_inspect::TOOL,
     process_list::TOOL,
     process_lookup::TOOL,
     process_state::TOOL,
+    event_info::TOOL,
+    event_list::TOOL,
     network_node_info::TOOL,
     network_nodes::TOOL,
     network_ping::TOOL,

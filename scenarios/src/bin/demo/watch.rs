@@ -36,7 +36,7 @@ pub(crate) struct Watch {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Status {
     pub(crate) up: usize,
-    /// Directed links that carried at least one message.
+    /// Directed links that are up and have carried at least one message.
     pub(crate) links: usize,
     pub(crate) messages: f64,
     pub(crate) per_second: f64,
@@ -89,8 +89,14 @@ impl Watch {
 
     /// The line to show; `now` is when the last look was.
     pub(crate) fn status(&mut self, now: Instant) -> Status {
-        let counts = || self.nodes.iter().flat_map(|(_, _, seen)| seen.received.values());
-        let (links, messages) = (counts().filter(|count| **count > 0.0).count(), counts().sum::<f64>());
+        let counts = || self.nodes.iter().flat_map(|(_, _, seen)| &seen.received);
+        let messages = counts().map(|(_, count)| count).sum::<f64>();
+        let ups = self.nodes.iter().filter(|(_, _, seen)| seen.is_ready);
+        let links = ups
+            .flat_map(|(_, _, seen)| {
+                seen.received.iter().filter(|(peer, count)| **count > 0.0 && seen.peers.contains(*peer))
+            })
+            .count();
         let per_second = self.before.front().map_or(0.0, |(at, before)| {
             let seconds = now.saturating_duration_since(*at).as_secs_f64();
             // A node that restarted counts from zero.
@@ -133,5 +139,10 @@ mod tests {
         watch.nodes[0].2.received.insert(names[1].clone(), 150.0);
         let status = watch.status(start + Duration::from_secs(2));
         assert_eq!((status.up, status.links, status.messages, status.per_second), (2, 2, 200.0, 50.0));
+        // A node is lost: neither it nor the other end has a link, whatever was received before.
+        watch.nodes[1].2.is_ready = false;
+        watch.nodes[0].2.peers.clear();
+        let status = watch.status(start + Duration::from_secs(4));
+        assert_eq!((status.up, status.links, status.messages), (1, 0, 200.0));
     }
 }

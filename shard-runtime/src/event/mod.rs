@@ -1,0 +1,17 @@
+//! Events: one process publishes, many get the same value.
+//!
+//! Invariants: E1 publications of one event are numbered 1, 2, 3 ... on the shard of its producer, and every subscriber sees
+//! those it gets in this order. E2 subscribers share one value: it is dropped with the last of them. E3 a subscriber misses
+//! nothing between what was kept when it came and what is published after: both reach its shard by one lane.
+//! Guarantee: at most once. What a subscriber's mailbox refuses is counted as lost, and seen by it as a gap in the numbers.
+
+mod cell;
+mod published;
+mod topic;
+
+pub use cell::{EventFacts, Utilization};
+pub use published::{Event, EventStart, EventStop};
+pub use topic::{EventOptions, Topic};
+
+pub(crate) use cell::{EventCell, Events, wall_time};
+pub(crate) use published::Published;

@@ -1,0 +1,287 @@
+//! The subscribers' side of events: who of this shard gets which event, and how a publication reaches them.
+//!
+//! Owns: one list per event that processes of this shard subscribe to. Invariants: A1 a process is listed at most once per
+//! event, from the arrival of its subscription until the last of its relations to the event ends. A2 a publication goes to
+//! those listed when it arrived, in order of arrival; places are not moved while one is under way. A3 publications of one
+//! event are spread in the order in which they came.
+//! Cost: an addition to a shared count and an ordinary send per subscriber. A publication for more than [`CHUNK`] processes is
+//! spread over several turns, so that others run in between.
+
+use crate::event::{Event, Published};
+use crate::mailbox::Meta;
+use crate::process::{Bond, Watch};
+use crate::shard::Shard;
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+use shard_wire::Message;
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Messages sent for publications in one turn.
+const CHUNK: usize = 4096;
+/// Publications that may be under way on a shard.
+const MAX_SPREADS: usize = 65_536;
+
+type Map<K, V> = IndexMap<K, V, FxBuildHasher>;
+
+/// A publication that is kept for later subscribers.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    /// The queue it was published into.
+    pub(crate) queue: u64,
+    pub(crate) publication: Arc<dyn Any + Send + Sync>,
+}
+
+/// Delivers a kept publication, whose type the subscriber knows, to a process.
+pub(crate) type DeliverKept = fn(&Shard, u64, &Kept);
+
+/// See [`DeliverKept`].
+pub(crate) fn deliver_kept<M: Message + Sync>(shard: &Shard, to: u64, kept: &Kept) {
+    if let Ok(publication) = Arc::clone(&kept.publication).downcast::<Published<M>>() {
+        let arrived = shard.deliver_event(&publication, to, kept.queue);
+        shard.count_events(&publication.cell, u64::from(arrived), u64::from(!arrived));
+    }
+}
+
+/// Which relations a listed process has to the event.
+#[derive(Default)]
+struct Bonds {
+    link: bool,
+    monitor: bool,
+}
+
+impl Bonds {
+    fn set(&mut self, bond: Bond, on: bool) {
+        match bond {
+            Bond::Link => self.link = on,
+            Bond::Monitor => self.monitor = on,
+        }
+    }
+
+    fn is_none(&self) -> bool {
+        !self.link && !self.monitor
+    }
+}
+
+/// The subscribers of one event on this shard.
+#[derive(Default)]
+struct Audience {
+    /// Local ids in order of arrival; 0 where one has left.
+    members: Vec<u64>,
+    places: Map<u64, (usize, Bonds)>,
+}
+
+impl Audience {
+    /// Whether the process is new here.
+    fn join(&mut self, member: u64, bond: Bond) -> bool {
+        let place = self.members.len();
+        let (_, bonds) = self.places.entry(member).or_insert_with(|| (place, Bonds::default()));
+        let is_new = bonds.is_none();
+        bonds.set(bond, true);
+        if is_new {
+            self.members.push(member);
+        }
+        is_new
+    }
+
+    fn leave(&mut self, member: u64, bond: Bond) {
+        let Some((place, bonds)) = self.places.get_mut(&member) else { return };
+        bonds.set(bond, false);
+        if bonds.is_none() {
+            self.members[*place] = 0;
+            self.places.swap_remove(&member);
+        }
+    }
+
+    /// Closes the gaps, if they are more than half.
+    fn tidy(&mut self) {
+        if self.places.len() * 2 >= self.members.len() {
+            return;
+        }
+        self.members.retain(|member| *member != 0);
+        for (place, member) in self.members.iter().enumerate() {
+            if let Some((kept, _)) = self.places.get_mut(member) {
+                *kept = place;
+            }
+        }
+    }
+}
+
+/// Sends a publication to these processes.
+type SendTo = Box<dyn Fn(&Shard, &[u64])>;
+
+/// A publication on its way to the subscribers of this shard.
+struct Spread {
+    symbol: u32,
+    next: usize,
+    end: usize,
+    send: SendTo,
+}
+
+/// The subscribers of this shard.
+#[derive(Default)]
+pub(crate) struct Audiences {
+    by_event: RefCell<Map<u32, Audience>>,
+    spreads: RefCell<VecDeque<Spread>>,
+}
+
+impl Audiences {
+    /// Whether a publication is under way.
+    #[inline]
+    pub(crate) fn is_spreading(&self) -> bool {
+        !self.spreads.borrow().is_empty()
+    }
+
+    /// Closes the gaps of a list and forgets an empty one. Not while a publication is under way (A2).
+    fn tidy(&self, symbol: u32) {
+        let mut audiences = self.by_event.borrow_mut();
+        let Some(audience) = audiences.get_mut(&symbol) else { return };
+        audience.tidy();
+        if audience.places.is_empty() {
+            audiences.swap_remove(&symbol);
+        }
+    }
+
+    /// Those listed from `next` on, before `end`: at most [`CHUNK`] places.
+    fn chunk(&self, symbol: u32, next: usize, end: usize) -> Vec<u64> {
+        let audiences = self.by_event.borrow();
+        let members = audiences.get(&symbol).map_or(&[][..], |audience| &audience.members);
+        let end = end.min(members.len()).min(next + CHUNK);
+        members.get(next..end).unwrap_or_default().iter().copied().filter(|member| *member != 0).collect()
+    }
+}
+
+impl Shard {
+    /// A subscription of a process of this shard begins: it gets what was kept, and then what is published.
+    pub(super) fn join_audience(&self, watch: Watch, number: u32, kept: Vec<Kept>, deliver: DeliverKept) {
+        let (consumer, tie) = (watch.consumer, watch.tie);
+        let crate::process::Subject::Event(symbol) = tie.subject else { return };
+        let is_bound = self.live_record(consumer).and_then(|record| {
+            self.with_existing_extension(record, |extension| {
+                extension.relations.has(tie, number).then_some(())
+            })
+        });
+        if is_bound.is_some() {
+            let mut audiences = self.audiences.by_event.borrow_mut();
+            let is_new = audiences.entry(symbol).or_default().join(consumer, tie.bond);
+            drop(audiences);
+            if is_new {
+                for publication in &kept {
+                    deliver(self, consumer, publication);
+                }
+            }
+        }
+        self.contain(|| drop(kept));
+    }
+
+    /// A relation of a process of this shard to an event is over.
+    pub(super) fn leave_audience(&self, symbol: u32, consumer: u64, bond: Bond) {
+        let is_still = self.audiences.is_spreading();
+        let mut audiences = self.audiences.by_event.borrow_mut();
+        let Some(audience) = audiences.get_mut(&symbol) else { return };
+        audience.leave(consumer, bond);
+        drop(audiences);
+        if !is_still {
+            self.audiences.tidy(symbol);
+        }
+    }
+
+    /// Sends a publication to the subscribers of this shard.
+    pub(super) fn spread<M: Message + Sync>(&self, publication: &Arc<Published<M>>, queue: u64) {
+        let symbol = publication.cell.symbol;
+        let audiences = self.audiences.by_event.borrow();
+        let Some((end, members)) =
+            audiences.get(&symbol).map(|audience| (audience.members.len(), audience.places.len()))
+        else {
+            return;
+        };
+        drop(audiences);
+        if end <= CHUNK && !self.audiences.is_spreading() {
+            let members = self.audiences.chunk(symbol, 0, end);
+            return self.send_event(publication, queue, &members);
+        }
+        // LIMIT: publications under way on a shard.
+        if self.audiences.spreads.borrow().len() >= MAX_SPREADS {
+            return self.count_events(&publication.cell, 0, members as u64);
+        }
+        let copy = Arc::clone(publication);
+        let send = Box::new(move |shard: &Self, members: &[u64]| shard.send_event(&copy, queue, members));
+        self.audiences.spreads.borrow_mut().push_back(Spread { symbol, next: 0, end, send });
+    }
+
+    /// Goes on with what is under way. Whether there is more.
+    pub(super) fn spread_on(&self) -> bool {
+        let Some(mut spread) = self.audiences.spreads.borrow_mut().pop_front() else { return false };
+        let members = self.audiences.chunk(spread.symbol, spread.next, spread.end);
+        (spread.send)(self, &members);
+        spread.next += CHUNK;
+        if spread.next < spread.end {
+            self.audiences.spreads.borrow_mut().push_front(spread);
+            return true;
+        }
+        let symbol = spread.symbol;
+        self.contain(|| drop(spread));
+        if self.audiences.is_spreading() {
+            return true;
+        }
+        self.audiences.tidy(symbol);
+        false
+    }
+
+    fn send_event<M: Message + Sync>(&self, publication: &Arc<Published<M>>, queue: u64, members: &[u64]) {
+        let arrived =
+            members.iter().filter(|&&member| self.deliver_event(publication, member, queue)).count();
+        self.count_events(&publication.cell, arrived as u64, (members.len() - arrived) as u64);
+    }
+
+    /// Sends one publication to one process of this shard; whether it arrived. It is the publication that is counted as sent by
+    /// its publisher, not this.
+    fn deliver_event<M: Message + Sync>(&self, publication: &Arc<Published<M>>, to: u64, queue: u64) -> bool {
+        let sent = self.sent.get();
+        let event = Event(Arc::clone(publication));
+        let outcome = self.quietly(|| {
+            self.speaking_as(publication.publisher.local.0, || {
+                self.deliver(self.pid(to), event, queue & Meta::QUEUE, 0)
+            })
+        });
+        self.sent.set(sent);
+        outcome.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Audience;
+    use crate::process::Bond;
+
+    #[test]
+    fn a_member_is_listed_once_until_its_last_relation_ends() {
+        let mut audience = Audience::default();
+        assert!(audience.join(5, Bond::Link));
+        assert!(!audience.join(5, Bond::Monitor));
+        assert!(audience.join(6, Bond::Monitor));
+        audience.leave(5, Bond::Link);
+        assert_eq!(audience.members, [5, 6]);
+        audience.leave(5, Bond::Monitor);
+        assert_eq!(audience.members, [0, 6]);
+        assert!(audience.join(5, Bond::Link), "behind those who were there");
+        assert_eq!(audience.members, [0, 6, 5]);
+    }
+
+    #[test]
+    fn gaps_are_closed_in_order() {
+        let mut audience = Audience::default();
+        for member in 1..=10 {
+            audience.join(member, Bond::Monitor);
+        }
+        for member in [1, 2, 4, 6, 8, 9] {
+            audience.leave(member, Bond::Monitor);
+        }
+        audience.tidy();
+        assert_eq!(audience.members, [3, 5, 7, 10]);
+        audience.leave(7, Bond::Monitor);
+        assert_eq!(audience.members, [3, 5, 0, 10]);
+    }
+}
