@@ -129,13 +129,14 @@ pub struct EventFacts {
     pub options: EventOptions,
     /// When it was registered.
     pub created_at: SystemTime,
-    /// Processes that are subscribed.
+    /// Subscriptions: a process that has both a link and a monitor counts twice.
     pub subscribers: u64,
     /// Publications.
     pub published: u64,
-    /// Messages that reached a mailbox of this node: one per publication and subscriber.
+    /// Messages that mailboxes of this node took: one per publication and subscriber. What the policy of a full mailbox then
+    /// drops is counted with its shard.
     pub delivered: u64,
-    /// Messages that did not, since a mailbox or a lane was full.
+    /// Messages that a mailbox refused, or that a full lane kept from all subscriptions of a shard.
     pub lost: u64,
     /// Publications kept for those who subscribe later.
     pub kept: u64,

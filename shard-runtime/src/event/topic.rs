@@ -73,7 +73,7 @@ impl<M> Topic<M> {
     /// Whether anybody is subscribed; a hint that is old when it is read, to save the making of what nobody wants.
     #[must_use]
     pub fn has_subscribers(&self) -> bool {
-        self.cell.subscribers.load(std::sync::atomic::Ordering::Relaxed) > 0
+        !self.cell.is_gone() && self.cell.subscribers.load(std::sync::atomic::Ordering::Relaxed) > 0
     }
 }
 

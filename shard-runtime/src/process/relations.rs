@@ -87,13 +87,12 @@ impl Relations {
         self.own.get(&tie).is_some_and(|&(current, _)| current == number)
     }
 
-    /// Takes a firing: whether the relation was there, with this number.
-    pub(crate) fn fire(&mut self, tie: Tie, number: u32) -> bool {
+    /// Takes a firing: who holds the other half, if the relation was there with this number.
+    pub(crate) fn fire(&mut self, tie: Tie, number: u32) -> Option<u64> {
         if !self.has(tie, number) {
-            return false;
+            return None;
         }
-        self.own.swap_remove(&tie);
-        true
+        self.undo(tie)
     }
 
     /// Notes that somebody watches this process.
@@ -154,9 +153,9 @@ mod tests {
         assert!(relations.begin(Tie { bond: Bond::Link, ..TIE }, 9).is_some());
         assert_eq!(relations.undo(TIE), Some(9));
         let second = relations.begin(TIE, 9).unwrap();
-        assert!(!relations.fire(TIE, first), "the first was undone");
-        assert!(relations.fire(TIE, second));
-        assert!(!relations.fire(TIE, second) && relations.undo(TIE).is_none());
+        assert_eq!(relations.fire(TIE, first), None, "the first was undone");
+        assert_eq!(relations.fire(TIE, second), Some(9));
+        assert!(relations.fire(TIE, second).is_none() && relations.undo(TIE).is_none());
         assert_eq!(relations.own().count(), 1);
     }
 

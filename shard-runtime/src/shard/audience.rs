@@ -1,6 +1,7 @@
 //! The subscribers' side of events: who of this shard gets which event, and how a publication reaches them.
 //!
-//! Owns: one list per event that processes of this shard subscribe to. Invariants: A1 a process is listed at most once per
+//! Owns: one list per event that processes of this shard subscribe to, by symbol and producer: an event's name may have gone to
+//! another producer while what concerns the first one is still on its way. Invariants: A1 a process is listed at most once per
 //! event, from the arrival of its subscription until the last of its relations to the event ends. A2 a publication goes to
 //! those listed when it arrived, in order of arrival; places are not moved while one is under way. A3 publications of one
 //! event are spread in the order in which they came.
@@ -9,7 +10,7 @@
 
 use crate::event::{Event, Published};
 use crate::mailbox::Meta;
-use crate::process::{Bond, Watch};
+use crate::process::{Bond, Subject, Watch};
 use crate::shard::Shard;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
@@ -25,6 +26,9 @@ const CHUNK: usize = 4096;
 const MAX_SPREADS: usize = 65_536;
 
 type Map<K, V> = IndexMap<K, V, FxBuildHasher>;
+
+/// An event, as the shards of its subscribers know it: its symbol, and the local id of its producer.
+pub(crate) type EventKey = (u32, u64);
 
 /// A publication that is kept for later subscribers.
 #[derive(Clone)]
@@ -114,7 +118,7 @@ type SendTo = Box<dyn Fn(&Shard, &[u64])>;
 
 /// A publication on its way to the subscribers of this shard.
 struct Spread {
-    symbol: u32,
+    key: EventKey,
     next: usize,
     end: usize,
     send: SendTo,
@@ -123,7 +127,7 @@ struct Spread {
 /// The subscribers of this shard.
 #[derive(Default)]
 pub(crate) struct Audiences {
-    by_event: RefCell<Map<u32, Audience>>,
+    by_event: RefCell<Map<EventKey, Audience>>,
     spreads: RefCell<VecDeque<Spread>>,
 }
 
@@ -134,20 +138,28 @@ impl Audiences {
         !self.spreads.borrow().is_empty()
     }
 
-    /// Closes the gaps of a list and forgets an empty one. Not while a publication is under way (A2).
-    fn tidy(&self, symbol: u32) {
+    /// Whether a publication of this event is under way.
+    fn is_spreading_of(&self, key: EventKey) -> bool {
+        self.spreads.borrow().iter().any(|spread| spread.key == key)
+    }
+
+    /// Closes the gaps of a list and forgets an empty one, unless a publication of its event is under way (A2).
+    fn tidy(&self, key: EventKey) {
+        if self.is_spreading_of(key) {
+            return;
+        }
         let mut audiences = self.by_event.borrow_mut();
-        let Some(audience) = audiences.get_mut(&symbol) else { return };
+        let Some(audience) = audiences.get_mut(&key) else { return };
         audience.tidy();
         if audience.places.is_empty() {
-            audiences.swap_remove(&symbol);
+            audiences.swap_remove(&key);
         }
     }
 
     /// Those listed from `next` on, before `end`: at most [`CHUNK`] places.
-    fn chunk(&self, symbol: u32, next: usize, end: usize) -> Vec<u64> {
+    fn chunk(&self, key: EventKey, next: usize, end: usize) -> Vec<u64> {
         let audiences = self.by_event.borrow();
-        let members = audiences.get(&symbol).map_or(&[][..], |audience| &audience.members);
+        let members = audiences.get(&key).map_or(&[][..], |audience| &audience.members);
         let end = end.min(members.len()).min(next + CHUNK);
         members.get(next..end).unwrap_or_default().iter().copied().filter(|member| *member != 0).collect()
     }
@@ -155,9 +167,16 @@ impl Audiences {
 
 impl Shard {
     /// A subscription of a process of this shard begins: it gets what was kept, and then what is published.
-    pub(super) fn join_audience(&self, watch: Watch, number: u32, kept: Vec<Kept>, deliver: DeliverKept) {
+    pub(super) fn join_audience(
+        &self,
+        producer: u64,
+        watch: Watch,
+        number: u32,
+        kept: Vec<Kept>,
+        deliver: DeliverKept,
+    ) {
         let (consumer, tie) = (watch.consumer, watch.tie);
-        let crate::process::Subject::Event(symbol) = tie.subject else { return };
+        let Subject::Event(symbol) = tie.subject else { return };
         let is_bound = self.live_record(consumer).and_then(|record| {
             self.with_existing_extension(record, |extension| {
                 extension.relations.has(tie, number).then_some(())
@@ -165,7 +184,7 @@ impl Shard {
         });
         if is_bound.is_some() {
             let mut audiences = self.audiences.by_event.borrow_mut();
-            let is_new = audiences.entry(symbol).or_default().join(consumer, tie.bond);
+            let is_new = audiences.entry((symbol, producer)).or_default().join(consumer, tie.bond);
             drop(audiences);
             if is_new {
                 for publication in &kept {
@@ -177,29 +196,26 @@ impl Shard {
     }
 
     /// A relation of a process of this shard to an event is over.
-    pub(super) fn leave_audience(&self, symbol: u32, consumer: u64, bond: Bond) {
-        let is_still = self.audiences.is_spreading();
+    pub(super) fn leave_audience(&self, key: EventKey, consumer: u64, bond: Bond) {
         let mut audiences = self.audiences.by_event.borrow_mut();
-        let Some(audience) = audiences.get_mut(&symbol) else { return };
+        let Some(audience) = audiences.get_mut(&key) else { return };
         audience.leave(consumer, bond);
         drop(audiences);
-        if !is_still {
-            self.audiences.tidy(symbol);
-        }
+        self.audiences.tidy(key);
     }
 
     /// Sends a publication to the subscribers of this shard.
     pub(super) fn spread<M: Message + Sync>(&self, publication: &Arc<Published<M>>, queue: u64) {
-        let symbol = publication.cell.symbol;
+        let key = (publication.cell.symbol, publication.cell.owner.0);
         let audiences = self.audiences.by_event.borrow();
         let Some((end, members)) =
-            audiences.get(&symbol).map(|audience| (audience.members.len(), audience.places.len()))
+            audiences.get(&key).map(|audience| (audience.members.len(), audience.places.len()))
         else {
             return;
         };
         drop(audiences);
         if end <= CHUNK && !self.audiences.is_spreading() {
-            let members = self.audiences.chunk(symbol, 0, end);
+            let members = self.audiences.chunk(key, 0, end);
             return self.send_event(publication, queue, &members);
         }
         // LIMIT: publications under way on a shard.
@@ -208,26 +224,28 @@ impl Shard {
         }
         let copy = Arc::clone(publication);
         let send = Box::new(move |shard: &Self, members: &[u64]| shard.send_event(&copy, queue, members));
-        self.audiences.spreads.borrow_mut().push_back(Spread { symbol, next: 0, end, send });
+        self.audiences.spreads.borrow_mut().push_back(Spread { key, next: 0, end, send });
     }
 
-    /// Goes on with what is under way. Whether there is more.
-    pub(super) fn spread_on(&self) -> bool {
-        let Some(mut spread) = self.audiences.spreads.borrow_mut().pop_front() else { return false };
-        let members = self.audiences.chunk(spread.symbol, spread.next, spread.end);
+    /// Goes on with what is under way.
+    pub(super) fn spread_on(&self) {
+        let Some(mut spread) = self.audiences.spreads.borrow_mut().pop_front() else { return };
+        let members = self.audiences.chunk(spread.key, spread.next, spread.end);
         (spread.send)(self, &members);
         spread.next += CHUNK;
         if spread.next < spread.end {
-            self.audiences.spreads.borrow_mut().push_front(spread);
-            return true;
+            return self.audiences.spreads.borrow_mut().push_front(spread);
         }
-        let symbol = spread.symbol;
+        let key = spread.key;
         self.contain(|| drop(spread));
-        if self.audiences.is_spreading() {
-            return true;
+        self.audiences.tidy(key);
+    }
+
+    /// Sends all that is under way of an event that has ended, and what is in front of it.
+    pub(super) fn finish_spreads(&self, key: EventKey) {
+        while self.audiences.is_spreading() && self.audiences.is_spreading_of(key) {
+            self.spread_on();
         }
-        self.audiences.tidy(symbol);
-        false
     }
 
     fn send_event<M: Message + Sync>(&self, publication: &Arc<Published<M>>, queue: u64, members: &[u64]) {
@@ -241,9 +259,12 @@ impl Shard {
     fn deliver_event<M: Message + Sync>(&self, publication: &Arc<Published<M>>, to: u64, queue: u64) -> bool {
         let sent = self.sent.get();
         let event = Event(Arc::clone(publication));
-        let outcome = self.quietly(|| {
-            self.speaking_as(publication.publisher.local.0, || {
-                self.deliver(self.pid(to), event, queue & Meta::QUEUE, 0)
+        // The queue was decided when it was published: not by whoever runs now.
+        let outcome = self.ungated(|| {
+            self.quietly(|| {
+                self.speaking_as(publication.publisher.local.0, || {
+                    self.deliver(self.pid(to), event, queue & Meta::QUEUE, 0)
+                })
             })
         });
         self.sent.set(sent);

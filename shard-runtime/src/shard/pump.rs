@@ -55,7 +55,12 @@ impl Shard {
         let inbox = self.port.inbox.drain(INBOX_DRAIN, |item| self.take_in(item));
         let timers = self.fire_timers();
         let links = self.poll_links();
-        let spreads = self.audiences.is_spreading() && self.spread_on();
+        let spreads = self.audiences.is_spreading();
+        if spreads {
+            self.spread_on();
+        }
+        // A strain of what came in is nobody's who runs now.
+        let _of_others = self.mesh.take_strain();
         if self.mesh.held() > 0 {
             self.mesh.release(start, &self.ready);
         }
@@ -77,17 +82,14 @@ impl Shard {
         if inbox > 0 {
             bump(&cells.inbox_in, inbox as u64);
         }
-        if rings + inbox + timers > 0 || ran || links || sent {
+        if rings + inbox + timers > 0 || ran || links || sent || spreads {
             bump(&cells.busy, self.clock.ticks().saturating_sub(start));
             cells.ready.store(u64::from(self.ready.len()), Relaxed);
         }
-        if self.ready.len() > 0
-            || inbox == INBOX_DRAIN
-            || timers == TIMER_DRAIN
-            || rings > 0
-            || links
-            || spreads
-        {
+        if self.ready.len() > 0 || inbox == INBOX_DRAIN || timers == TIMER_DRAIN || rings > 0 || links {
+            return Turn::More;
+        }
+        if self.audiences.is_spreading() {
             return Turn::More;
         }
         if self.mesh.held() > 0 && self.mesh.is_draining(self.clock.ticks()) {

@@ -5,12 +5,13 @@
 //! as the relations of the producer hold for it. T3 nothing of the user's is dropped while the list is borrowed.
 //! Bound: publications cross to other shards as messages do, so a full lane refuses them; what is kept is bounded per event.
 
-use crate::error::{EventError, LinkError};
+use crate::error::{EventError, ExitReason, LinkError};
 use crate::event::{EventCell, EventOptions, EventStart, EventStop, Published, Topic, wall_time};
 use crate::mailbox::Meta;
 use crate::process::{Bond, Record, Subject, Tie, Watch, bump};
-use crate::shard::audience::{Kept, deliver_kept};
+use crate::shard::audience::{DeliverKept, Kept, deliver_kept};
 use crate::shard::{Parcel, Shard};
+use crate::symbol::SymbolError;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use shard_wire::{LocalId, Message};
@@ -49,7 +50,11 @@ impl Shard {
     ) -> Result<Topic<M>, EventError> {
         let id = self.current_id.get();
         let record = self.live_record(id).ok_or(LinkError::Terminated)?;
-        let symbol = self.node.symbols().intern(name).map_err(|_| EventError::Taken)?.0;
+        let symbol = self.node.symbols().intern(name).map_err(|error| match error {
+            SymbolError::Full { .. } => EventError::Limit,
+            _ => EventError::Taken,
+        })?;
+        let symbol = symbol.0;
         let cell = EventCell::new::<M>(name, symbol, LocalId(id), options, wall_time(&self.clock));
         let cell = self.node.events().register(cell)?;
         self.with_extension(record, |extension| extension.events.push(symbol));
@@ -97,13 +102,19 @@ impl Shard {
             .with_extension(record, |extension| extension.relations.begin(tie, owner))
             .ok_or(LinkError::Exists)?;
         let watch = Watch { consumer, tie };
-        self.tell(cell.home(), move |home| home.add_subscriber(owner, watch, number, deliver_kept::<M>));
+        self.tell(cell.home(), move |home| home.add_subscriber(&cell, watch, number, deliver_kept::<M>));
         Ok(())
     }
 
     /// Notes a subscription, and sends what is kept on the way that later publications will take (E3).
-    fn add_subscriber(&self, owner: u64, watch: Watch, number: u32, deliver: super::audience::DeliverKept) {
-        let Subject::Event(symbol) = watch.tie.subject else { return };
+    fn add_subscriber(&self, wanted: &Arc<EventCell>, watch: Watch, number: u32, deliver: DeliverKept) {
+        let (owner, symbol) = (wanted.owner.0, wanted.symbol);
+        let is_another =
+            self.topics.0.borrow().get(&symbol).is_some_and(|home| !Arc::ptr_eq(&home.cell, wanted));
+        if is_another {
+            // Registered anew while this was on its way, perhaps with another type.
+            return self.fire(watch, number, &ExitReason::Unregistered);
+        }
         if !self.add_watch(owner, watch, number, true) {
             return;
         }
@@ -120,7 +131,7 @@ impl Shard {
         if is_first && cell.options.notify {
             self.notify_owner(owner, EventStart { name: Arc::clone(&cell.name) });
         }
-        self.tell(shard, move |there| there.join_audience(watch, number, kept, deliver));
+        self.tell(shard, move |there| there.join_audience(owner, watch, number, kept, deliver));
     }
 
     /// A subscription is over.

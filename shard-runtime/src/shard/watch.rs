@@ -70,7 +70,7 @@ impl Shard {
         let tie = Tie { subject, bond };
         let undone = self.with_existing_extension(record, |extension| extension.relations.undo(tie));
         let holder = undone.ok_or(LinkError::Missing)?;
-        self.stop_listening(consumer, tie);
+        self.stop_listening(consumer, tie, holder);
         self.drop_watch(holder, Watch { consumer, tie });
         Ok(())
     }
@@ -89,9 +89,9 @@ impl Shard {
     }
 
     /// A relation of a process of this shard is over: if it was to an event, no more of it is delivered.
-    fn stop_listening(&self, consumer: u64, tie: Tie) {
+    fn stop_listening(&self, consumer: u64, tie: Tie, holder: u64) {
         if let Subject::Event(symbol) = tie.subject {
-            self.leave_audience(symbol, consumer, tie.bond);
+            self.leave_audience((symbol, holder), consumer, tie.bond);
         }
     }
 
@@ -146,20 +146,21 @@ impl Shard {
     }
 
     /// Fires one relation, on the consumer's shard.
-    fn fire(&self, watch: Watch, number: u32, reason: &ExitReason) {
+    pub(super) fn fire(&self, watch: Watch, number: u32, reason: &ExitReason) {
         let reason = reason.clone();
         self.tell(LocalId(watch.consumer).shard(), move |shard| shard.fired(watch, number, reason));
     }
 
     fn fired(&self, watch: Watch, number: u32, reason: ExitReason) {
         let Some(record) = self.live_record(watch.consumer) else { return };
-        let fires = self.with_existing_extension(record, |extension| {
-            extension.relations.fire(watch.tie, number).then_some(())
-        });
-        if fires.is_none() {
-            return;
+        let fires =
+            self.with_existing_extension(record, |extension| extension.relations.fire(watch.tie, number));
+        let Some(holder) = fires else { return };
+        if let Subject::Event(symbol) = watch.tie.subject {
+            // What was published before the event ended comes before its end.
+            self.finish_spreads((symbol, holder));
         }
-        self.stop_listening(watch.consumer, watch.tie);
+        self.stop_listening(watch.consumer, watch.tie, holder);
         let target = self.target_of(watch.tie.subject);
         match watch.tie.bond {
             Bond::Link => self.exit_signal(record, target, reason),
@@ -179,7 +180,7 @@ impl Shard {
     /// Ends all relations of a process that has ended: what it watched is told, who watched it fires.
     pub(super) fn end_relations(&self, consumer: u64, relations: &mut Relations, reason: &ExitReason) {
         for (tie, holder) in relations.take_own() {
-            self.stop_listening(consumer, tie);
+            self.stop_listening(consumer, tie, holder);
             self.drop_watch(holder, Watch { consumer, tie });
         }
         for (watch, number) in relations.take_watchers() {

@@ -163,6 +163,7 @@ both! {
         let dead = topic.clone();
         assert_eq!(world.run(owner, move |cx| format!("{:?}", cx.publish(&dead, Note(1)))), "Err(Unknown)");
         assert!(world.publish(&topic, 1).is_err() && world.events().is_empty());
+        assert!(!topic.has_subscribers());
         // The name is free for another event; the old topic is not its own.
         let again = register(world, owner, "once", EventOptions::new());
         assert_eq!(world.run(linked, |cx| format!("{:?}", cx.subscribe_linked::<Note>("once"))), "Ok(())");
@@ -265,6 +266,14 @@ both! {
         world.until("all have all", |_| seen.load(Ordering::Relaxed) == 3 * READERS);
         world.until("each value is dropped once", |_| dropped.load(Ordering::Relaxed) == 3);
         assert_eq!(facts(world, "wide").delivered, 3 * READERS as u64);
+        // What is published in the event's last moment comes before its end.
+        let dropped_last = Arc::clone(&dropped);
+        world.run(owner, move |cx| {
+            let last = Counted { round: 4, dropped: dropped_last };
+            format!("{:?}{:?}", cx.publish(&topic, last), cx.unregister_event("wide"))
+        });
+        world.until("all have the last one", |_| seen.load(Ordering::Relaxed) == 4 * READERS);
+        world.until("it is dropped, too", |_| dropped.load(Ordering::Relaxed) == 4);
     }
 }
 
