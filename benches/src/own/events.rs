@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 
-use shard_runtime::{Actor, ActorResult, Context, Event, EventOptions, Topic, actor, handle, message};
+use shard_runtime::{ActorResult, Context, Event, EventOptions, Topic, actor, handle, message};
 
 use crate::error::RunError;
 use crate::own::actors::Tick;
@@ -65,7 +65,7 @@ impl Subscriber {
     }
 }
 
-/// Registers the event, spawns the subscribers, and publishes when all are there.
+/// Registers the event, spawns the subscribers, and gives the topic to whoever publishes.
 struct Producer {
     subscribers: u64,
     topic: mpsc::Sender<Topic<Price>>,
@@ -96,13 +96,10 @@ struct Audience {
 }
 
 fn gather(count: u64) -> Result<Audience, RunError> {
-    fn assert_actor<A: Actor>(actor: A) -> A {
-        actor
-    }
     let world = World::start(Spread::OneShard)?;
     let (got, seen) = Countdown::of(count);
     let (give, topic) = mpsc::channel();
-    world.spawn(0, move || assert_actor(Producer { subscribers: count, topic: give, got }))?;
+    world.spawn(0, move || Producer { subscribers: count, topic: give, got })?;
     // The subscriptions are handled after the spawns, which are not measured.
     let topic = World::wait(&topic)?;
     let watch = Stopwatch::start();

@@ -243,7 +243,7 @@ impl Shard {
 
     /// Sends all that is under way of an event that has ended, and what is in front of it.
     pub(super) fn finish_spreads(&self, key: EventKey) {
-        while self.audiences.is_spreading() && self.audiences.is_spreading_of(key) {
+        while self.audiences.is_spreading_of(key) {
             self.spread_on();
         }
     }

@@ -163,7 +163,7 @@ impl Shard {
             match admission {
                 Some(Admission::Enter) => {}
                 Some(Admission::Drop) => {
-                    self.sent.set(self.sent.get() + 1);
+                    self.count_sent();
                     self.drop_newest(message, flags, reply);
                     return Ok(());
                 }
