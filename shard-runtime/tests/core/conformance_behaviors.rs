@@ -283,9 +283,11 @@ both! {
         let tree = move || Supervisor::new(SupervisorSpec::one_for_one()).child_with(ChildSpec::new("only"), child);
         let tree = world.spawn(0, tree, SpawnOptions::new()).unwrap();
         world.until("it is up", |world| world.whereis("only").is_some());
+        let first = world.whereis("only");
         world.send("only", Panic).unwrap();
         assert_eq!(next(world, &told), "terminate panic: told to");
-        world.until("it is back", |world| world.whereis("only").is_some());
+        // The name is the first one's until its end is complete.
+        world.until("it is back", |world| world.whereis("only").is_some_and(|now| Some(now) != first));
         let entries = world.inspect(tree);
         for key in ["type", "strategy", "intensity", "period", "keep_order", "auto_shutdown", "restarts_count", "children_total", "children_running", "children_disabled"] {
             assert!(keys(&entries).contains(&key) && keys(&entries).contains(&format!("ergo:{key}").as_str()), "{key}: {entries:?}");
