@@ -37,6 +37,7 @@ mod clock;
 mod control;
 mod error;
 mod event;
+mod io;
 mod link;
 mod mailbox;
 mod names;
@@ -69,10 +70,14 @@ pub use behavior::{
 };
 pub use control::{DiagPort, DiagRequest, NodeEvent};
 pub use error::{
-    ActorError, ActorResult, CallError, DeliveryError, DiagCallError, EventError, ExitReason, LinkError,
+    ActorError, ActorResult, CallError, DeliveryError, DiagCallError, EventError, ExitReason, IoEnd, IoError, LinkError,
     NodeError, PreflightError, RegistrarError, SendError, SendReason, SpawnError,
 };
 pub use event::{Event, EventFacts, EventOptions, EventStart, EventStop, Topic, Utilization};
+pub use io::{
+    Chunk, CloseIo, Io, IoBytes, IoProcess, IoTarget, TcpClient, TcpConnect, TcpData, TcpDisconnect, TcpServer,
+    TlsClient, TlsServer, UdpPacket, WriteBytes,
+};
 pub use link::LinkCounters;
 pub use node::{Node, NodeBuilder, Pinning};
 pub use process::{Env, OnFull};

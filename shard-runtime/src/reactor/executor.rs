@@ -103,6 +103,7 @@ fn run(
 /// Runs a shard until its node stops.
 async fn drive(shard: Rc<Shard>, idle_spin: Duration) {
     let Some(port) = shard.node().port_arc(shard.index()) else { return };
+    shard.enable_descriptors();
     let guard = spawn_local(wait_for_rescue(Arc::clone(&port)));
     let spin = shard.ticks(idle_spin);
     let mut idle_since = None;
@@ -169,7 +170,7 @@ fn park_poll(
     if timer.as_mut().is_some_and(|timer| Pin::new(timer).poll(task).is_ready()) {
         return Poll::Ready(());
     }
-    if shard.arm_links(task) {
+    if shard.arm_links(task) || shard.arm_descriptors(task) {
         return Poll::Ready(());
     }
     port.waker.register(task.waker());

@@ -3,8 +3,10 @@
 //! Only this folder names glommio. A reactor drives a shard by calling its turns and parks it when it is idle.
 
 pub(crate) mod annex;
+mod bell;
 pub(crate) mod executor;
 pub(crate) mod memory;
+pub(crate) mod poller;
 pub(crate) mod preflight;
 pub(crate) mod sim;
 pub(crate) mod tcp;

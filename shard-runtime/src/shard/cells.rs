@@ -208,6 +208,26 @@ cells! {
     park_until,
     /// Data links of this shard.
     links,
+    /// Tasks that read and write for I/O processes.
+    io_tasks,
+    /// Descriptors of I/O processes.
+    io_descriptors,
+    /// Connections and programs that I/O processes have opened.
+    io_opened,
+    /// Those that have ended.
+    io_closed,
+    /// Those among them that ended by a failure: of the peer, of the system, of a limit.
+    io_failed,
+    /// Connections refused because their server had as many as it may have, or the system no more descriptors.
+    io_refused,
+    /// Bytes that I/O processes have read.
+    io_bytes_in,
+    /// Bytes that I/O processes have written.
+    io_bytes_out,
+    /// Times that reading was held because what had been read was not handled yet.
+    io_held,
+    /// Requests that web servers have answered, whatever the answer.
+    io_requests,
     /// Times the control thread had to wake a shard that had work and did not run. Written by the control thread.
     rescued,
 }

@@ -16,6 +16,7 @@ use crate::shard::kept::Kept;
 use crate::shard::mesh::Mesh;
 use crate::shard::proxy::Proxies;
 use crate::shard::ready::Ready;
+use crate::shard::tasks::Tasks;
 use crate::shard::topics::Topics;
 use crate::shard::waiter::Waiters;
 use crate::shard::{Annex, FuturePool, Lease, Port, ShardCells};
@@ -101,6 +102,8 @@ pub struct Shard {
     pub(super) topics: Topics,
     /// Who of this shard is subscribed to which event.
     pub(super) audiences: Audiences,
+    /// I/O of this shard: futures beside the processes, and descriptors.
+    pub(super) tasks: Tasks,
     /// Processes of this shard that watch other nodes.
     pub(super) node_watchers: RefCell<Vec<(Watch, u32)>>,
     /// Why the last processes ended: for watchers whose request comes just too late.
@@ -190,6 +193,7 @@ impl Shard {
             aliases: OwnedAliases::new(Arc::clone(&port.aliases), index),
             topics: Topics::default(),
             audiences: Audiences::default(),
+            tasks: Tasks::default(),
             node_watchers: RefCell::default(),
             obituaries: RefCell::default(),
             budget_bytes: parts.budget_bytes,

@@ -213,6 +213,7 @@ impl Shard {
                 self.bury(record, ExitReason::Shutdown);
             }
         }
+        self.drop_tasks();
         self.drop_memories();
         self.mesh.publish(self);
         self.flush_links();

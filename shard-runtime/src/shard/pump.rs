@@ -55,6 +55,11 @@ impl Shard {
         let inbox = self.port.inbox.drain(INBOX_DRAIN, |item| self.take_in(item));
         let timers = self.fire_timers();
         let links = self.poll_links();
+        let mut io = self.ask_descriptors();
+        if self.is_task_ready() {
+            self.run_tasks();
+            io = true;
+        }
         let spreads = self.audiences.is_spreading();
         if spreads {
             self.spread_on();
@@ -72,6 +77,11 @@ impl Shard {
                 true
             }
         };
+        if self.is_task_ready() {
+            // What the processes have just sent goes out now, not after a park.
+            self.run_tasks();
+            io = true;
+        }
         self.mesh.publish(self);
         let sent = self.flush_links();
         self.check_memory();
@@ -82,14 +92,14 @@ impl Shard {
         if inbox > 0 {
             bump(&cells.inbox_in, inbox as u64);
         }
-        if rings + inbox + timers > 0 || ran || links || sent || spreads {
+        if rings + inbox + timers > 0 || ran || links || sent || spreads || io {
             bump(&cells.busy, self.clock.ticks().saturating_sub(start));
             cells.ready.store(u64::from(self.ready.len()), Relaxed);
         }
         if self.ready.len() > 0 || inbox == INBOX_DRAIN || timers == TIMER_DRAIN || rings > 0 || links {
             return Turn::More;
         }
-        if self.audiences.is_spreading() {
+        if self.audiences.is_spreading() || io || self.is_task_ready() {
             return Turn::More;
         }
         if self.mesh.held() > 0 && self.mesh.is_draining(self.clock.ticks()) {
@@ -102,6 +112,7 @@ impl Shard {
     pub(crate) fn publish_gauges(&self) {
         let cells = self.cells();
         let (backlog, spilled, refused) = self.mesh.spill();
+        let (io_tasks, io_descriptors) = self.io_gauges();
         for (cell, value) in [
             (&cells.waiters, u64::from(self.waiters.used())),
             (&cells.timers, self.wheel.borrow().len() as u64 + u64::from(self.waiters.listed())),
@@ -112,6 +123,8 @@ impl Shard {
             (&cells.envelope_bytes, self.pool.mapped_bytes()),
             (&cells.memory_used, self.memory_used()),
             (&cells.future_bytes, self.futures.bytes()),
+            (&cells.io_tasks, io_tasks),
+            (&cells.io_descriptors, io_descriptors),
         ] {
             cell.store(value, Relaxed);
         }
@@ -140,6 +153,7 @@ impl Shard {
     pub(crate) fn is_work(&self) -> bool {
         self.ready.len() > 0
             || self.audiences.is_spreading()
+            || self.is_task_ready()
             || !self.port.inbox.is_empty()
             || self.mesh.is_work()
     }

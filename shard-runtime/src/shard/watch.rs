@@ -350,7 +350,11 @@ impl Shard {
 
     /// A new alias of the current process.
     pub(crate) fn create_alias(&self) -> Result<Alias, LinkError> {
-        let id = self.current_id.get();
+        self.give_alias(self.current_id.get())
+    }
+
+    /// Gives a process of this shard an alias.
+    pub(crate) fn give_alias(&self, id: u64) -> Result<Alias, LinkError> {
         let record = self.live_record(id).ok_or(LinkError::Terminated)?;
         let alias = self.aliases.give(id).ok_or(LinkError::Limit)?;
         self.with_extension(record, |extension| extension.aliases.push(alias));

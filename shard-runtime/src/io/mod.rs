@@ -1,0 +1,24 @@
+//! I/O processes: sockets, servers and programs that talk to actors by messages.
+//!
+//! An I/O process is a process of its shard like any other: it has a pid, an alias by which messages call it, a mailbox, counters,
+//! and it can be monitored, inspected and killed. Beside it a task of the shard reads and writes, and never blocks. It belongs to
+//! the process that started it and ends with it.
+
+mod bytes;
+mod chunk;
+mod message;
+mod open;
+mod stream;
+mod target;
+mod tcp;
+mod tls;
+
+pub use bytes::IoBytes;
+pub use chunk::Chunk;
+pub use message::{CloseIo, TcpConnect, TcpData, TcpDisconnect, UdpPacket, WriteBytes};
+pub use open::{Io, IoProcess};
+pub use target::IoTarget;
+pub use tcp::{TcpClient, TcpServer};
+pub use tls::{TlsClient, TlsServer};
+
+pub(crate) use bytes::Window;

@@ -1,0 +1,222 @@
+//! The client: dials, and dials again if it is told to.
+
+use crate::error::{IoEnd, IoError};
+use crate::io::open::{Io, IoProcess, Opener};
+use crate::io::stream::Stream;
+use crate::io::tcp::connection::{Conn, TcpConnection, serve};
+use crate::io::tcp::options::{Options, connection_options};
+use crate::io::tls::TlsClient;
+use crate::io::{Chunk, IoBytes, IoTarget};
+use crate::oneshot;
+use crate::reactor::poller::Watched;
+use crate::shard::{Pause, Shard, on_shard, with_current};
+use crate::supervisor::Backoff;
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use std::future::poll_fn;
+use std::io;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+/// A TCP connection to be made, to be started with [`Context::spawn_io`](crate::Context::spawn_io).
+///
+/// Its receiver gets a [`TcpConnect`](crate::TcpConnect) when it is there, or a [`TcpDisconnect`](crate::TcpDisconnect) that says
+/// why it cannot be made. With [`reconnect`](TcpClient::reconnect) it is made again whenever it ends, under the same alias.
+#[derive(Clone, Debug)]
+pub struct TcpClient {
+    address: String,
+    target: Option<IoTarget>,
+    options: Options,
+    connect_timeout: Duration,
+    reconnect: Option<Backoff>,
+    tls: Option<TlsClient>,
+}
+
+connection_options!(TcpClient);
+
+impl TcpClient {
+    /// A connection to `host:port`. A host name is looked up beside the shard, at each try.
+    #[must_use]
+    pub fn connect(address: impl Into<String>) -> Self {
+        Self {
+            address: address.into(),
+            target: None,
+            options: Options::default(),
+            connect_timeout: Duration::from_secs(5),
+            reconnect: None,
+            tls: None,
+        }
+    }
+
+    /// Sets the receiver. Default: the process that starts it.
+    #[must_use]
+    pub fn to(mut self, target: impl Into<IoTarget>) -> Self {
+        self.target = Some(target.into());
+        self
+    }
+
+    /// Sets how long the look-up of the host and the connection may take together. Default 5 s.
+    #[must_use]
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// Makes the connection again when it ends or cannot be made, after these pauses. Default: the process ends with it.
+    #[must_use]
+    pub fn reconnect(mut self, backoff: Backoff) -> Self {
+        self.reconnect = Some(backoff);
+        self
+    }
+
+    /// Speaks TLS.
+    #[must_use]
+    pub fn tls(mut self, tls: TlsClient) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+}
+
+impl IoProcess for TcpClient {
+    fn open(self, opener: &Opener<'_>) -> Result<Io, IoError> {
+        self.options.check()?;
+        // A simulation is refused here, not by a message.
+        opener.shard.poller()?;
+        let target = self.target.unwrap_or_else(|| opener.owner().into());
+        let dial = Dial {
+            address: self.address,
+            timeout: self.connect_timeout,
+            reconnect: self.reconnect,
+            tls: self.tls,
+        };
+        opener.spawn(
+            |ident| TcpConnection::new(Conn::new(ident, target, self.options, None), Some(dial), None),
+            None,
+        )
+    }
+}
+
+/// How a connection is made.
+pub(crate) struct Dial {
+    address: String,
+    timeout: Duration,
+    reconnect: Option<Backoff>,
+    tls: Option<TlsClient>,
+}
+
+impl Dial {
+    /// Connects and serves, over and over if that is wanted. Returns why it stops.
+    pub(crate) async fn keep_connected(self, conn: &Conn) -> IoEnd {
+        let mut failures = 0_u32;
+        loop {
+            let (end, was_connected) = match self.connect(conn).await {
+                Ok(stream) => {
+                    failures = 0;
+                    conn.renew(stream);
+                    (serve(conn).await, true)
+                }
+                Err(end) => (end, false),
+            };
+            let Some(backoff) = self.reconnect.as_ref().filter(|_| !conn.is_closing()) else {
+                if !was_connected {
+                    on_shard(|shard| conn.tell_end(shard, end.clone()));
+                }
+                return end;
+            };
+            on_shard(|shard| {
+                if was_connected {
+                    conn.retract(shard, &end);
+                } else if failures == 0 {
+                    // Once, not at each try.
+                    conn.tell_end(shard, end.clone());
+                }
+            });
+            let pause = with_current(|shard| backoff.delay(failures, shard.map_or(0, Shard::random)));
+            failures = failures.saturating_add(1);
+            let mut pause = Pause::new(pause);
+            poll_fn(|task| {
+                conn.wake_on_close(task.waker());
+                if conn.is_closing() { Poll::Ready(()) } else { Pin::new(&mut pause).poll(task) }
+            })
+            .await;
+            if conn.is_closing() {
+                return IoEnd::Local;
+            }
+        }
+    }
+
+    async fn connect(&self, conn: &Conn) -> Result<Stream, IoEnd> {
+        let mut limit = Pause::new(self.timeout);
+        let mut connecting = std::pin::pin!(self.connect_slowly(conn));
+        poll_fn(|task| {
+            if let Poll::Ready(connected) = connecting.as_mut().poll(task) {
+                return Poll::Ready(connected);
+            }
+            conn.wake_on_close(task.waker());
+            if conn.is_closing() {
+                return Poll::Ready(Err(IoEnd::Local));
+            }
+            Pin::new(&mut limit).poll(task).map(|()| Err(IoEnd::TimedOut { what: "the connection attempt" }))
+        })
+        .await
+    }
+
+    async fn connect_slowly(&self, conn: &Conn) -> Result<Stream, IoEnd> {
+        let failed = |reason: String| IoEnd::Connect { address: self.address.clone(), reason };
+        let mut last = failed("the name has no address".to_owned());
+        for address in self.look_up().await.map_err(|error| failed(error.to_string()))? {
+            match self.connect_to(address, conn).await {
+                Ok(socket) => {
+                    return match &self.tls {
+                        None => Ok(Stream::Plain(socket)),
+                        Some(tls) => match tls.session(&self.address) {
+                            Ok(session) => Ok(Stream::tls(socket, session.into())),
+                            Err(error) => Err(failed(error.to_string())),
+                        },
+                    };
+                }
+                Err(error) => last = failed(error.to_string()),
+            }
+        }
+        Err(last)
+    }
+
+    /// The addresses of the host: at once if it is one, else looked up on a thread that may block.
+    async fn look_up(&self) -> io::Result<Vec<SocketAddr>> {
+        if let Ok(address) = self.address.parse() {
+            return Ok(vec![address]);
+        }
+        let (answer, found) = oneshot::channel();
+        let address = self.address.clone();
+        crate::reactor::spawn_thread("lookup", move || {
+            // Whoever asked may have given up.
+            let _unheard = answer.send(address.to_socket_addrs().map(|found| found.collect::<Vec<_>>()));
+        })?;
+        found.await.unwrap_or_else(|_| Err(io::ErrorKind::NotFound.into()))
+    }
+
+    async fn connect_to(&self, address: SocketAddr, conn: &Conn) -> io::Result<Watched<TcpStream>> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        if let Some(after) = conn.options.tcp_keep_alive {
+            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after))?;
+        }
+        match socket.connect(&address.into()) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+            Err(error) => return Err(error),
+        }
+        let poller = with_current(|shard| match shard {
+            Some(shard) => shard.poller().cloned(),
+            None => Err(io::ErrorKind::Unsupported.into()),
+        })?;
+        let socket = Watched::new(&poller, TcpStream::from(socket))?;
+        poll_fn(|task| socket.poll_writable(task)).await;
+        match socket.get().take_error()? {
+            None => Ok(socket),
+            Some(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! TCP: a server that accepts, a client that dials, and the connections of both.
+
+mod client;
+mod connection;
+mod options;
+mod outbox;
+mod server;
+
+pub use client::TcpClient;
+pub use server::TcpServer;
+
+pub(crate) use server::{Accept, accept_all, listen};
