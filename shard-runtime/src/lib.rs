@@ -74,9 +74,13 @@ pub use error::{
     NodeError, PreflightError, RegistrarError, SendError, SendReason, SpawnError,
 };
 pub use event::{Event, EventFacts, EventOptions, EventStart, EventStop, Topic, Utilization};
+/// Methods, status codes and header names of web requests.
+pub use http;
 pub use io::{
-    Chunk, CloseIo, Io, IoBytes, IoProcess, IoTarget, TcpClient, TcpConnect, TcpData, TcpDisconnect, TcpServer,
-    TlsClient, TlsServer, UdpPacket, WriteBytes,
+    Chunk, CloseIo, Io, IoBytes, IoProcess, IoTarget, SseConnect, SseDisconnect, SseHandler, SseMessage,
+    TcpClient, TcpConnect, TcpData, TcpDisconnect, TcpServer, TlsClient, TlsServer, UdpPacket, WebHandler,
+    WebRequest, WebResponse, WebRoute, WebServer, WebSocketHandler, WriteBytes, WsConnect, WsDisconnect, WsKind,
+    WsMessage,
 };
 pub use link::LinkCounters;
 pub use node::{Node, NodeBuilder, Pinning};

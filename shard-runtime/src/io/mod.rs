@@ -12,6 +12,7 @@ mod stream;
 mod target;
 mod tcp;
 mod tls;
+mod web;
 
 pub use bytes::IoBytes;
 pub use chunk::Chunk;
@@ -20,5 +21,10 @@ pub use open::{Io, IoProcess};
 pub use target::IoTarget;
 pub use tcp::{TcpClient, TcpServer};
 pub use tls::{TlsClient, TlsServer};
+pub use web::{
+    SseConnect, SseDisconnect, SseHandler, SseMessage, WebHandler, WebRequest, WebResponse, WebRoute, WebServer,
+    WebSocketHandler, WsConnect, WsDisconnect, WsKind, WsMessage,
+};
 
 pub(crate) use bytes::Window;
+pub(crate) use tcp::tls_end;

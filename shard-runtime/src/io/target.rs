@@ -5,6 +5,7 @@ use crate::error::{SendError, SendReason};
 use crate::mailbox::Meta;
 use crate::shard::Shard;
 use shard_wire::{Alias, Message, Pid};
+use std::time::Duration;
 
 /// To whom an I/O process sends what it reads: a pid, a registered name or an alias of its node. A name is looked up each time,
 /// so that the successor of a process that was restarted gets what follows.
@@ -56,5 +57,24 @@ impl IoTarget {
                 _ => Sent::Gone,
             },
         }
+    }
+}
+
+/// Sends the news of an end, which is not lost for want of room: it is tried again, for half a minute at most, beside the process
+/// that ends.
+pub(crate) fn tell<M: Message>(shard: &Shard, target: IoTarget, message: M) {
+    tell_after(shard, target, message, Duration::from_millis(1));
+}
+
+fn tell_after<M: Message>(shard: &Shard, target: IoTarget, message: M, pause: Duration) {
+    match target.send(shard, message) {
+        Sent::Yes => {}
+        Sent::Full(message) if pause < Duration::from_secs(16) => {
+            let again = move |shard: &Shard| tell_after(shard, target, message, pause * 2);
+            if shard.timer(pause, again).is_none() {
+                shard.count(|cells| &cells.dead_letters, 1);
+            }
+        }
+        Sent::Full(_) | Sent::Gone => shard.count(|cells| &cells.dead_letters, 1),
     }
 }

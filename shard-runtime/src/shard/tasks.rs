@@ -11,6 +11,7 @@ use crate::process::bump;
 use crate::reactor::poller::Poller;
 use crate::shard::pump::panic_message;
 use crate::shard::{Home, Shard, with_current};
+use atomic_waker::AtomicWaker;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::io;
@@ -83,6 +84,20 @@ pub(crate) struct Task {
     home: Home,
     slot: u32,
     generation: u32,
+}
+
+impl Task {
+    /// Has it polled again. On its shard only.
+    pub(crate) fn wake(&self) {
+        on_shard(|shard| {
+            let waker = shard.tasks.slots.borrow().get(self.slot as usize).and_then(|place| {
+                place.waker.as_ref().filter(|_| place.generation == self.generation).cloned()
+            });
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        });
+    }
 }
 
 impl Drop for Task {
@@ -304,22 +319,22 @@ pub(crate) fn on_shard(f: impl FnOnce(&Shard)) {
     });
 }
 
-/// Waits in a task for some time. Made and polled on its shard only.
+/// Waits in a task for some time. Polled on its shard only; it may be kept by what must be `Send`.
 pub(crate) struct Pause {
-    until: Result<Duration, Rc<Alarm>>,
-    timer: Option<crate::actor::TimerRef>,
+    duration: Duration,
+    alarm: Option<(Arc<Alarm>, crate::actor::TimerRef)>,
 }
 
 #[derive(Default)]
 struct Alarm {
-    is_over: Cell<bool>,
-    waker: Cell<Option<Waker>>,
+    is_over: AtomicBool,
+    waker: AtomicWaker,
 }
 
 impl Pause {
     /// A pause that begins at its first poll.
     pub(crate) fn new(duration: Duration) -> Self {
-        Self { until: Ok(duration), timer: None }
+        Self { duration, alarm: None }
     }
 }
 
@@ -327,38 +342,29 @@ impl std::future::Future for Pause {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
-        let duration = match &self.until {
-            Err(alarm) if alarm.is_over.get() => return Poll::Ready(()),
-            Err(alarm) => {
-                alarm.waker.set(Some(task.waker().clone()));
-                return Poll::Pending;
-            }
-            Ok(duration) => *duration,
-        };
-        let alarm = Rc::new(Alarm::default());
-        alarm.waker.set(Some(task.waker().clone()));
-        let ringing = Rc::clone(&alarm);
+        if let Some((alarm, _)) = &self.alarm {
+            alarm.waker.register(task.waker());
+            return if alarm.is_over.load(Relaxed) { Poll::Ready(()) } else { Poll::Pending };
+        }
+        let alarm = Arc::new(Alarm::default());
+        alarm.waker.register(task.waker());
+        let (ringing, duration) = (Arc::clone(&alarm), self.duration);
         let timer = with_current(|shard| {
             shard?.timer(duration, move |_| {
-                ringing.is_over.set(true);
-                if let Some(waker) = ringing.waker.take() {
-                    waker.wake();
-                }
+                ringing.is_over.store(true, Relaxed);
+                ringing.waker.wake();
             })
         });
-        if timer.is_none() {
-            // LIMIT: timers of the shard. The pause is over at once rather than never.
-            return Poll::Ready(());
-        }
-        self.timer = timer;
-        self.until = Err(alarm);
+        // LIMIT: timers of the shard. The pause is over at once rather than never.
+        let Some(timer) = timer else { return Poll::Ready(()) };
+        self.alarm = Some((alarm, timer));
         Poll::Pending
     }
 }
 
 impl Drop for Pause {
     fn drop(&mut self) {
-        if let Some(timer) = self.timer.take() {
+        if let Some((_, timer)) = self.alarm.take() {
             with_current(|shard| shard.is_some_and(|shard| shard.cancel_timer(timer)));
         }
     }

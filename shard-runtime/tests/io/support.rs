@@ -55,3 +55,32 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     stream.set_write_timeout(Some(LIMIT)).unwrap();
     stream
 }
+
+/// A stream whose calls go on after a signal: with time-outs set, the system does not do that.
+#[derive(Debug)]
+pub(crate) struct Steady(pub(crate) TcpStream);
+
+fn steady<T>(mut call: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+impl std::io::Read for Steady {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        steady(|| self.0.read(buffer))
+    }
+}
+
+impl std::io::Write for Steady {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        steady(|| self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}

@@ -10,7 +10,7 @@ use crate::actor::{Context, Inspect, ReplyTo};
 use crate::error::{ActorResult, ExitReason, IoEnd, IoError};
 use crate::io::open::Ident;
 use crate::io::stream::Stream;
-use crate::io::target::Sent;
+use crate::io::target::{Sent, tell};
 use crate::io::tcp::options::Options;
 use crate::io::tcp::client::Dial;
 use crate::io::tcp::outbox::{Outbox, Written};
@@ -156,20 +156,7 @@ impl Conn {
     /// The news of the end is not lost for want of room: it waits for it, beside the process, which is ending.
     pub(crate) fn tell_end(&self, shard: &Shard, reason: IoEnd) {
         let id = self.ident.alias();
-        tell_later(shard, self.target.clone(), TcpDisconnect { id, reason }, RETRY);
-    }
-}
-
-fn tell_later(shard: &Shard, target: IoTarget, message: TcpDisconnect, pause: Duration) {
-    match target.send(shard, message) {
-        Sent::Yes => {}
-        Sent::Full(message) if pause < Duration::from_secs(16) => {
-            let again = move |shard: &Shard| tell_later(shard, target, message, pause * 2);
-            if shard.timer(pause, again).is_none() {
-                shard.count(|cells| &cells.dead_letters, 1);
-            }
-        }
-        Sent::Full(_) | Sent::Gone => shard.count(|cells| &cells.dead_letters, 1),
+        tell(shard, self.target.clone(), TcpDisconnect { id, reason });
     }
 }
 

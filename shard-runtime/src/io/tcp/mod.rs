@@ -9,4 +9,5 @@ mod server;
 pub use client::TcpClient;
 pub use server::TcpServer;
 
-pub(crate) use server::{Accept, accept_all, listen};
+pub(crate) use connection::tls_end;
+pub(crate) use server::{Accept, Open, accept_all, listen};

@@ -1,0 +1,594 @@
+//! WebSockets: each is a process that hands out what the browser sends and sends what actors send to it.
+//!
+//! Invariants: W1 whoever gets [`WsConnect`] gets [`WsDisconnect`] once, after the last message. W2 what was read and is unhandled
+//! and what waits to be written are bounded. W3 a page of another origin is refused unless it is allowed.
+
+use crate::actor::{Context, Inspect, ReplyTo, local_message};
+use crate::error::{ActorResult, ExitReason, IoEnd};
+use crate::io::open::{Ident, Opener};
+use crate::io::stream::Stream;
+use crate::io::target::{IoTarget, Sent};
+use crate::io::web::connection::count_end;
+use crate::io::web::server::Site;
+use crate::io::{CloseIo, IoBytes, Window};
+use crate::shard::{Pause, Shard, Task, on_shard, with_current};
+use bytes::Bytes;
+use http::header::{HOST, ORIGIN};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use shard_runtime_macros::{actor, handle};
+use shard_wire::Alias;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::Duration;
+use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode};
+use tungstenite::{Error, Message, WebSocket};
+
+/// Messages of one browser before others get their turn.
+const READS: usize = 16;
+/// How long the closing handshake may take.
+const CLOSING: Duration = Duration::from_secs(5);
+/// Pause before a receiver without room is tried again.
+const RETRY: Duration = Duration::from_millis(2);
+
+/// Makes WebSockets of requests.
+///
+/// A page may connect if it comes from the same host; [`origins`](WebSocketHandler::origins) allows others.
+#[derive(Clone, Debug)]
+pub struct WebSocketHandler {
+    targets: Vec<IoTarget>,
+    origins: Option<Vec<String>>,
+    is_any_origin: bool,
+    max_message: usize,
+    max_pending: usize,
+    window: usize,
+    ping_every: Duration,
+}
+
+impl WebSocketHandler {
+    /// Hands what browsers send to this process.
+    #[must_use]
+    pub fn to(target: impl Into<IoTarget>) -> Self {
+        Self {
+            targets: vec![target.into()],
+            origins: None,
+            is_any_origin: false,
+            max_message: 1 << 20,
+            max_pending: 1 << 20,
+            window: 256 << 10,
+            ping_every: Duration::from_secs(30),
+        }
+    }
+
+    /// Adds another process; they get sockets in turn, each for its life.
+    #[must_use]
+    pub fn and(mut self, target: impl Into<IoTarget>) -> Self {
+        self.targets.push(target.into());
+        self
+    }
+
+    /// Allows pages of these origins, such as `https://example.org`, and no others.
+    #[must_use]
+    pub fn origins(mut self, origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.origins = Some(origins.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Allows pages of any origin: only for what anybody may do.
+    #[must_use]
+    pub fn any_origin(mut self) -> Self {
+        self.is_any_origin = true;
+        self
+    }
+
+    /// Sets how long a message may be. Default 1 MiB.
+    #[must_use]
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.max_message = bytes;
+        self
+    }
+
+    /// Sets how many bytes may wait for one browser before it is cut off. Default 1 MiB.
+    #[must_use]
+    pub fn max_pending(mut self, bytes: usize) -> Self {
+        self.max_pending = bytes;
+        self
+    }
+
+    /// Sets how many bytes that were read may be unhandled before no more are read. Default 256 KiB; one message may exceed it.
+    #[must_use]
+    pub fn max_unhandled(mut self, bytes: usize) -> Self {
+        self.window = bytes.max(1);
+        self
+    }
+
+    /// Sets how often a browser that is silent is asked whether it is still there; if it is silent for two of these, it is cut
+    /// off. Default 30 s.
+    #[must_use]
+    pub fn ping_every(mut self, period: Duration) -> Self {
+        self.ping_every = period.max(Duration::from_millis(10));
+        self
+    }
+
+    fn allows(&self, headers: &HeaderMap) -> bool {
+        let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+        let Some(origin) = text(ORIGIN) else { return true };
+        if let Some(origins) = &self.origins {
+            return origins.iter().any(|known| known == origin);
+        }
+        self.is_any_origin || origin.split_once("://").is_some_and(|(_, host)| Some(host) == text(HOST))
+    }
+}
+
+/// A browser has connected.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct WsConnect {
+    /// The socket. Send it [`WsMessage`]s.
+    pub id: Alias,
+    /// The browser.
+    pub remote: SocketAddr,
+    /// What it asked for.
+    pub uri: Uri,
+    /// The headers of its request.
+    pub headers: HeaderMap,
+}
+
+/// A WebSocket has ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct WsDisconnect {
+    /// The socket.
+    pub id: Alias,
+    /// Why.
+    pub reason: IoEnd,
+}
+
+/// What a message of a WebSocket is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum WsKind {
+    /// Text, which is UTF-8.
+    #[default]
+    Text,
+    /// Any bytes.
+    Binary,
+}
+
+/// A message of a WebSocket, both ways. Pings are answered, and pongs taken, without it.
+#[derive(Clone, Debug)]
+pub struct WsMessage {
+    /// The socket.
+    pub id: Alias,
+    /// Text or bytes.
+    pub kind: WsKind,
+    /// The whole message.
+    pub body: IoBytes,
+}
+
+impl WsMessage {
+    /// A text.
+    #[must_use]
+    pub fn text(id: Alias, text: impl Into<String>) -> Self {
+        Self { id, kind: WsKind::Text, body: text.into().into() }
+    }
+
+    /// Bytes.
+    #[must_use]
+    pub fn binary(id: Alias, bytes: impl Into<IoBytes>) -> Self {
+        Self { id, kind: WsKind::Binary, body: bytes.into() }
+    }
+
+    /// The text of a text.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        std::str::from_utf8(&self.body).ok().filter(|_| self.kind == WsKind::Text)
+    }
+}
+
+local_message!(WsConnect);
+local_message!(WsDisconnect);
+local_message!(WsMessage => ());
+
+/// What a connection becomes once its response is written.
+pub(super) struct Upgrade {
+    handler: WebSocketHandler,
+    index: usize,
+    remote: SocketAddr,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+/// Answers a request for a WebSocket.
+pub(super) fn accept(
+    handler: &WebSocketHandler,
+    index: usize,
+    remote: SocketAddr,
+    request: Request<()>,
+) -> Result<(Response<()>, Upgrade), (StatusCode, String)> {
+    if !handler.allows(request.headers()) {
+        return Err((StatusCode::FORBIDDEN, "pages of this origin may not connect".to_owned()));
+    }
+    let response = tungstenite::handshake::server::create_response(&request)
+        .map_err(|error| (StatusCode::BAD_REQUEST, format!("no WebSocket handshake: {error}")))?;
+    let (parts, ()) = request.into_parts();
+    let upgrade = Upgrade { handler: handler.clone(), index, remote, uri: parts.uri, headers: parts.headers };
+    Ok((response, upgrade))
+}
+
+impl Upgrade {
+    /// Makes a process of the connection.
+    pub(super) fn start(self, site: &Site, stream: Stream, read: &Bytes) {
+        let Self { handler, index, remote, uri, headers } = self;
+        let socket = Socket { stream, waker: Waker::noop().clone() };
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(handler.max_message))
+            .max_frame_size(Some(handler.max_message))
+            .write_buffer_size(16 << 10)
+            .max_write_buffer_size(handler.max_message.max(handler.max_pending).saturating_add(1 << 20));
+        let socket = WebSocket::from_partially_read(socket, read.to_vec(), Role::Server, Some(config));
+        let target = handler.targets.get(index % handler.targets.len().max(1)).cloned();
+        on_shard(|shard| {
+            let opener = Opener { shard, owner: site.ident.local() };
+            let Some(target) = target else { return };
+            let make = |ident| WsProcess {
+                shared: Rc::new(Shared {
+                    ident,
+                    target,
+                    queue: RefCell::default(),
+                    bytes: Cell::new(0),
+                    window: Window::new(handler.window),
+                    is_closing: Cell::new(false),
+                    waker: Cell::new(None),
+                    end: RefCell::new(None),
+                    messages_in: Cell::new(0),
+                    messages_out: Cell::new(0),
+                }),
+                start: Some((socket, WsHello { remote, uri, headers }, handler.ping_every)),
+                max_pending: handler.max_pending,
+                remote,
+                is_known: false,
+                task: None,
+            };
+            if opener.spawn(make, None).is_err() {
+                count_end(&IoEnd::NoTarget);
+            }
+        });
+    }
+}
+
+struct WsHello {
+    remote: SocketAddr,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+/// A stream as tungstenite reads and writes it: what would wait says `WouldBlock` and wakes the task later.
+struct Socket {
+    stream: Stream,
+    waker: Waker,
+}
+
+impl Socket {
+    fn now<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
+        match polled {
+            Poll::Ready(result) => result,
+            Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+impl io::Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = Self::now(self.stream.poll_read(&TaskContext::from_waker(&self.waker), buffer))?;
+        on_shard(|shard| shard.count(|cells| &cells.io_bytes_in, read as u64));
+        Ok(read)
+    }
+}
+
+impl io::Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let task = TaskContext::from_waker(&self.waker);
+        let written = Self::now(self.stream.poll_write(&task, &[IoSlice::new(bytes)]))?;
+        on_shard(|shard| shard.count(|cells| &cells.io_bytes_out, written as u64));
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Self::now(self.stream.poll_flush(&TaskContext::from_waker(&self.waker)))
+    }
+}
+
+/// What the process and its task share.
+struct Shared {
+    ident: Rc<Ident>,
+    target: IoTarget,
+    queue: RefCell<VecDeque<(Message, Option<ReplyTo<()>>)>>,
+    bytes: Cell<usize>,
+    window: Arc<Window>,
+    is_closing: Cell<bool>,
+    waker: Cell<Option<Waker>>,
+    end: RefCell<Option<IoEnd>>,
+    messages_in: Cell<u64>,
+    messages_out: Cell<u64>,
+}
+
+impl Shared {
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn end(&self, end: IoEnd) {
+        let reason = if end.is_ordinary() { ExitReason::Normal } else { ExitReason::custom(end.clone()) };
+        self.end.borrow_mut().get_or_insert(end);
+        on_shard(|shard| shard.end_process(self.ident.local(), reason));
+    }
+}
+
+/// The process of a WebSocket.
+struct WsProcess {
+    shared: Rc<Shared>,
+    start: Option<(WebSocket<Socket>, WsHello, Duration)>,
+    max_pending: usize,
+    remote: SocketAddr,
+    is_known: bool,
+    task: Option<Task>,
+}
+
+#[actor(crate = shard_runtime)]
+impl WsProcess {
+    fn init(&mut self, cx: &mut Context<'_>) -> ActorResult {
+        let Some((socket, hello, ping_every)) = self.start.take() else { return Ok(()) };
+        let WsHello { remote, uri, headers } = hello;
+        let connect = WsConnect { id: self.shared.ident.alias(), remote, uri, headers };
+        match self.shared.target.send(cx.shard(), connect) {
+            Sent::Yes => self.is_known = true,
+            Sent::Full(_) | Sent::Gone => {
+                self.shared.end(IoEnd::NoTarget);
+                return Ok(());
+            }
+        }
+        let shared = Rc::clone(&self.shared);
+        self.task = Some(cx.shard().spawn_task(cx.pid().local.0, async move {
+            let mut service = Service {
+                shared: &shared,
+                socket,
+                stalled: None,
+                retry: None,
+                closing: None,
+                silence: Pause::new(ping_every),
+                ping_every,
+                is_asked: false,
+            };
+            let end = std::future::poll_fn(|task| service.poll(task)).await;
+            shared.end(end);
+        }));
+        Ok(())
+    }
+
+    /// Sends a message to the browser; called, it is answered when the message is on its way.
+    #[handle]
+    fn message(&mut self, m: WsMessage, reply: ReplyTo<()>, _cx: &mut Context<'_>) -> ActorResult {
+        if self.shared.is_closing.get() {
+            return Ok(());
+        }
+        let bytes = m.body.into_bytes();
+        let (pending, limit) = (self.shared.bytes.get() + bytes.len(), self.max_pending);
+        if pending > limit {
+            self.shared.end(IoEnd::SlowPeer { pending, limit });
+            return Ok(());
+        }
+        self.shared.bytes.set(pending);
+        let message = match m.kind {
+            WsKind::Text => match bytes.clone().try_into() {
+                Ok(text) => Message::Text(text),
+                // Sent as what it is: a browser would end the connection over a text that is none.
+                Err(_) => Message::Binary(bytes),
+            },
+            WsKind::Binary => Message::Binary(bytes),
+        };
+        let reply = reply.is_awaited().then_some(reply);
+        self.shared.queue.borrow_mut().push_back((message, reply));
+        self.shared.wake();
+        Ok(())
+    }
+
+    #[handle]
+    fn close(&mut self, _: CloseIo, _cx: &mut Context<'_>) -> ActorResult {
+        self.shared.is_closing.set(true);
+        self.shared.wake();
+        Ok(())
+    }
+
+    fn terminate(&mut self, reason: &ExitReason, cx: &mut Context<'_>) {
+        drop(self.task.take());
+        let end = self.shared.end.borrow().clone();
+        let end = end.unwrap_or_else(|| match reason {
+            ExitReason::Normal | ExitReason::Shutdown => IoEnd::Local,
+            other => IoEnd::Ended { reason: other.to_string() },
+        });
+        count_end(&end);
+        if self.is_known {
+            let news = WsDisconnect { id: self.shared.ident.alias(), reason: end };
+            crate::io::target::tell(cx.shard(), self.shared.target.clone(), news);
+        }
+    }
+
+    fn inspect(&self, out: &mut Inspect) {
+        out.set("remote", self.remote);
+        out.set("messages in", self.shared.messages_in.get());
+        out.set("messages out", self.shared.messages_out.get());
+        out.set("bytes pending", self.shared.bytes.get());
+    }
+}
+
+/// The state of serving a WebSocket.
+struct Service<'a> {
+    shared: &'a Shared,
+    socket: WebSocket<Socket>,
+    stalled: Option<WsMessage>,
+    retry: Option<Pause>,
+    closing: Option<Pause>,
+    silence: Pause,
+    ping_every: Duration,
+    /// A ping is on its way, and nothing has come since.
+    is_asked: bool,
+}
+
+fn end_of(error: Error) -> IoEnd {
+    match error {
+        Error::ConnectionClosed | Error::AlreadyClosed => IoEnd::Closed,
+        Error::Io(error) => crate::io::tls_end(error),
+        Error::Capacity(error) => IoEnd::Protocol { reason: error.to_string() },
+        Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => IoEnd::Reset,
+        error => IoEnd::Protocol { reason: error.to_string() },
+    }
+}
+
+fn would_block(error: &Error) -> bool {
+    matches!(error, Error::Io(error) if error.kind() == ErrorKind::WouldBlock)
+}
+
+impl Service<'_> {
+    fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<IoEnd> {
+        self.shared.waker.set(Some(task.waker().clone()));
+        self.socket.get_mut().waker.clone_from(task.waker());
+        if let Err(end) = self.check_silence(task) {
+            return Poll::Ready(end);
+        }
+        if let Err(end) = self.write(task) {
+            return Poll::Ready(end);
+        }
+        if let Some(closing) = &mut self.closing
+            && Pin::new(closing).poll(task).is_ready()
+        {
+            return Poll::Ready(IoEnd::Local);
+        }
+        with_current(|shard| match shard {
+            Some(shard) => self.read(shard, task),
+            None => Poll::Ready(IoEnd::Local),
+        })
+    }
+
+    fn write(&mut self, task: &mut TaskContext<'_>) -> Result<(), IoEnd> {
+        loop {
+            let Some((message, reply)) = self.shared.queue.borrow_mut().pop_front() else { break };
+            let length = message.len();
+            match self.socket.write(message) {
+                Ok(()) => {}
+                // It is in the buffer.
+                Err(error) if would_block(&error) => {}
+                Err(error) => return Err(end_of(error)),
+            }
+            self.shared.bytes.set(self.shared.bytes.get().saturating_sub(length));
+            self.shared.messages_out.set(self.shared.messages_out.get() + 1);
+            if let Some(reply) = reply {
+                reply.send(());
+            }
+            if self.flush()? {
+                continue;
+            }
+            return Ok(());
+        }
+        if self.shared.is_closing.get() && self.closing.is_none() {
+            let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+            match self.socket.close(Some(frame)) {
+                Ok(()) => {}
+                Err(error) if would_block(&error) => {}
+                Err(error) => return Err(end_of(error)),
+            }
+            let mut pause = Pause::new(CLOSING);
+            let _armed = Pin::new(&mut pause).poll(task);
+            self.closing = Some(pause);
+        }
+        self.flush().map(|_| ())
+    }
+
+    /// Whether everything is on its way.
+    fn flush(&mut self) -> Result<bool, IoEnd> {
+        match self.socket.flush() {
+            Ok(()) => Ok(true),
+            Err(error) if would_block(&error) => Ok(false),
+            // The closing handshake is done; reading says so, too.
+            Err(Error::ConnectionClosed | Error::AlreadyClosed) => Ok(true),
+            Err(error) => Err(end_of(error)),
+        }
+    }
+
+    fn read(&mut self, shard: &Shard, task: &mut TaskContext<'_>) -> Poll<IoEnd> {
+        for _ in 0..READS {
+            if let Some(retry) = &mut self.retry {
+                if Pin::new(retry).poll(task).is_pending() {
+                    return Poll::Pending;
+                }
+                self.retry = None;
+            }
+            if let Some(message) = self.stalled.take() {
+                match self.shared.target.send(shard, message) {
+                    Sent::Yes => {}
+                    Sent::Gone => return Poll::Ready(IoEnd::NoTarget),
+                    Sent::Full(message) => {
+                        shard.count(|cells| &cells.io_held, 1);
+                        self.stalled = Some(message);
+                        self.retry = Some(Pause::new(RETRY));
+                        continue;
+                    }
+                }
+            }
+            if !self.shared.window.is_open(task.waker()) {
+                shard.count(|cells| &cells.io_held, 1);
+                return Poll::Pending;
+            }
+            let (kind, bytes) = match self.socket.read() {
+                Ok(Message::Text(text)) => (WsKind::Text, Bytes::from(text)),
+                Ok(Message::Binary(bytes)) => (WsKind::Binary, bytes),
+                Ok(_) => {
+                    self.heard();
+                    continue;
+                }
+                Err(error) if would_block(&error) => return Poll::Pending,
+                Err(error) => {
+                    let end = end_of(error);
+                    let by_us = self.shared.is_closing.get() && end == IoEnd::Closed;
+                    return Poll::Ready(if by_us { IoEnd::Local } else { end });
+                }
+            };
+            self.heard();
+            self.shared.messages_in.set(self.shared.messages_in.get() + 1);
+            let body = IoBytes::leased(bytes, &self.shared.window);
+            self.stalled = Some(WsMessage { id: self.shared.ident.alias(), kind, body });
+        }
+        task.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn heard(&mut self) {
+        self.is_asked = false;
+    }
+
+    /// Asks a silent browser whether it is there, and gives up on one that does not answer.
+    fn check_silence(&mut self, task: &mut TaskContext<'_>) -> Result<(), IoEnd> {
+        if Pin::new(&mut self.silence).poll(task).is_pending() {
+            return Ok(());
+        }
+        // Messages that wait for their receiver are not the browser's silence.
+        if self.is_asked && self.stalled.is_none() {
+            return Err(IoEnd::TimedOut { what: "the answer to a ping" });
+        }
+        self.is_asked = true;
+        self.silence = Pause::new(self.ping_every);
+        let _armed = Pin::new(&mut self.silence).poll(task);
+        match self.socket.write(Message::Ping(Bytes::new())) {
+            Ok(()) => Ok(()),
+            Err(error) if would_block(&error) => Ok(()),
+            Err(Error::ConnectionClosed | Error::AlreadyClosed) => Ok(()),
+            Err(error) => Err(end_of(error)),
+        }
+    }
+}
