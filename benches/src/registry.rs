@@ -1,8 +1,8 @@
 //! The list of workloads: the only place where a name, its sides and its ratios to hold meet.
 
 use crate::error::RunError;
-use crate::own::{across, diag, events, network, population, same_shard, styles, timers};
-use crate::peer::{actix, futex, glommio_tasks, kameo, ractor, raw_ring, raw_socket, tokio_timers};
+use crate::own::{across, diag, events, network, population, same_shard, sockets, styles, timers};
+use crate::peer::{actix, bare_sockets, futex, glommio_tasks, kameo, ractor, raw_ring, raw_socket, tokio_timers};
 use crate::reference::{
     ERGO, ERGO_LOCAL_MANY, ERGO_LOCAL_ONE, ERGO_LOCAL_ONE_BY_YIELDING, ERGO_NETWORK, ERGO_PROCESS_BYTES,
     ERGO_SPAWN_SECONDS, absolute, at_least, at_most,
@@ -11,6 +11,7 @@ use crate::workload::{BARE, Better, Measure, OURS, Partner, Side, Workload};
 
 const ONE_CORE: &str = "cpu 1";
 const TWO_CORES: &str = "cpus 0 and 1";
+const CLIENT_AND_SERVER: &str = "the client on cpu 0, the server on cpu 1";
 const ALL_CORES: &str = "one thread per cpu";
 const TWO_WORKERS: &str = "2 tokio workers, not pinned";
 const ALL_WORKERS: &str = "a tokio worker per cpu, not pinned";
@@ -227,6 +228,30 @@ pub static WORKLOADS: &[Workload] = &[
         sides: &[ours(ONE_CORE, events::deliver)],
         derived: &[],
         references: &[],
+    },
+    Workload {
+        name: "tcp_echo",
+        about: "64 connections of one client send 64 bytes and wait for them to come back",
+        unit: "K echoes/s",
+        better: Better::Higher,
+        sides: &[
+            ours(CLIENT_AND_SERVER, sockets::echo),
+            peer("glommio", CLIENT_AND_SERVER, bare_sockets::glommio_echo),
+        ],
+        derived: &[],
+        references: &[at_least("glommio", 0.7, 0.8, 1.0)],
+    },
+    Workload {
+        name: "web_hello",
+        about: "64 connections of one client ask a web server, an actor answers",
+        unit: "K requests/s",
+        better: Better::Higher,
+        sides: &[
+            ours(CLIENT_AND_SERVER, sockets::hello),
+            peer("hyper", CLIENT_AND_SERVER, bare_sockets::hyper_hello),
+        ],
+        derived: &[],
+        references: &[at_least("hyper", 0.6, 0.7, 0.9)],
     },
     Workload {
         name: "memory_per_process",

@@ -15,6 +15,8 @@ pub mod population;
 pub mod remote;
 #[cfg(feature = "peers")]
 pub mod same_shard;
+#[cfg(feature = "peers")]
+pub mod sockets;
 pub mod start;
 pub mod styles;
 pub mod timers;

@@ -1,6 +1,7 @@
 //! The others: each file does the workloads that its peer can do, with the peer's own means.
 
 pub mod actix;
+pub mod bare_sockets;
 pub mod futex;
 pub mod glommio_tasks;
 pub mod kameo;
