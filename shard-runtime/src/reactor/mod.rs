@@ -7,6 +7,7 @@ pub(crate) mod executor;
 pub(crate) mod memory;
 pub(crate) mod preflight;
 pub(crate) mod sim;
+pub(crate) mod sim_apps;
 pub(crate) mod tcp;
 
 use std::io;

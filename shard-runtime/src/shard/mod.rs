@@ -24,6 +24,7 @@ mod pump;
 mod ready;
 mod requests;
 mod signals;
+mod steward;
 mod timers;
 mod topics;
 mod waiter;

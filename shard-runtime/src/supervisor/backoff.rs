@@ -45,7 +45,7 @@ impl Backoff {
     }
 
     /// The wait before the restart number `attempt` in a row, counted from 1.
-    pub(super) fn delay(&self, attempt: u32, random: u64) -> Duration {
+    pub(crate) fn delay(&self, attempt: u32, random: u64) -> Duration {
         let power = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
         let max = self.max.as_secs_f64();
         let plain = (self.first.as_secs_f64() * self.factor.powi(power)).min(max);
@@ -56,7 +56,7 @@ impl Backoff {
     }
 
     /// How long a child must have been up to begin again at the first wait.
-    pub(super) const fn forgives_after(&self) -> Duration {
+    pub(crate) const fn forgives_after(&self) -> Duration {
         self.max
     }
 
