@@ -71,8 +71,8 @@ pub use behavior::{
 };
 pub use control::{DiagPort, DiagRequest, NodeEvent};
 pub use error::{
-    ActorError, ActorResult, AppError, CallError, DeliveryError, DiagCallError, EventError, ExitReason, LinkError,
-    NodeError, PreflightError, RegistrarError, SendError, SendReason, SpawnError,
+    ActorError, ActorResult, AppError, CallError, DeliveryError, DiagCallError, EventError, ExitReason,
+    LinkError, NodeError, PreflightError, RegistrarError, SendError, SendReason, SpawnError,
 };
 pub use event::{Event, EventFacts, EventOptions, EventStart, EventStop, Topic, Utilization};
 pub use link::LinkCounters;

@@ -72,7 +72,8 @@ pub(crate) fn plan(apps: &Apps, name: &str) -> Result<Vec<Arc<str>>, AppError> {
     if !edges.contains_key(name) {
         return Err(AppError::Unknown(name.into()));
     }
-    let runs = |wanted: &str| infos.iter().any(|info| *info.name == *wanted && info.state == AppState::Running);
+    let runs =
+        |wanted: &str| infos.iter().any(|info| *info.name == *wanted && info.state == AppState::Running);
     let order = ordered(&[name], &edges)?;
     Ok(order.into_iter().filter(|other| *other == name || !runs(other)).map(Arc::from).collect())
 }

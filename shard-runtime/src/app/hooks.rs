@@ -63,9 +63,8 @@ impl Candidate {
     /// Asks an application for its name and specification.
     pub(crate) fn new(app: impl Application) -> Result<Self, AppError> {
         let asked = catch_unwind(AssertUnwindSafe(|| (Arc::<str>::from(app.name()), app.spec())));
-        let (name, spec) = asked.map_err(|panic| {
-            AppError::SpecPanicked(crate::shard::panic_message(panic.as_ref()).into())
-        })?;
+        let (name, spec) = asked
+            .map_err(|panic| AppError::SpecPanicked(crate::shard::panic_message(panic.as_ref()).into()))?;
         // LIMIT: length of a name.
         if name.is_empty() || name.len() > MAX_NAME_BYTES {
             return Err(AppError::BadName(name.as_ref().into()));
@@ -192,7 +191,9 @@ impl HookRunner {
             }
             HookEnd::Late | HookEnd::Cut => {
                 let (name, hook, limit) = (&self.name, m.hook.name(), m.limit);
-                cx.log().warning(format_args!("the {hook} hook of application {name} was cut off (limit {limit:?})"));
+                cx.log().warning(format_args!(
+                    "the {hook} hook of application {name} was cut off (limit {limit:?})"
+                ));
             }
         }
         Ok(end)

@@ -117,7 +117,8 @@ impl Steward {
 
     pub(super) fn begun(&mut self, m: Begun, cx: &mut Context<'_>) -> ActorResult {
         let at = self.find_symbol(m.symbol);
-        let current = at.filter(|at| self.apps[*at].run == m.run && self.apps[*at].phase == Phase::Members(m.member));
+        let current =
+            at.filter(|at| self.apps[*at].run == m.run && self.apps[*at].phase == Phase::Members(m.member));
         let Some(at) = current else {
             // Its application is being stopped, or has gone.
             if let Ok(pid) = m.outcome {
@@ -143,7 +144,13 @@ impl Steward {
     }
 
     /// A member did not start, or ended too early: those that run are killed.
-    pub(super) fn start_failed(&mut self, at: usize, member: usize, reason: ExitReason, cx: &mut Context<'_>) {
+    pub(super) fn start_failed(
+        &mut self,
+        at: usize,
+        member: usize,
+        reason: ExitReason,
+        cx: &mut Context<'_>,
+    ) {
         let app = &mut self.apps[at];
         let named = app.spec.members.get(member).and_then(|member| member.options.name_text());
         let named = named.map_or_else(|| member.to_string().into(), Box::<str>::from);
@@ -163,7 +170,7 @@ impl Steward {
         let starters = std::mem::take(&mut app.starters);
         self.show(at, cx);
         Self::log(cx, LogLevel::Info, || format!("application {name} runs ({mode})"));
-        self.publish(CoreEvent::AppStarted { name, mode }, cx);
+        Self::publish(CoreEvent::AppStarted { name, mode }, cx);
         for starter in starters {
             starter.send(Ok(()));
         }

@@ -27,5 +27,5 @@ pub(crate) use core_event::CORE_EVENT;
 pub(crate) use desk::{Asked, Change, Load, Start, Stop, Unload, plan};
 pub(crate) use hooks::Candidate;
 pub(crate) use order::ordered;
-pub(crate) use steward::{Core, Emptied, NodeSession, STEWARD, Steward};
+pub(crate) use steward::{Emptied, NodeSession, STEWARD, Steward};
 pub(crate) use table::Apps;

@@ -53,8 +53,17 @@ mod tests {
 
     #[test]
     fn what_is_depended_on_comes_first_and_the_rest_keeps_its_order() {
-        let edges = edges(&[("web", &["orders", "auth"]), ("auth", &["store"]), ("orders", &["store"]), ("store", &[]), ("log", &[])]);
-        assert_eq!(ordered(&["web", "log", "store"], &edges).unwrap(), ["store", "orders", "auth", "web", "log"]);
+        let edges = edges(&[
+            ("web", &["orders", "auth"]),
+            ("auth", &["store"]),
+            ("orders", &["store"]),
+            ("store", &[]),
+            ("log", &[]),
+        ]);
+        assert_eq!(
+            ordered(&["web", "log", "store"], &edges).unwrap(),
+            ["store", "orders", "auth", "web", "log"]
+        );
         assert_eq!(ordered(&["auth"], &edges).unwrap(), ["store", "auth"]);
     }
 

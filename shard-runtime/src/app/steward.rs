@@ -4,10 +4,12 @@
 //! run in processes of their own, everything that takes time ends in a message to it.
 //! Invariant: S1 a message about an earlier run of an application is told by its number and changes nothing.
 
-use crate::actor::{Actor, Batch, Closed, Context, Exit, ExitSignal, ReplyTo, Request, Response, local_message};
+use crate::actor::{
+    Actor, Batch, Closed, Context, Exit, ExitSignal, ReplyTo, Request, Response, local_message,
+};
 use crate::app::desk::{Asked, Change, Load, Start, Stop, Unload};
 use crate::app::hooks::{Cut, Hook, HookEnd, HookRunner, RunHook};
-use crate::app::{AppFailure, AppInfo, AppMode, AppSpec, AppState, CoreEvent};
+use crate::app::{AppFailure, AppInfo, AppMode, AppSpec, AppState, CORE_EVENT, CoreEvent};
 use crate::error::{ActorResult, AppError, ExitReason, SpawnError};
 use crate::event::Topic;
 use crate::shard::{LogLevel, Shard};
@@ -51,9 +53,6 @@ pub(super) enum Alarm {
     /// A failed application is started again.
     Restart,
 }
-/// The node's own event.
-pub(crate) struct Core(pub(crate) Topic<CoreEvent>);
-local_message!(Core);
 local_message!(Begun);
 local_message!(Emptied);
 local_message!(NodeSession);
@@ -134,26 +133,20 @@ impl App {
 /// The steward.
 pub(crate) struct Steward {
     pub(super) apps: Vec<App>,
-    pub(super) core: Option<Topic<CoreEvent>>,
     pub(super) on_failure: AppFailure,
     pub(super) starts: u64,
 }
 
 impl Steward {
-    pub(crate) fn new(core: Option<Topic<CoreEvent>>, on_failure: AppFailure) -> Self {
-        Self { apps: Vec::new(), core, on_failure, starts: 0 }
+    pub(crate) fn new(on_failure: AppFailure) -> Self {
+        Self { apps: Vec::new(), on_failure, starts: 0 }
     }
 
-    pub(super) fn publish(&self, event: CoreEvent, cx: &Context<'_>) {
-        if let Some(core) = &self.core {
-            // It is kept here, on the shard of its event: it cannot be refused.
-            let _gone = cx.publish(core, event);
+    pub(super) fn publish(event: CoreEvent, cx: &Context<'_>) {
+        if let Some(core) = cx.shard().node().events().get(CORE_EVENT) {
+            // This is its producer's shard, so no lane can refuse it.
+            let _gone = cx.publish(&Topic::new(core), event);
         }
-    }
-
-    fn take_core(&mut self, m: Core, _cx: &mut Context<'_>) -> ActorResult {
-        self.core = Some(m.0);
-        Ok(())
     }
 
     pub(super) fn find(&self, name: &str) -> Option<usize> {
@@ -291,7 +284,7 @@ impl Steward {
             has_named: false,
         });
         self.show(self.apps.len() - 1, cx);
-        self.publish(CoreEvent::AppLoaded { name: name.as_ref().into() }, cx);
+        Self::publish(CoreEvent::AppLoaded { name: name.as_ref().into() }, cx);
         Ok(())
     }
 
@@ -309,7 +302,7 @@ impl Steward {
         shard.node().apps().hide(&app.name);
         shard.node().apps().release(app.symbol);
         shard.kill(app.runner);
-        self.publish(CoreEvent::AppUnloaded { name: app.name.as_ref().into() }, cx);
+        Self::publish(CoreEvent::AppUnloaded { name: app.name.as_ref().into() }, cx);
         Ok(Ok(()))
     }
 
@@ -332,12 +325,9 @@ impl Steward {
 
     fn session(&mut self, m: NodeSession, cx: &mut Context<'_>) -> ActorResult {
         let name = m.name;
-        let event = if m.is_up {
-            CoreEvent::NodeConnected { name }
-        } else {
-            CoreEvent::NodeDisconnected { name }
-        };
-        self.publish(event, cx);
+        let event =
+            if m.is_up { CoreEvent::NodeConnected { name } } else { CoreEvent::NodeDisconnected { name } };
+        Self::publish(event, cx);
         Ok(())
     }
 
@@ -371,7 +361,6 @@ impl Actor for Steward {
         vtable::<Unload>(),
         vtable::<Change>(),
         vtable::<NodeSession>(),
-        vtable::<Core>(),
     ];
     const HAS_INIT: bool = false;
     const HAS_TERMINATE: bool = false;
@@ -401,8 +390,6 @@ impl Actor for Steward {
                     batch.plain::<Change>(envelope, Self::change)
                 } else if envelope.is::<NodeSession>() {
                     batch.plain::<NodeSession>(envelope, Self::session)
-                } else if envelope.is::<Core>() {
-                    batch.plain::<Core>(envelope, Self::take_core)
                 } else if let Some(again) = batch.unmatched(envelope, Self::TYPES) {
                     envelope = again;
                     continue;

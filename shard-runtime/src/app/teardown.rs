@@ -81,7 +81,7 @@ impl Steward {
         // A `start` hook that still runs would hold up those that come.
         app.cut.cut();
         self.show(at, cx);
-        self.publish(CoreEvent::AppStopping { name, reason: text }, cx);
+        Self::publish(CoreEvent::AppStopping { name, reason: text }, cx);
     }
 
     /// Tells the members to end, the last one first; what is left when the time is up is killed.
@@ -125,14 +125,18 @@ impl Steward {
             if kills {
                 shard.kill(*pid);
             } else {
-                let _gone = shard.speaking_as(LocalId::CORE.0, || shard.send_exit(*pid, ExitReason::Shutdown));
+                let _gone =
+                    shard.speaking_as(LocalId::CORE.0, || shard.send_exit(*pid, ExitReason::Shutdown));
             }
         }
         if !kills && !left.is_empty() && !app.has_named {
             app.has_named = true;
             let name = Arc::clone(&app.name);
             Self::log(cx, LogLevel::Warning, || {
-                format!("application {name}: its members have ended and left processes behind, which are told to end: {}", named(&left))
+                format!(
+                    "application {name}: its members have ended and left processes behind, which are told to end: {}",
+                    named(&left)
+                )
             });
         }
         self.alarm(at, Alarm::Sweep, SWEEP, cx);
@@ -158,7 +162,11 @@ impl Steward {
                 let (name, limit, symbol) = (Arc::clone(&app.name), app.spec.stop_timeout, app.symbol);
                 Self::log(cx, LogLevel::Error, || {
                     let left = left_of(cx, symbol);
-                    format!("application {name}: {} did not end within {limit:?} and are killed: {}", left.len(), named(&left))
+                    format!(
+                        "application {name}: {} did not end within {limit:?} and are killed: {}",
+                        left.len(),
+                        named(&left)
+                    )
                 });
                 self.kill_all(at, cx);
             }
@@ -166,7 +174,11 @@ impl Steward {
                 let (name, symbol) = (Arc::clone(&app.name), app.symbol);
                 Self::log(cx, LogLevel::Error, || {
                     let left = left_of(cx, symbol);
-                    format!("application {name}: {} were killed and have not returned; going on without them: {}", left.len(), named(&left))
+                    format!(
+                        "application {name}: {} were killed and have not returned; going on without them: {}",
+                        left.len(),
+                        named(&left)
+                    )
                 });
                 self.terminate_app(at, cx);
             }
@@ -208,7 +220,7 @@ impl Steward {
         let is_told = !starters.is_empty();
         self.show(at, cx);
         Self::log(cx, LogLevel::Info, || format!("application {name} has ended: {reason}"));
-        self.publish(CoreEvent::AppStopped { name, mode, reason }, cx);
+        Self::publish(CoreEvent::AppStopped { name, mode, reason }, cx);
         for starter in starters {
             starter.send(Err(error.clone().unwrap_or_else(|| AppError::Interrupted(self.apps[at].title()))));
         }
@@ -242,7 +254,9 @@ impl Steward {
                 app.attempts = if is_fresh { 1 } else { app.attempts.saturating_add(1) };
                 let wait = backoff.delay(app.attempts, shard.random());
                 Self::log(cx, LogLevel::Error, || {
-                    format!("the permanent application {name} ended: {reason}; it is started again in {wait:?}")
+                    format!(
+                        "the permanent application {name} ended: {reason}; it is started again in {wait:?}"
+                    )
                 });
                 self.alarm(at, Alarm::Restart, wait, cx);
             }

@@ -1,6 +1,9 @@
 //! Why a node did not start, or what ended it.
 
-use crate::error::{AppError, CallError, EventError, ExitReason, PreflightError, RegistrarError, SendError, SendReason, SpawnError};
+use crate::error::{
+    AppError, CallError, EventError, ExitReason, PreflightError, RegistrarError, SendError, SendReason,
+    SpawnError,
+};
 use shard_wire::Message;
 use shard_wire::handshake::CookiePolicyError;
 

@@ -1,6 +1,8 @@
 //! Applications of a running node: loading, starting, stopping, and what is shown of them.
 
-use crate::app::{AppInfo, AppMode, AppState, Application, Asked, Candidate, Change, Load, Start, Stop, Unload, plan};
+use crate::app::{
+    AppInfo, AppMode, AppState, Application, Asked, Candidate, Change, Load, Start, Stop, Unload, plan,
+};
 use crate::error::AppError;
 use crate::node::Node;
 use crate::node::handle::must_not_block;

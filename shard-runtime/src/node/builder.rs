@@ -258,8 +258,16 @@ impl NodeBuilder {
         let plan = std::mem::take(&mut self.setup.plan);
         let node = NodeTable::enter(
             |index| {
-                let shared =
-                    NodeShared::new(index, name, incarnation, ports.into(), log, clock.clone(), registry, plan);
+                let shared = NodeShared::new(
+                    index,
+                    name,
+                    incarnation,
+                    ports.into(),
+                    log,
+                    clock.clone(),
+                    registry,
+                    plan,
+                );
                 Ok(Arc::new(shared))
             },
             || NodeError::TooManyNodes(MAX_NODES),

@@ -121,7 +121,8 @@ impl Setup {
             let task = Box::new(move |shard: &Shard| {
                 let _unheard = answer.send(register(shard));
             });
-            let posted = node.shared().port(0).is_some_and(|port| port.post_reserved(Inbound::Task(task)).is_ok());
+            let posted =
+                node.shared().port(0).is_some_and(|port| port.post_reserved(Inbound::Task(task)).is_ok());
             let registered = posted.then(|| outcome.recv_timeout(LIMIT).ok()).flatten();
             match registered {
                 Some(Ok(())) => {}

@@ -139,7 +139,10 @@ impl StopReport {
 }
 
 /// The state of a node's stop.
-#[expect(clippy::disallowed_types, reason = "met by threads that stop or wait for a stop, never by a shard that works")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "met by threads that stop or wait for a stop, never by a shard that works"
+)]
 #[derive(Default)]
 pub(super) struct Stopping {
     has_begun: AtomicBool,
@@ -229,7 +232,8 @@ impl Inner {
         if plan.force {
             self.stopping.cut();
         }
-        let mut run = Run { inner: self, until: crate::clock::now() + plan.deadline, report: StopReport::default() };
+        let mut run =
+            Run { inner: self, until: crate::clock::now() + plan.deadline, report: StopReport::default() };
         // Readiness is off from here on, and so is whatever comes from outside.
         self.shared.begin_stop();
         run.phase(StopPhase::Applications, Run::applications);
@@ -239,7 +243,8 @@ impl Inner {
         }
         run.phase(StopPhase::Links, |run| run.inner.control.goodbye());
         run.phase(StopPhase::Shards, |run| {
-            let threads = std::mem::take(&mut *run.inner.threads.write().unwrap_or_else(PoisonError::into_inner));
+            let threads =
+                std::mem::take(&mut *run.inner.threads.write().unwrap_or_else(PoisonError::into_inner));
             stop_shards(&run.inner.shared, threads);
         });
         run.phase(StopPhase::Control, |run| run.inner.control.end());
@@ -332,7 +337,11 @@ impl Run<'_> {
         }
         let late = self.left(|_| true);
         self.shared().log().node(LogLevel::Error, || {
-            format!("{} processes had not ended in time and are killed: {}", late.len(), lines(&late, self.shared()))
+            format!(
+                "{} processes had not ended in time and are killed: {}",
+                late.len(),
+                lines(&late, self.shared())
+            )
         });
         self.report.killed.extend(late.into_iter().take(REPORTED));
         let until = crate::clock::now() + KILL_LIMIT;
@@ -356,7 +365,11 @@ impl Run<'_> {
         }
         let left = self.left(|_| true);
         self.shared().log().node(LogLevel::Error, || {
-            format!("{} processes were killed and have not returned: {}", left.len(), lines(&left, self.shared()))
+            format!(
+                "{} processes were killed and have not returned: {}",
+                left.len(),
+                lines(&left, self.shared())
+            )
         });
         self.report.left = left.into_iter().take(REPORTED).collect();
     }
@@ -401,7 +414,11 @@ impl Run<'_> {
     fn warn(&self, late: &[LateProcess]) {
         if !late.is_empty() {
             self.shared().log().node(LogLevel::Warning, || {
-                format!("the node stops and waits for {} processes: {}", late.len(), lines(late, self.shared()))
+                format!(
+                    "the node stops and waits for {} processes: {}",
+                    late.len(),
+                    lines(late, self.shared())
+                )
             });
         }
     }
@@ -410,7 +427,8 @@ impl Run<'_> {
 fn lines(late: &[LateProcess], shared: &NodeShared) -> String {
     let line = |process: &LateProcess| {
         let LateProcess { pid, name, behavior, state, queue, callback, .. } = process;
-        let since = if callback.is_zero() { String::new() } else { format!(", in a callback for {callback:?}") };
+        let since =
+            if callback.is_zero() { String::new() } else { format!(", in a callback for {callback:?}") };
         format!("{} ({name}, {behavior}) state: {state}, queue: {queue}{since}", pid.short(shared.crc()))
     };
     let mut text: Vec<_> = late.iter().take(NAMED).map(line).collect();
@@ -428,7 +446,10 @@ impl Shard {
         Reader::new(Arc::clone(self.node())).processes(|process| {
             let is_here = process.id.shard() == self.index();
             let has_parent = process.parent != LocalId::CORE
-                && self.node().port(process.parent.shard()).is_some_and(|port| port.table.exists(process.parent.0));
+                && self
+                    .node()
+                    .port(process.parent.shard())
+                    .is_some_and(|port| port.table.exists(process.parent.0));
             if is_here && !has_parent {
                 roots.push(process.id);
             }
@@ -436,7 +457,8 @@ impl Shard {
         });
         for id in roots {
             // One that has gone needs no telling.
-            let _gone = self.speaking_as(LocalId::CORE.0, || self.send_exit(self.pid(id.0), ExitReason::Shutdown));
+            let _gone =
+                self.speaking_as(LocalId::CORE.0, || self.send_exit(self.pid(id.0), ExitReason::Shutdown));
         }
     }
 }

@@ -65,7 +65,8 @@ impl Env {
         let values = self.values.iter().flat_map(|values| values.iter());
         let mut shown: Vec<_> = values
             .map(|(key, value)| {
-                let text = if value.is_secret || !exposed { REDACTED.to_owned() } else { text_of(&*value.plain) };
+                let text =
+                    if value.is_secret || !exposed { REDACTED.to_owned() } else { text_of(&*value.plain) };
                 (key.to_string(), text)
             })
             .collect();
@@ -170,7 +171,8 @@ mod tests {
         env.set("codec", vec![1_u8]);
         env.set_secret("password", String::from("hunter2"));
         let pair = |key: &str, text: &str| (key.to_owned(), text.to_owned());
-        let hidden = [pair("CODEC", "[redacted]"), pair("LIMIT", "[redacted]"), pair("PASSWORD", "[redacted]")];
+        let hidden =
+            [pair("CODEC", "[redacted]"), pair("LIMIT", "[redacted]"), pair("PASSWORD", "[redacted]")];
         assert_eq!(env.shown(false), hidden);
         let exposed = [pair("CODEC", "[not text]"), pair("LIMIT", "7"), pair("PASSWORD", "[redacted]")];
         assert_eq!(env.clone().shown(true), exposed);

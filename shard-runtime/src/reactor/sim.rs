@@ -96,8 +96,16 @@ impl Simulation {
         let incarnation = Incarnation { start_nanos: seed | 1, random: seed };
         let node = NodeTable::enter(
             |index| {
-                let shared =
-                    NodeShared::new(index, name, incarnation, ports.into(), log, clock.clone(), registry, options.plan);
+                let shared = NodeShared::new(
+                    index,
+                    name,
+                    incarnation,
+                    ports.into(),
+                    log,
+                    clock.clone(),
+                    registry,
+                    options.plan,
+                );
                 Ok(Arc::new(shared))
             },
             || NodeError::TooManyNodes(MAX_NODES),

@@ -152,7 +152,11 @@ impl Simulation {
     ///
     /// # Errors
     /// As for [`Context::register_event`](crate::Context::register_event).
-    pub fn node_event<M: Message + Sync>(&mut self, name: &str, buffer: usize) -> Result<Topic<M>, EventError> {
+    pub fn node_event<M: Message + Sync>(
+        &mut self,
+        name: &str,
+        buffer: usize,
+    ) -> Result<Topic<M>, EventError> {
         let options = EventOptions::new().buffer(buffer).open();
         let shard = self.first_shard();
         shard.as_steward(|| shard.register_event::<M>(name, options))

@@ -35,7 +35,8 @@ pub(crate) struct Origin {
 
 impl Origin {
     /// Spawned by the node.
-    pub(crate) const CORE: Self = Self { parent: LocalId::CORE.0, env: None, links_child: false, application: 0 };
+    pub(crate) const CORE: Self =
+        Self { parent: LocalId::CORE.0, env: None, links_child: false, application: 0 };
 
     /// A member of an application.
     pub(crate) fn member(application: u32, env: Env) -> Self {
@@ -336,7 +337,7 @@ impl Shard {
         let family = (origin.parent, self.leader_of(origin.parent));
         self.fill(record, id, table, options.budget_or(DEFAULT_BUDGET), family);
         if origin.application != 0 {
-            self.identity(record).application.store(origin.application, Relaxed);
+            self.table.table().identity(id as u32).application.store(origin.application, Relaxed);
         }
         // Its name is known already: a sender elsewhere that sees the id must see the bound, too.
         let traits = options.rare().map_or(0, |rare| self.traits(id, rare));

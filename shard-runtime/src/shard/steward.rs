@@ -19,12 +19,10 @@ const CORE_BUFFER: usize = 1000;
 impl Shard {
     /// Starts the steward and registers the node's own event.
     pub(super) fn raise_steward(&self) {
-        self.raise(STEWARD, Steward::new(None, self.node.app_failure()));
+        self.raise(STEWARD, Steward::new(self.node.app_failure()));
         let options = EventOptions::new().buffer(CORE_BUFFER);
-        let core = self.speaking_as(STEWARD, || self.register_event::<CoreEvent>(CORE_EVENT, options));
-        if let Ok(core) = core {
-            self.post_steward(crate::app::Core(core));
-        }
+        // Nobody else has an event yet, so the name is free.
+        let _first = self.as_steward(|| self.register_event::<CoreEvent>(CORE_EVENT, options));
     }
 
     /// Runs something on behalf of the steward: what it registers is the node's.
@@ -57,9 +55,7 @@ impl Shard {
         if home == self.index {
             return self.table.table().identity(local as u32).application.load(Relaxed);
         }
-        self.node
-            .port(home)
-            .map_or(0, |port| port.table.identity(local as u32).application.load(Relaxed))
+        self.node.port(home).map_or(0, |port| port.table.identity(local as u32).application.load(Relaxed))
     }
 
     /// A process is about to be spawned in an application.

@@ -348,7 +348,9 @@ impl Reader {
     #[must_use]
     pub fn app_processes(&self, name: &str, limit: usize) -> Vec<ProcessStats> {
         let mut found = Vec::new();
-        let Some(symbol) = self.node.symbols().find(name).filter(|symbol| symbol.0 != 0) else { return found };
+        let Some(symbol) = self.node.symbols().find(name).filter(|symbol| symbol.0 != 0) else {
+            return found;
+        };
         self.processes(|process| {
             if process.application == symbol.0 && found.len() < limit {
                 found.push(process.clone());
