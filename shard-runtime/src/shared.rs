@@ -70,6 +70,10 @@ impl std::fmt::Debug for NodeShared {
 }
 
 impl NodeShared {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one of the node's parts, made by the reactor that starts it"
+    )]
     pub(crate) fn new(
         index: u8,
         name: NodeName,

@@ -114,11 +114,14 @@ pub enum AppFailure {
 
 type Make = dyn Fn(&Shard, &SpawnOptions, Birth) + Send + Sync;
 
+/// Hears, on the steward's shard, what came of a member's spawn.
+type Told = Box<dyn FnOnce(&Shard, Result<shard_wire::Pid, crate::error::SpawnError>) + Send>;
+
 /// What a member's spawn needs beside its factory and options.
 pub(crate) struct Birth {
     pub(crate) application: u32,
     pub(crate) env: Env,
-    pub(crate) told: Box<dyn FnOnce(&Shard, Result<shard_wire::Pid, crate::error::SpawnError>) + Send>,
+    pub(crate) told: Told,
 }
 
 /// One member.

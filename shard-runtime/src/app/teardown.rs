@@ -152,7 +152,6 @@ impl Steward {
         Ok(())
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "a handler takes its message")]
     pub(super) fn due(&mut self, m: Due, cx: &mut Context<'_>) -> ActorResult {
         let at = self.find_symbol(m.symbol).filter(|at| self.apps[*at].run == m.run);
         let Some(at) = at else { return Ok(()) };

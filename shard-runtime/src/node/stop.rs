@@ -18,7 +18,7 @@ use shard_wire::{LocalId, Pid};
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -212,10 +212,7 @@ impl Stopping {
         let report = self.subscribe();
         match limit {
             None => report.recv().ok(),
-            Some(limit) => match report.recv_timeout(limit) {
-                Ok(report) => Some(report),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            },
+            Some(limit) => report.recv_timeout(limit).ok(),
         }
     }
 }

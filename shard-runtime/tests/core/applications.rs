@@ -116,8 +116,8 @@ impl Trial {
 }
 
 fn puppet(member: &'static str, tell: &Sender<String>) -> impl Fn() -> Member + Send + Sync + 'static {
-    let tell = std::sync::Mutex::new(tell.clone());
-    move || Member { name: member, inner: Puppet { tell: tell.lock().unwrap().clone(), note: member.into() } }
+    let tell = tell.clone();
+    move || Member { name: member, inner: Puppet { tell: tell.clone(), note: member.into() } }
 }
 
 /// A puppet that says which one it is when it ends.
