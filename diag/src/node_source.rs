@@ -17,8 +17,9 @@ use shard_runtime::wire::LocalId;
 use shard_runtime::wire::handshake::PROTOCOL;
 use shard_runtime::wire::header::FRAME_VERSION;
 use shard_runtime::{
-    AcceptorStats, Alias, CallError, DiagCallError, DiagPort, DiagRequest, EventFacts, Node, NodeRecord,
-    OnFull, PeerStats, Pid, Priority, ProcessFacts, ProcessStats, Reader, SendReason, ShardStats, Target,
+    AcceptorStats, Alias, AppInfo, CallError, DiagCallError, DiagPort, DiagRequest, EventFacts, Node,
+    NodeRecord, OnFull, PeerStats, Pid, Priority, ProcessFacts, ProcessStats, Reader, SendReason, ShardStats,
+    Target,
 };
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -27,7 +28,7 @@ use crate::error::DiagError;
 use crate::options::DiagOptions;
 use crate::pid;
 use crate::source::{
-    AcceptorRow, Current, EventRow, Facts, Identity, InspectError, KnownNode, LogLevel, LoggerRow,
+    AcceptorRow, AppRow, Current, EventRow, Facts, Identity, InspectError, KnownNode, LogLevel, LoggerRow,
     NodeCounters, PeerFlags, PeerRow, Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues,
     RegistrarView, RemoteRequest, Reply, ShardRow, Source, Ties, Version,
 };
@@ -190,6 +191,7 @@ impl NodeSource {
             awaited_calls: u64::try_from(facts.awaited).unwrap_or(u64::MAX),
             aliases: facts.aliases.iter().map(Alias::to_string).collect(),
             events: facts.events,
+            env: if self.reader.exposes_env() { facts.env_shown } else { Vec::new() },
             env_keys: facts.env,
             links: self.ties(facts.links),
             linked_by: pids(facts.linked_by),
@@ -289,7 +291,7 @@ impl Source for NodeSource {
                 license: String::from(env!("CARGO_PKG_LICENSE")),
             },
             shards: u32::from(self.node.shards()),
-            env: Vec::new(),
+            env: self.reader.env().shown(self.reader.exposes_env()),
             log_level,
             loggers: vec![LoggerRow {
                 name: String::from("default"),
@@ -305,6 +307,7 @@ impl Source for NodeSource {
         let node = self.reader.node();
         let counters = &node.counters;
         let net = self.reader.net();
+        let (applications_total, applications_running) = self.reader.app_totals();
         let mut sums = NodeCounters {
             messages_in: counters.retired_in,
             messages_out: counters.retired_out,
@@ -336,6 +339,8 @@ impl Source for NodeSource {
             processes_terminated: counters.terminated,
             registered_names: node.names,
             registered_events: node.events,
+            applications_total,
+            applications_running,
             events_published: counters.events_published,
             events_local_sent: counters.events_delivered,
             send_errors_local: counters.send_errors_local,
@@ -366,6 +371,11 @@ impl Source for NodeSource {
 
     fn peers(&self) -> Vec<PeerRow> {
         self.reader.peers().into_iter().filter(|peer| peer.connected).map(peer_row).collect()
+    }
+
+    fn apps(&self) -> Vec<AppRow> {
+        let exposed = self.reader.exposes_env();
+        self.reader.apps().into_iter().map(|app| app_row(app, exposed)).collect()
     }
 
     fn events(&self) -> Vec<EventRow> {
@@ -464,6 +474,28 @@ fn proxy_error(error: DiagCallError) -> ProxyError {
         DiagCallError::Refused => ProxyError::Refused,
         DiagCallError::TooLarge => ProxyError::TooLarge,
         _ => ProxyError::Version,
+    }
+}
+
+fn app_row(app: AppInfo, exposed: bool) -> AppRow {
+    AppRow {
+        state: app.state.name(),
+        mode: app.mode.name(),
+        uptime_ns: u64::try_from(app.uptime.as_nanos()).unwrap_or(u64::MAX),
+        weight: app.weight,
+        tags: app.tags,
+        roles: app.roles,
+        depends: app.depends.iter().map(|on| String::from(&**on)).collect(),
+        needs_network: app.needs_network,
+        env: app.env.shown(exposed),
+        members: app.members.iter().map(|id| id.0).collect(),
+        processes: app.processes,
+        starts: app.starts,
+        last_reason: app.last_reason.map_or_else(String::new, |reason| String::from(&*reason)),
+        timeouts: app.timeouts,
+        description: app.description,
+        version: app.version,
+        name: String::from(&*app.name),
     }
 }
 

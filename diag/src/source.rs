@@ -10,7 +10,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -312,7 +312,9 @@ pub struct Facts {
     pub aliases: Vec<String>,
     /// Events it has registered.
     pub events: Vec<String>,
-    /// Keys of its environment. Values stay in the shard.
+    /// Its environment as it may be shown; empty where the node does not expose values.
+    pub env: Vec<(String, String)>,
+    /// Keys of its environment.
     pub env_keys: Vec<String>,
     /// What it is linked to.
     pub links: Ties,
@@ -552,6 +554,45 @@ pub struct EventRow {
     pub utilization: &'static str,
 }
 
+/// One loaded application.
+#[derive(Clone, Debug, Default)]
+pub struct AppRow {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Its release.
+    pub version: String,
+    /// `loaded`, `initializing`, `running` or `stopping`.
+    pub state: &'static str,
+    /// `temporary`, `transient` or `permanent`.
+    pub mode: &'static str,
+    /// Nanoseconds since it runs; 0 if it does not.
+    pub uptime_ns: u64,
+    /// Its share of load.
+    pub weight: u32,
+    /// Its labels.
+    pub tags: Vec<String>,
+    /// Which registered name plays which role.
+    pub roles: Vec<(String, String)>,
+    /// Applications it depends on.
+    pub depends: Vec<String>,
+    /// Whether it depends on the network.
+    pub needs_network: bool,
+    /// What it adds to the environment, as it may be shown.
+    pub env: Vec<(String, String)>,
+    /// Local ids of the members that live, in the order of their start.
+    pub members: Vec<u64>,
+    /// All processes that belong to it.
+    pub processes: u64,
+    /// How often it was started.
+    pub starts: u64,
+    /// Why it ended last; empty if it never did.
+    pub last_reason: String,
+    /// Time for `init`, for the `start` hook, and for each part of a stop.
+    pub timeouts: [Duration; 3],
+}
+
 /// One listener of the node.
 #[derive(Clone, Debug, Default)]
 pub struct AcceptorRow {
@@ -687,6 +728,9 @@ pub trait Source: Send + Sync + 'static {
 
     /// Registered events, by name.
     fn events(&self) -> Vec<EventRow>;
+
+    /// Loaded applications, by name.
+    fn apps(&self) -> Vec<AppRow>;
 
     /// All connected peers.
     fn peers(&self) -> Vec<PeerRow>;

@@ -1,7 +1,7 @@
 //! The scenarios by name, and how a node starts them.
 
 use crate::{Settings, hog, messaging};
-use shard_runtime::{Node, SpawnError};
+use shard_runtime::{Node, NodeError};
 use std::fmt;
 use std::str::FromStr;
 
@@ -60,10 +60,10 @@ impl FromStr for Scenario {
 ///
 /// # Errors
 /// A process could not be started; its name is taken, for example, because the scenario runs already.
-pub fn start(scenario: Scenario, node: &Node, settings: &Settings) -> Result<(), SpawnError> {
+pub fn start(scenario: Scenario, node: &Node, settings: &Settings) -> Result<(), NodeError> {
     match scenario {
-        Scenario::Messaging => messaging::start(node, settings),
-        Scenario::Hog => hog::start(node),
+        Scenario::Messaging => Ok(messaging::start(node, settings)?),
+        Scenario::Hog => Ok(hog::start(node)?),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Bursts of messages to pools of workers on other nodes.
 //!
-//! Owns, per node: the supervisor `messaging_sup`, one for one and permanent, and its children, the pool
+//! Owns, per node: the application `messaging` with the supervisor `messaging_sup`, one for one and permanent, and its children, the pool
 //! `messaging_pool` with three unnamed workers and `messaging_sender`. The sender waits, then sends a burst of 100 to
 //! 1000 payloads of 256 to 9996 hexadecimal digits to the pool of one other node, by name, then rests for 1 to 10 s; other nodes take turns, beginning with a random one, and the first lap rests shortest, so
 //! that every link carries traffic soon.
@@ -11,11 +11,14 @@
 use crate::{Random, Settings};
 use shard_runtime::prelude::*;
 use shard_runtime::{
-    Child, ChildSpec, LogLevel, Placement, Pool, SendReason, Strategy, Supervisor, SupervisorSpec,
+    AppError, AppSpec, Application, Child, ChildSpec, LogLevel, Placement, Pool, SendReason, Strategy,
+    Supervisor, SupervisorSpec,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// The name of the application.
+pub const APPLICATION: &str = "messaging";
 /// The registered name of the supervisor of both.
 pub const SUPERVISOR: &str = "messaging_sup";
 /// The registered name of a node's pool.
@@ -280,19 +283,42 @@ impl Sender {
     }
 }
 
-/// Starts the supervisor, which starts the pool and the sender, each on the shard that has the least to do.
+/// The application: the supervisor, which starts the pool and the sender, each on the shard that has the least to do.
+#[derive(Debug)]
+struct Messaging {
+    settings: Settings,
+    node: String,
+}
+
+impl Application for Messaging {
+    fn name(&self) -> &str {
+        APPLICATION
+    }
+
+    fn spec(&self) -> AppSpec {
+        let (settings, name) = (self.settings.clone(), self.node.clone());
+        let spread = || SpawnOptions::new().with_placement(Placement::LeastLoaded);
+        let pool = Child::new(|| Pool::of(Worker::default).size(WORKERS)).options(spread());
+        let sender = Child::new(move || Sender::new(&settings, &name)).options(spread());
+        let tree = move || {
+            Supervisor::new(SupervisorSpec::one_for_one().strategy(Strategy::Permanent))
+                .child_with(ChildSpec::new(POOL), pool.clone())
+                .child_with(ChildSpec::new(SENDER), sender.clone())
+        };
+        AppSpec::new()
+            .description("bursts of payloads to the pools of other nodes")
+            .version(env!("CARGO_PKG_VERSION"))
+            .role("pool", POOL)
+            .role("sender", SENDER)
+            .member(tree, spread().with_name(SUPERVISOR))
+    }
+}
+
+/// Loads the application and starts it.
 ///
 /// # Errors
-/// They run already, or the node is stopping.
-pub fn start(node: &Node, settings: &Settings) -> Result<(), SpawnError> {
-    let (settings, name) = (settings.clone(), String::from(node.name()));
-    let spread = || SpawnOptions::new().with_placement(Placement::LeastLoaded);
-    let pool = Child::new(|| Pool::of(Worker::default).size(WORKERS)).options(spread());
-    let sender = Child::new(move || Sender::new(&settings, &name)).options(spread());
-    let tree = move || {
-        Supervisor::new(SupervisorSpec::one_for_one().strategy(Strategy::Permanent))
-            .child_with(ChildSpec::new(POOL), pool)
-            .child_with(ChildSpec::new(SENDER), sender)
-    };
-    node.spawn(tree, SpawnOptions::named(SUPERVISOR)).map(drop)
+/// It runs already, or the node is stopping.
+pub fn start(node: &Node, settings: &Settings) -> Result<(), AppError> {
+    node.load_app(Messaging { settings: settings.clone(), node: String::from(node.name()) })?;
+    node.start_app(APPLICATION)
 }

@@ -32,6 +32,7 @@
 extern crate self as shard_runtime;
 
 mod actor;
+mod app;
 mod behavior;
 mod clock;
 mod control;
@@ -63,6 +64,7 @@ pub use actor::{
     Actor, Address, Addressed, Call, Context, Down, ExitSignal, Fallback, Inspect, Named, Placement,
     Priority, ReplyTo, Request, Response, Route, Sleep, SpawnOptions, Target, TimerRef, YieldNow,
 };
+pub use app::{AppContext, AppFailure, AppInfo, AppMode, AppSpec, AppState, Application, CoreEvent};
 pub use behavior::{
     AddRoute, AddWorkers, DisableRoute, EnableRoute, Incoming, Picking, Pool, PoolError, PoolStats,
     PoolStatus, RemoveRoute, RemoveWorkers, ReplaceRoute, RespawnRoute, RouteError, RouteFailed, RouteInfo,
@@ -70,8 +72,8 @@ pub use behavior::{
 };
 pub use control::{DiagPort, DiagRequest, NodeEvent};
 pub use error::{
-    ActorError, ActorResult, CallError, DeliveryError, DiagCallError, EventError, ExitReason, IoEnd, IoError, LinkError,
-    NodeError, PreflightError, RegistrarError, SendError, SendReason, SpawnError,
+    ActorError, ActorResult, AppError, CallError, DeliveryError, DiagCallError, EventError, ExitReason,
+    IoEnd, IoError, LinkError, NodeError, PreflightError, RegistrarError, SendError, SendReason, SpawnError,
 };
 pub use event::{Event, EventFacts, EventOptions, EventStart, EventStop, Topic, Utilization};
 /// Methods, status codes and header names of web requests.
@@ -83,10 +85,11 @@ pub use io::{
     WsMessage,
 };
 pub use link::LinkCounters;
-pub use node::{Node, NodeBuilder, Pinning};
+pub use node::{LateProcess, Node, NodeBuilder, Pinning, StopPhase, StopPlan, StopReport};
 pub use process::{Env, OnFull};
 pub use reactor::preflight::{Check, Report, doctor};
 pub use reactor::sim::Simulation;
+pub use reactor::sim_apps::SimulationOptions;
 pub use registrar::{NodeRecord, Registrar, RegistrarEvent, RegistrarRole, RegistrarSpec, RegistrarState};
 pub use shard::{LogLevel, STALL_BOUNDS_NS, ShardCounters};
 pub use shard_runtime_macros::{actor, handle};

@@ -2,12 +2,14 @@
 //!
 //! Invariant: N1 everything in here is either immutable after the start, atomic, or lock-free to read.
 
+use crate::app::{AppFailure, Apps};
 use crate::clock::Clock;
 use crate::control::NetCounters;
-use crate::error::{SendError, SendReason};
+use crate::error::{ExitReason, SendError, SendReason};
 use crate::event::Events;
 use crate::link::{ControlSink, Peer, PeerTable, Request};
 use crate::names::Names;
+use crate::process::Env;
 use crate::shard::{Annexes, Port};
 use crate::symbol::{MAX_SYMBOLS, Symbols};
 use crate::tap::LogTap;
@@ -19,8 +21,20 @@ use std::sync::{Arc, OnceLock};
 /// Nodes that this OS process has started. Process-wide, like the table of nodes.
 static NEXT_SERIAL: AtomicU32 = AtomicU32::new(1);
 
+/// What a node is given before its shards start, and never changes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NodePlan {
+    pub(crate) version: String,
+    pub(crate) env: Env,
+    /// Tools show the values of environments that are not secret.
+    pub(crate) expose_env: bool,
+    pub(crate) app_failure: AppFailure,
+}
+
+/// Told when a permanent application has ended and the node is to stop because of it.
+type OnAppFailed = Box<dyn Fn(&str, ExitReason) + Send + Sync>;
+
 /// The shared part of a node.
-#[derive(Debug)]
 pub(crate) struct NodeShared {
     index: u8,
     serial: u32,
@@ -44,9 +58,22 @@ pub(crate) struct NodeShared {
     peers: PeerTable,
     control: OnceLock<Box<dyn ControlSink>>,
     net: NetCounters,
+    apps: Apps,
+    plan: NodePlan,
+    on_app_failed: OnceLock<OnAppFailed>,
+}
+
+impl std::fmt::Debug for NodeShared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeShared").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl NodeShared {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one of the node's parts, made by the reactor that starts it"
+    )]
     pub(crate) fn new(
         index: u8,
         name: NodeName,
@@ -55,6 +82,7 @@ impl NodeShared {
         log: LogTap,
         clock: Clock,
         registry: Registry,
+        plan: NodePlan,
     ) -> Self {
         Self {
             index,
@@ -79,6 +107,9 @@ impl NodeShared {
             peers: PeerTable::default(),
             control: OnceLock::new(),
             net: NetCounters::default(),
+            apps: Apps::default(),
+            plan,
+            on_app_failed: OnceLock::new(),
         }
     }
 
@@ -138,6 +169,40 @@ impl NodeShared {
 
     pub(crate) fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// The applications.
+    pub(crate) fn apps(&self) -> &Apps {
+        &self.apps
+    }
+
+    /// The environment that processes inherit which the node itself starts.
+    #[inline]
+    pub(crate) fn env(&self) -> &Env {
+        &self.plan.env
+    }
+
+    /// What the node was given at its start.
+    pub(crate) fn plan(&self) -> &NodePlan {
+        &self.plan
+    }
+
+    /// What happens when a permanent application has ended.
+    pub(crate) fn app_failure(&self) -> AppFailure {
+        self.plan.app_failure
+    }
+
+    /// Says who stops the node when a permanent application has ended; once.
+    pub(crate) fn set_on_app_failed(&self, told: OnAppFailed) {
+        // The first one stays: there is one node handle.
+        let _set = self.on_app_failed.set(told);
+    }
+
+    /// A permanent application has ended, and the node is to stop.
+    pub(crate) fn app_failed(&self, name: &str, reason: ExitReason) {
+        if let Some(told) = self.on_app_failed.get() {
+            told(name, reason);
+        }
     }
 
     /// Registered events.

@@ -16,6 +16,10 @@ pub(crate) enum ToolError {
     UnknownProcess { text: String },
     #[error("unknown event {name}: `event_list` names those there are")]
     UnknownEvent { name: String },
+    #[error("unknown application {name}: `app_list` names those there are")]
+    UnknownApplication { name: String },
+    #[error("the application {name} does not run: it has no processes")]
+    NotRunning { name: String },
     #[error(transparent)]
     Inspect(#[from] InspectError),
     /// The process is alive but did not answer: what its record says is attached.
@@ -50,6 +54,8 @@ impl ToolError {
             Self::Pid { source: PidError::Malformed, .. } => "invalid_argument",
             Self::UnknownProcess { .. } => "unknown_process",
             Self::UnknownEvent { .. } => "unknown_event",
+            Self::UnknownApplication { .. } => "unknown_application",
+            Self::NotRunning { .. } => "not_running",
             Self::Inspect(source) | Self::InspectLate { source, .. } => inspect_kind(source),
             Self::Proxy { source, .. } => source.kind(),
             Self::Remote { kind, .. } => kind,

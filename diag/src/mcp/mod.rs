@@ -3,6 +3,7 @@
 //! `tools/` holds one file per tool; `args` and `tool` say what a tool is; `desk` runs one, here or on another node;
 //! `server` is the protocol side (rmcp); `records` are the shared JSON records.
 
+mod app_records;
 mod args;
 mod desk;
 mod error;

@@ -76,7 +76,7 @@ struct Known {
     mailbox_policy: &'static str,
     message_priority: &'static str,
     fallback: Fallback,
-    /// Keys of the environment; values are not told.
+    /// Keys of the environment.
     env_keys: Vec<String>,
     aliases: Vec<String>,
     events: Vec<String>,
@@ -153,7 +153,7 @@ pub(super) struct ProcessInfo {
     short: ProcessShort,
     compression: Compression,
     tracing: Tracing,
-    /// Values of the environment; empty, because nodes do not expose them.
+    /// Values of the environment, without secrets; empty unless the node exposes them.
     env: BTreeMap<String, String>,
     metas: Vec<String>,
     keep_network_order: bool,
@@ -167,6 +167,12 @@ pub(super) struct ProcessInfo {
 impl ProcessInfo {
     /// What the counters say, and what the shard answered.
     pub(super) fn new(row: &ProcessRow<'_>, node: &Identity, answer: Result<Facts, InspectError>) -> Self {
+        let (mut env, mut env_known) = (BTreeMap::new(), Vec::new());
+        let answer = answer.map(|mut facts| {
+            env_known = std::mem::take(&mut facts.env);
+            facts
+        });
+        env.extend(env_known);
         let (known, missing) = match answer {
             Ok(facts) => (Some(Known::from(facts)), None),
             Err(error) => (None, Some(missing(&error, row.cells.shard, node))),
@@ -175,7 +181,7 @@ impl ProcessInfo {
             short: ProcessShort::new(row, node),
             compression: Compression { enable: false, r#type: "gzip", level: "default", threshold: 1024 },
             tracing: Tracing::off(),
-            env: BTreeMap::new(),
+            env,
             metas: Vec::new(),
             keep_network_order: true,
             important_delivery: false,

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use shard_diag::source::{
-    AcceptorRow, Current, EventRow, Facts, Identity, InspectError, KnownNode, LogLevel, LoggerRow,
+    AcceptorRow, AppRow, Current, EventRow, Facts, Identity, InspectError, KnownNode, LogLevel, LoggerRow,
     NodeCounters, PeerRow, Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView,
     RemoteRequest, Reply, ShardRow, Source, Ties, Version,
 };
@@ -38,6 +38,7 @@ pub(crate) struct State {
     pub(crate) registrar_down: Option<String>,
     pub(crate) inspected: Inspected,
     pub(crate) peers: BTreeMap<String, mpsc::Sender<RemoteRequest>>,
+    pub(crate) apps: Vec<AppRow>,
     pub(crate) events: Vec<EventRow>,
 }
 
@@ -52,6 +53,38 @@ pub(crate) struct Fake {
 pub(crate) const CREATION: u64 = 1_785_240_000_123_456_789;
 pub(crate) const NODE1: (&str, u32) = ("demo@cluster-node1", 0x5748_01E2);
 pub(crate) const NODE2: (&str, u32) = ("node@localhost", 0x2C32_3E75);
+
+/// Three applications: `orders` runs, `web` is being stopped, `audit` is loaded.
+fn apps() -> Vec<AppRow> {
+    let row = |name: &str, state, uptime: u64, processes| AppRow {
+        name: String::from(name),
+        description: format!("does {name}"),
+        version: String::from("1.0"),
+        state,
+        mode: "temporary",
+        uptime_ns: uptime * 1_000_000_000,
+        weight: 1,
+        processes,
+        starts: 1,
+        timeouts: [Duration::from_secs(15); 3],
+        ..AppRow::default()
+    };
+    vec![
+        AppRow { last_reason: String::from("normal"), ..row("audit", "loaded", 0, 0) },
+        AppRow {
+            mode: "permanent",
+            weight: 7,
+            tags: vec![String::from("eu")],
+            roles: vec![(String::from("front"), String::from("worker_0"))],
+            depends: vec![String::from("store")],
+            needs_network: true,
+            env: vec![(String::from("TOKEN"), String::from("[redacted]"))],
+            members: vec![1001, 1002],
+            ..row("orders", "running", 90, 3)
+        },
+        row("web", "stopping", 5, 1),
+    ]
+}
 
 /// Four events: `news` is used, `idle` is not, `quiet` waits for subscribers, `wasted` has none.
 fn events() -> Vec<EventRow> {
@@ -154,6 +187,7 @@ impl Fake {
                 registrar_down: None,
                 inspected: Inspected::Answers,
                 peers: BTreeMap::new(),
+                apps: apps(),
                 events: events(),
             }),
             inbox: RwLock::new(Some(inbox)),
@@ -214,6 +248,7 @@ fn facts(first: String) -> Facts {
         nodes: vec![String::from(node)],
     };
     Facts {
+        env: Vec::new(),
         queues: Queues { main: 1, system: 2, urgent: 3, log: 4 },
         mailbox_limit: Some(64),
         on_full: "drop oldest",
@@ -313,6 +348,10 @@ impl Source for Fake {
                 ..PeerRow::default()
             })
             .collect()
+    }
+
+    fn apps(&self) -> Vec<AppRow> {
+        self.edit().apps.clone()
     }
 
     fn events(&self) -> Vec<EventRow> {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use shard_diag::source::Version;
 use shard_diag::{Diag, NodeSource};
 use shard_runtime::prelude::*;
+use shard_runtime::{AppContext, AppSpec, Application, StopPlan};
 
 use crate::client::{call, fail, get, options};
 
@@ -202,5 +203,78 @@ fn a_stop_turns_readiness_off_before_diagnostics_ends() {
     node.stop();
     let answer = get(radar, "/health/ready");
     assert_eq!(answer.status, 503, "{}", answer.body);
+    diag.stop().expect("stops");
+}
+
+/// An application of a counter, whose drain waits for a name that nobody claims.
+struct Shop;
+
+impl Application for Shop {
+    fn name(&self) -> &str {
+        "shop"
+    }
+    fn spec(&self) -> AppSpec {
+        AppSpec::new()
+            .version("1.2")
+            .tag("eu")
+            .secret_env("token", String::from("hunter2"))
+            .env("region", "eu")
+            .member(Counter::default, SpawnOptions::named("till").on_shard(1))
+    }
+    async fn stop(&mut self, cx: &AppContext<'_>) {
+        while cx.whereis("door").is_none() {
+            cx.sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+#[test]
+fn applications_of_a_real_node_and_readiness_while_they_stop() {
+    let node = Node::builder("apps@localhost")
+        .shards(2)
+        .max_processes(64)
+        .app(Shop)
+        .secret_env("key", String::from("hunter2"))
+        .expose_env(true)
+        .start()
+        .expect("a node");
+    let diag = Diag::for_node(&node, options()).expect("starts");
+    let (mcp, radar) = (diag.mcp_addresses()[0], diag.radar_addresses()[0]);
+    let ask = |tool, arguments: Value| call(mcp, tool, &arguments);
+    let listed = ask("app_list", json!({}));
+    let row = &listed["items"][0];
+    assert_eq!(
+        (&row["name"], &row["state"], &row["processes"]),
+        (&json!("shop"), &json!("running"), &json!(1))
+    );
+    let info = ask("app_info", json!({ "name": "shop" }));
+    assert_eq!(info["Env"], json!({ "REGION": "eu", "TOKEN": "[redacted]" }));
+    let processes = ask("app_processes", json!({ "name": "shop" }));
+    assert_eq!((&processes["matched"], &processes["items"][0]["Name"]), (&json!(1), &json!("till")));
+    assert_eq!(processes["items"][0]["Application"], "shop");
+    let filtered = ask("process_list", json!({ "application": "shop" }));
+    assert_eq!(filtered["matched"], 1);
+    let till = ask("process_info", json!({ "pid": "till" }));
+    assert_eq!(till["Env"], json!({ "KEY": "[redacted]", "REGION": "eu", "TOKEN": "[redacted]" }));
+    let about = ask("node_info", json!({}));
+    assert_eq!((&about["ApplicationsTotal"], &about["ApplicationsRunning"]), (&json!(1), &json!(1)));
+    assert_eq!(about["Env"], json!({ "KEY": "[redacted]" }));
+    eventually("the families count it", || {
+        let page = get(radar, "/metrics").body;
+        ["ergo_applications_total", "ergo_applications_running"]
+            .iter()
+            .all(|family| page.lines().any(|line| line.starts_with(family) && line.ends_with(" 1")))
+    });
+    assert_eq!(get(radar, "/health/ready").status, 200);
+    let stopping = node.clone();
+    let stopper =
+        std::thread::Builder::new().spawn(move || stopping.stop_with(StopPlan::new())).expect("a thread");
+    eventually("it is no longer ready", || get(radar, "/health/ready").status == 503);
+    eventually("it drains", || ask("app_list", json!({}))["items"][0]["state"] == "stopping");
+    assert!(node.spawn(Counter::default, SpawnOptions::named("late")).is_err(), "new work is refused");
+    let force = node.stop_with(StopPlan::new().force());
+    let report = stopper.join().expect("it returns");
+    assert_eq!(force.phases.len(), report.phases.len());
+    assert_eq!(get(radar, "/health/ready").status, 503);
     diag.stop().expect("stops");
 }

@@ -299,6 +299,33 @@ fn a_stuck_node_answers_its_peers_at_once() {
 }
 
 #[test]
+fn applications_by_filter_and_name() {
+    let pair = Pair::new();
+    let names = |arguments: &Value| column(&call(pair.address(), "app_list", arguments), "name");
+    assert_eq!(names(&json!({})), ["audit", "orders", "web"]);
+    assert_eq!(names(&json!({ "state": "running" })), ["orders"]);
+    assert_eq!(names(&json!({ "mode": "temporary", "min_uptime": 1 })), ["web"]);
+    assert_eq!(names(&json!({ "name": "e" })), ["orders", "web"]);
+    assert_eq!(fail(pair.address(), "app_list", &json!({ "state": "stopped" }))["kind"], "invalid_argument");
+    let listed = call(pair.address(), "app_list", &json!({ "name": "orders" }));
+    let row = &listed["items"][0];
+    assert_eq!((&row["processes"], &row["group_size"], &row["uptime"]), (&json!(3), &json!(2), &json!(90)));
+    let orders = call(pair.address(), "app_info", &json!({ "name": "orders" }));
+    assert_eq!(orders["Depends"], json!({ "Applications": ["store"], "Network": true }));
+    assert_eq!(orders["Map"], json!({ "front": "worker_0" }));
+    assert_eq!(orders["Env"], json!({ "TOKEN": "[redacted]" }));
+    assert_eq!((&orders["ProcessesTotal"], &orders["Parent"]), (&json!(3), &json!(NODE1.0)));
+    assert_eq!((&orders["StopTimeout"], &orders["Mode"]), (&json!(15.0), &json!("permanent")));
+    assert_eq!(orders["Group"].as_array().map(Vec::len), Some(2));
+    let far = call(pair.address(), "app_info", &json!({ "name": "audit", "node": NODE2.0 }));
+    assert_eq!((&far["State"], &far["LastReason"]), (&json!("loaded"), &json!("normal")));
+    for tool in ["app_info", "app_processes"] {
+        assert_eq!(fail(pair.address(), tool, &json!({ "name": "ghost" }))["kind"], "unknown_application");
+    }
+    assert_eq!(fail(pair.address(), "app_processes", &json!({ "name": "audit" }))["kind"], "not_running");
+}
+
+#[test]
 fn events_by_filter_rank_and_name() {
     let pair = Pair::new();
     let names = |arguments: &Value| column(&call(pair.address(), "event_list", arguments), "Event");

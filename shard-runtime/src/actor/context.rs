@@ -393,7 +393,7 @@ impl<'a> Context<'a> {
         if !matches!(self.shard.place(options.placement()), Ok(shard) if shard == self.shard.index()) {
             return Err(SpawnError::OtherShard);
         }
-        let origin = Origin { parent: self.shard.current_id(), env: None, links_child: true };
+        let origin = Origin { parent: self.shard.current_id(), env: None, links_child: true, application: 0 };
         self.shard.spawn(factory, &options, origin)
     }
 

@@ -2,8 +2,9 @@
 
 use crate::actor::{Context, Target, TimerRef};
 use crate::error::{ExitReason, LinkError, SpawnError};
-use crate::process::{Bond, Env};
+use crate::process::{Bond, Env, EnvValue};
 use crate::shard::Shard;
+use crate::symbol::Symbol;
 use shard_wire::{Alias, LocalId, Pid};
 use std::any::Any;
 use std::sync::Arc;
@@ -137,8 +138,22 @@ impl Context<'_> {
 
     /// Sets a value of this process's environment. Children spawned later inherit it.
     pub fn set_env<T: Any + Send + Sync>(&self, key: &str, value: T) {
-        let value = Arc::new(value);
+        let value = EnvValue::open(value);
         drop(self.change_env(|env| env.put(key, value)));
+    }
+
+    /// Sets a value of this process's environment that is never shown, only its key is.
+    pub fn set_secret_env<T: Any + Send + Sync>(&self, key: &str, value: T) {
+        let value = EnvValue::secret(value);
+        drop(self.change_env(|env| env.put(key, value)));
+    }
+
+    /// The application that this process belongs to: that of which it is a member, or its parent's.
+    #[must_use]
+    pub fn application(&self) -> Option<&str> {
+        let shard = self.shard();
+        let symbol = shard.application_of(shard.current_id());
+        shard.node().symbols().text(Symbol(symbol)).filter(|name| !name.is_empty())
     }
 
     /// Removes a value of this process's environment; whether it was there.

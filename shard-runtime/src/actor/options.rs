@@ -64,6 +64,8 @@ pub(crate) struct Rare {
     pub(crate) adopt: Option<Pid>,
     pub(crate) init_timeout: Duration,
     pub(crate) dedicated: bool,
+    /// Symbol of the application it belongs to; 0: its parent's.
+    pub(crate) application: u32,
 }
 
 impl Default for Rare {
@@ -83,6 +85,7 @@ impl Default for Rare {
             adopt: None,
             init_timeout: DEFAULT_INIT_TIMEOUT,
             dedicated: false,
+            application: 0,
         }
     }
 }
@@ -159,6 +162,12 @@ impl SpawnOptions {
         self.rarely(|rare| rare.env.set(key, value))
     }
 
+    /// Sets a value of the environment that is never shown.
+    #[must_use]
+    pub fn with_secret_env<T: Any + Send + Sync>(self, key: &str, value: T) -> Self {
+        self.rarely(|rare| rare.env.set_secret(key, value))
+    }
+
     /// Sets the priority of what the process sends without naming one.
     #[must_use]
     pub fn with_send_priority(self, priority: Priority) -> Self {
@@ -214,6 +223,11 @@ impl SpawnOptions {
     /// Takes over what this process had queued, if it was of the same shard.
     pub(crate) fn adopt_mailbox(self, before: Pid) -> Self {
         self.rarely(|rare| rare.adopt = Some(before))
+    }
+
+    /// Makes it part of an application that is not its parent's.
+    pub(crate) fn in_application(self, symbol: u32) -> Self {
+        self.rarely(|rare| rare.application = symbol)
     }
 
     fn rarely(mut self, set: impl FnOnce(&mut Rare)) -> Self {

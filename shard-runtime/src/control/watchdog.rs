@@ -159,7 +159,16 @@ mod tests {
         let incarnation = Incarnation { start_nanos: 1, random: 1 };
         let (clock, hand) = Clock::new_virtual(1);
         let registry = Registry::collect().unwrap();
-        let node = Arc::new(NodeShared::new(0, name, incarnation, ports, log, clock, registry));
+        let node = Arc::new(NodeShared::new(
+            0,
+            name,
+            incarnation,
+            ports,
+            log,
+            clock,
+            registry,
+            crate::shared::NodePlan::default(),
+        ));
         for port in node.ports() {
             assert!(port.sleep().prepare_park(|| false));
         }

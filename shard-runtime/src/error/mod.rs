@@ -1,6 +1,7 @@
 //! Errors, one type per area.
 
 mod actor;
+mod app;
 mod call;
 mod diag;
 mod event;
@@ -13,6 +14,7 @@ mod send;
 mod spawn;
 
 pub use actor::{ActorError, ActorResult, ExitReason};
+pub use app::AppError;
 pub use call::CallError;
 pub use diag::DiagCallError;
 pub use event::EventError;

@@ -1,6 +1,9 @@
 //! Why a node did not start, or what ended it.
 
-use crate::error::{CallError, PreflightError, RegistrarError, SendError, SendReason, SpawnError};
+use crate::error::{
+    AppError, CallError, EventError, ExitReason, PreflightError, RegistrarError, SendError, SendReason,
+    SpawnError,
+};
 use shard_wire::Message;
 use shard_wire::handshake::CookiePolicyError;
 
@@ -79,6 +82,28 @@ pub enum NodeError {
         /// What happened.
         reason: String,
     },
+    /// An application was not loaded or started.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// An event of the node was not registered.
+    #[error("the event `{name}` of the node was not registered: {source}")]
+    Event {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: EventError,
+    },
+    /// A permanent application ended, and the node stopped because of it.
+    #[error("the node stopped because the application `{application}` ended: {reason}")]
+    AppFailed {
+        /// Which.
+        application: String,
+        /// Why it ended.
+        reason: ExitReason,
+    },
+    /// Processes were left when the node stopped.
+    #[error("the node stopped with {0} processes left; the log names them")]
+    LeftBehind(usize),
     /// Signals could not be waited for.
     #[error("could not wait for signals: {0}")]
     Signals(std::io::Error),

@@ -86,6 +86,12 @@ pub enum SpawnError {
     /// A spawn that waits was asked for on a shard thread.
     #[error("a blocking spawn is not allowed on a shard thread; use `cx.spawn` or `cx.spawn_wait`")]
     OnShard,
+    /// The application that the process would belong to is being stopped.
+    #[error("the application `{application}` is being stopped")]
+    AppStopping {
+        /// Which.
+        application: Box<str>,
+    },
     /// The node is stopping, or has stopped.
     #[error("the node is stopping")]
     Stopping,

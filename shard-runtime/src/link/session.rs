@@ -3,6 +3,7 @@
 //! Invariants: J1 a session's end closes its links, fails what waits for it and is reported back before a link of the next
 //! session is granted (the control thread waits for the report). J2 a grant for a session that is not up is closed.
 
+use crate::app::NodeSession;
 use crate::error::CallError;
 use crate::link::data::Socket;
 use crate::link::net::{NO_LINK, PeerSession};
@@ -19,6 +20,7 @@ use std::sync::atomic::Ordering::Relaxed;
 impl Shard {
     /// A session has begun: its incarnation's pids have a route.
     pub(crate) fn session_up(&self, session: Arc<Session>) {
+        self.post_steward(NodeSession { name: session.peer.name.as_str().to_owned(), is_up: true });
         let mut sessions = self.net.sessions.borrow_mut();
         let by_shard = vec![NO_LINK; usize::from(session.shards)];
         let fresh = PeerSession { session, is_up: true, by_shard, names: HashMap::new() };
@@ -69,6 +71,7 @@ impl Shard {
             self.fail_name(state);
         }
         self.node_down(session.peer.name.as_str());
+        self.post_steward(NodeSession { name: session.peer.name.as_str().to_owned(), is_up: false });
     }
 
     /// Whether this shard is in session with a node.

@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::control::{ControlThread, NetworkSettings};
 use crate::error::NodeError;
-use crate::node::Node;
+use crate::node::{Node, Setup, StopPlan};
 use crate::reactor::executor::{DriveSettings, ShardThread};
 use crate::reactor::preflight::doctor;
 use crate::registrar::RegistrarSpec;
@@ -41,6 +41,7 @@ pub struct NodeBuilder {
     log_level: LogLevel,
     log_sink: Box<dyn LogSink>,
     network: NetworkSettings,
+    pub(super) setup: Setup,
 }
 
 impl std::fmt::Debug for NodeBuilder {
@@ -67,6 +68,7 @@ impl NodeBuilder {
             log_level: LogLevel::Info,
             log_sink: Box::<StderrSink>::default(),
             network: NetworkSettings::default(),
+            setup: Setup::default(),
         }
     }
 
@@ -238,8 +240,9 @@ impl NodeBuilder {
     /// # Errors
     /// A setting is out of range, the machine lacks something (see [`doctor`](crate::doctor)), or a thread could not be
     /// started.
-    pub fn start(self) -> Result<Node, NodeError> {
+    pub fn start(mut self) -> Result<Node, NodeError> {
         let name = self.check()?;
+        let apps = self.setup.take_apps()?;
         let incarnation = incarnation();
         let network = self.network.bind(&name, incarnation, self.shards)?;
         let registry = Registry::collect().map_err(|error| NodeError::Messages(error.to_string()))?;
@@ -252,10 +255,19 @@ impl NodeBuilder {
                 .map_err(|source| NodeError::Memory { what: "processes", source })?;
             ports.push(Arc::new(port));
         }
+        let plan = std::mem::take(&mut self.setup.plan);
         let node = NodeTable::enter(
             |index| {
-                let shared =
-                    NodeShared::new(index, name, incarnation, ports.into(), log, clock.clone(), registry);
+                let shared = NodeShared::new(
+                    index,
+                    name,
+                    incarnation,
+                    ports.into(),
+                    log,
+                    clock.clone(),
+                    registry,
+                    plan,
+                );
                 Ok(Arc::new(shared))
             },
             || NodeError::TooManyNodes(MAX_NODES),
@@ -290,7 +302,14 @@ impl NodeBuilder {
             control.goodbye();
             return Err(abandon(&node, threads, &control, error));
         }
-        Node::from_parts(node, threads.into_iter().map(|thread| thread.thread).collect(), control)
+        let threads = threads.into_iter().map(|thread| thread.thread).collect();
+        let node = Node::from_parts(node, threads, control, self.setup.stop);
+        let started = self.setup.register_events(&node).and_then(|()| Setup::start_apps(apps, &node));
+        if let Err(error) = started {
+            node.stop_with(StopPlan::new().force());
+            return Err(error);
+        }
+        Ok(node)
     }
 }
 

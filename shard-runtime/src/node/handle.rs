@@ -12,6 +12,7 @@ use crate::event::Topic;
 use crate::link::Request;
 use crate::mailbox::Meta;
 use crate::node::NodeBuilder;
+use crate::node::stop::{StopPlan, StopReport, Stopping};
 use crate::oneshot::{self, RecvError};
 use crate::process::Flags;
 use crate::shard::{Admission, Inbound, LogLevel, Parcel, Shard, with_current};
@@ -40,11 +41,13 @@ pub struct Node {
 }
 
 #[derive(Debug)]
-struct Inner {
-    shared: Arc<NodeShared>,
-    threads: RwLock<Vec<JoinHandle<()>>>,
-    control: Arc<ControlThread>,
+pub(super) struct Inner {
+    pub(super) shared: Arc<NodeShared>,
+    pub(super) threads: RwLock<Vec<JoinHandle<()>>>,
+    pub(super) control: Arc<ControlThread>,
     next_shard: AtomicU32,
+    plan: StopPlan,
+    pub(super) stopping: Arc<Stopping>,
 }
 
 impl Node {
@@ -58,13 +61,22 @@ impl Node {
         shared: Arc<NodeShared>,
         threads: Vec<JoinHandle<()>>,
         control: ControlThread,
-    ) -> Result<Self, NodeError> {
+        plan: StopPlan,
+    ) -> Self {
         let (threads, control) = (RwLock::new(threads), Arc::new(control));
-        let inner = Inner { shared, threads, control, next_shard: AtomicU32::new(0) };
-        Ok(Self { inner: Arc::new(inner) })
+        let (next_shard, stopping) = (AtomicU32::new(0), Arc::default());
+        let inner = Arc::new(Inner { shared, threads, control, next_shard, plan, stopping });
+        let stopper = Arc::downgrade(&inner);
+        inner.shared.set_on_app_failed(Box::new(move |name, reason| {
+            if let Some(inner) = stopper.upgrade() {
+                inner.stopping.fail(name, reason);
+                inner.stop_elsewhere(inner.plan);
+            }
+        }));
+        Self { inner }
     }
 
-    fn shared(&self) -> &Arc<NodeShared> {
+    pub(super) fn shared(&self) -> &Arc<NodeShared> {
         &self.inner.shared
     }
 
@@ -385,16 +397,8 @@ impl Node {
 
     /// Kills a process.
     pub fn kill(&self, pid: Pid) {
-        if pid.node == self.shared().key()
-            && let Some(port) = self.shared().port(pid.local.shard())
-        {
-            if port.table.exists(pid.local.0) {
-                port.table.identity(pid.local.slot()).signal.set(pid.local.0);
-            }
-            let task = Box::new(move |shard: &Shard| shard.kill_here(pid.local.0));
-            if port.post_reserved(Inbound::Task(task)).is_err() {
-                self.shared().count_inbox_refused();
-            }
+        if pid.node == self.shared().key() {
+            self.inner.kill(pid);
         }
     }
 
@@ -525,71 +529,132 @@ impl Node {
         self.shared().log().node(level, || text.to_string());
     }
 
-    /// Waits for SIGINT or SIGTERM, then stops the node. For programs that do nothing else on their main thread.
+    /// Waits for SIGINT or SIGTERM, then stops the node by the plan of its builder; a second signal kills what is left. Returns
+    /// also when the node is stopped otherwise. For programs that do nothing else on their main thread.
     ///
     /// # Errors
-    /// Signals cannot be waited for, or the stop failed.
+    /// Signals cannot be waited for; a permanent application ended and stopped the node; or processes were left behind.
     pub fn run_until_signal(&self) -> Result<(), NodeError> {
         use signal_hook::consts::{SIGINT, SIGTERM};
         let mut signals =
             signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).map_err(NodeError::Signals)?;
-        if let Some(signal) = signals.forever().next() {
-            self.log(LogLevel::Info, format_args!("stopping on signal {signal}"));
+        let listening = signals.handle();
+        let inner = Arc::downgrade(&self.inner);
+        let listener = crate::reactor::spawn_thread("signals", move || {
+            for (count, signal) in signals.forever().enumerate() {
+                let Some(inner) = inner.upgrade() else { return };
+                let what = if count == 0 { "stopping" } else { "killing what is left" };
+                inner.shared.log().node(LogLevel::Info, || format!("{what} on signal {signal}"));
+                if count == 0 {
+                    inner.stop_elsewhere(inner.plan);
+                } else {
+                    inner.stopping.cut();
+                }
+            }
+        });
+        listener.map_err(|source| NodeError::Thread { thread: "signals".into(), source })?;
+        let report = self.inner.stopping.wait(None).unwrap_or_default();
+        listening.close();
+        match (report.app_failed, report.left.len()) {
+            (Some((application, reason)), _) => Err(NodeError::AppFailed { application, reason }),
+            (None, 0) => Ok(()),
+            (None, left) => Err(NodeError::LeftBehind(left)),
         }
-        self.stop();
-        Ok(())
     }
 
-    /// Stops the node: ends all processes with reason `shutdown`, those on threads of their own first, then the shards.
-    /// Returns when its threads have ended, or after 5 seconds for each shard that does not, and for all threads of processes
-    /// together.
+    /// Stops the node: its applications by their own limits, then all other processes at once with reason `shutdown`, those on
+    /// threads of their own first, then the shards. Returns when its threads have ended, or after 5 seconds for each shard that
+    /// does not, and for all threads of processes together.
     pub fn stop(&self) {
+        self.stop_with(StopPlan { waits_for_all: false, ..self.inner.plan });
+    }
+
+    /// Stops the node by a plan: it is no longer ready and refuses new work, applications end in reverse order, then all other
+    /// processes are told to end, then links, shards and the control thread. Every 5 seconds the log names slow processes; what
+    /// has not ended at the deadline is killed, has 5 seconds more, and is in the report. The library never ends the OS process.
+    ///
+    /// On a shard thread, which cannot wait, another thread does it and the report says so; see [`Node::wait`]. If a stop runs
+    /// already, this waits for its report.
+    pub fn stop_with(&self, plan: StopPlan) -> StopReport {
         if with_current(|shard| shard.is_some()) {
             // A shard cannot wait for its own end: another thread does.
-            return self.inner.stop_elsewhere();
+            self.inner.stop_elsewhere(plan);
+            return StopReport { is_elsewhere: true, ..StopReport::default() };
         }
-        self.inner.stop();
+        self.inner.stop_by(plan)
+    }
+
+    /// Waits until the node has stopped, whoever stops it. `None` on a shard thread, which must not wait.
+    #[must_use]
+    pub fn wait(&self) -> Option<StopReport> {
+        if must_not_block() { None } else { self.inner.stopping.wait(None) }
+    }
+
+    /// The same for `limit` at most; `None` if it had not stopped by then.
+    #[must_use]
+    pub fn wait_timeout(&self, limit: Duration) -> Option<StopReport> {
+        if must_not_block() { None } else { self.inner.stopping.wait(Some(limit)) }
+    }
+
+    /// The plan of the node's builder.
+    #[must_use]
+    pub fn stop_plan(&self) -> StopPlan {
+        self.inner.plan
     }
 }
 
 /// Whether this is a shard's thread. That of a dedicated process may block.
-fn must_not_block() -> bool {
+pub(super) fn must_not_block() -> bool {
     with_current(|shard| shard.is_some_and(|shard| !shard.is_annex()))
 }
 
 impl Inner {
-    fn stop(&self) {
+    /// Stops by a thread that may wait, and goes on.
+    pub(super) fn stop_elsewhere(self: &Arc<Self>, plan: StopPlan) {
+        // Nothing from outside any more, from this moment on.
         self.shared.begin_stop();
-        let threads = std::mem::take(&mut *self.threads.write().unwrap_or_else(PoisonError::into_inner));
-        self.control.goodbye();
-        stop_shards(&self.shared, threads);
-        self.control.end();
-    }
-}
-
-impl Inner {
-    /// Stops from a thread that may wait.
-    fn stop_elsewhere(&self) {
-        let (shared, control) = (Arc::clone(&self.shared), Arc::clone(&self.control));
-        let threads = std::mem::take(&mut *self.threads.write().unwrap_or_else(PoisonError::into_inner));
-        shared.begin_stop();
-        let stopper = crate::reactor::spawn_thread("stop", move || {
-            control.goodbye();
-            stop_shards(&shared, threads);
-            control.end();
-        });
-        if let Err(error) = stopper {
+        let inner = Arc::clone(self);
+        if let Err(error) = crate::reactor::spawn_thread("stop", move || {
+            inner.stop_by(plan);
+        }) {
             self.shared.log().node(LogLevel::Error, || format!("could not stop in order: {error}"));
+        }
+    }
+
+    /// Kills a process.
+    pub(super) fn kill(&self, pid: Pid) {
+        let Some(port) = self.shared.port(pid.local.shard()) else { return };
+        if port.table.exists(pid.local.0) {
+            port.table.identity(pid.local.slot()).signal.set(pid.local.0);
+        }
+        let task = Box::new(move |shard: &Shard| shard.kill_here(pid.local.0));
+        if port.post_reserved(Inbound::Task(task)).is_err() {
+            self.shared.count_inbox_refused();
         }
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        let plan = StopPlan { waits_for_all: false, ..self.plan };
         if with_current(|shard| shard.is_none()) {
-            self.stop();
-        } else {
-            self.stop_elsewhere();
+            self.stop_by(plan);
+            return;
+        }
+        // The last handle went on a shard: what is in it goes to a thread that may wait.
+        let successor = Self {
+            shared: Arc::clone(&self.shared),
+            threads: RwLock::new(std::mem::take(
+                &mut *self.threads.write().unwrap_or_else(PoisonError::into_inner),
+            )),
+            control: Arc::clone(&self.control),
+            next_shard: AtomicU32::new(0),
+            plan: self.plan,
+            stopping: Arc::clone(&self.stopping),
+        };
+        let stopper = crate::reactor::spawn_thread("stop", move || drop(successor));
+        if let Err(error) = stopper {
+            self.shared.log().node(LogLevel::Error, || format!("could not stop in order: {error}"));
         }
     }
 }

@@ -1,7 +1,13 @@
 //! A node: its shards, names and threads, and the handle by which a program uses it.
 
+mod apps;
 mod builder;
 mod handle;
+mod setup;
+mod stop;
 
 pub use builder::{NodeBuilder, Pinning};
 pub use handle::Node;
+pub use stop::{LateProcess, StopPhase, StopPlan, StopReport};
+
+pub(crate) use setup::Setup;

@@ -8,9 +8,32 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-type Value = Arc<dyn Any + Send + Sync>;
+type Plain = Arc<dyn Any + Send + Sync>;
 
-/// Values by key. Keys do not depend on case. Values are never printed, only their keys are.
+/// A value, and whether it is never shown.
+#[derive(Clone)]
+pub(crate) struct Value {
+    plain: Plain,
+    is_secret: bool,
+}
+
+impl Value {
+    /// A value that may be shown.
+    pub(crate) fn open<T: Any + Send + Sync>(value: T) -> Self {
+        Self { plain: Arc::new(value), is_secret: false }
+    }
+
+    /// A value that is never shown.
+    pub(crate) fn secret<T: Any + Send + Sync>(value: T) -> Self {
+        Self { plain: Arc::new(value), is_secret: true }
+    }
+}
+
+/// What is shown in place of a secret.
+const REDACTED: &str = "[redacted]";
+
+/// Values by key. Keys do not depend on case. `Debug` prints keys only; tools show values where the node's option
+/// `expose_env` allows it, and those of secrets never.
 #[derive(Clone, Default)]
 pub struct Env {
     values: Option<Arc<HashMap<Box<str>, Value, FxBuildHasher>>>,
@@ -21,12 +44,34 @@ impl Env {
     #[must_use]
     pub fn get<T: Any + Send + Sync>(&self, key: &str) -> Option<Arc<T>> {
         let values = self.values.as_ref()?;
-        values.get(key.to_uppercase().as_str())?.clone().downcast().ok()
+        values.get(key.to_uppercase().as_str())?.plain.clone().downcast().ok()
     }
 
     /// Sets a value. Others that share this environment keep theirs.
     pub fn set<T: Any + Send + Sync>(&mut self, key: &str, value: T) {
-        self.put(key, Arc::new(value));
+        self.put(key, Value::open(value));
+    }
+
+    /// Sets a value that is never shown, only its key is. A value under the same key that is set later over it stays a
+    /// secret only if it is set as one.
+    pub fn set_secret<T: Any + Send + Sync>(&mut self, key: &str, value: T) {
+        self.put(key, Value::secret(value));
+    }
+
+    /// What tools show: each key, in order, with its value if values are exposed, it is no secret, and it is a text, a
+    /// number or a truth value.
+    #[must_use]
+    pub fn shown(&self, exposed: bool) -> Vec<(String, String)> {
+        let values = self.values.iter().flat_map(|values| values.iter());
+        let mut shown: Vec<_> = values
+            .map(|(key, value)| {
+                let text =
+                    if value.is_secret || !exposed { REDACTED.to_owned() } else { text_of(&*value.plain) };
+                (key.to_string(), text)
+            })
+            .collect();
+        shown.sort_unstable();
+        shown
     }
 
     /// Sets a value and returns the one it replaces.
@@ -69,11 +114,24 @@ impl Env {
             (None, Some(_)) => over.clone(),
             (Some(base), Some(over)) => {
                 let mut values = (**base).clone();
-                values.extend(over.iter().map(|(key, value)| (key.clone(), Arc::clone(value))));
+                values.extend(over.iter().map(|(key, value)| (key.clone(), value.clone())));
                 Self { values: Some(Arc::new(values)) }
             }
         }
     }
+}
+
+/// A value as text, if its type is a plain one.
+fn text_of(value: &(dyn Any + Send + Sync)) -> String {
+    macro_rules! plain {
+        ($($type:ty),*) => {
+            $(if let Some(value) = value.downcast_ref::<$type>() {
+                return value.to_string();
+            })*
+        };
+    }
+    plain!(String, &'static str, Box<str>, Arc<str>, bool, char, i32, i64, u16, u32, u64, usize, f64);
+    "[not text]".to_owned()
 }
 
 impl fmt::Debug for Env {
@@ -104,5 +162,21 @@ mod tests {
         assert_eq!(parent.overlaid_by(&over).keys(), ["LIMIT", "SECRET"]);
         assert_eq!(parent.overlaid_by(&over).get("limit").as_deref(), Some(&8_u32));
         assert!(Env::default().is_empty());
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let mut env = Env::default();
+        env.set("limit", 7_u32);
+        env.set("codec", vec![1_u8]);
+        env.set_secret("password", String::from("hunter2"));
+        let pair = |key: &str, text: &str| (key.to_owned(), text.to_owned());
+        let hidden =
+            [pair("CODEC", "[redacted]"), pair("LIMIT", "[redacted]"), pair("PASSWORD", "[redacted]")];
+        assert_eq!(env.shown(false), hidden);
+        let exposed = [pair("CODEC", "[not text]"), pair("LIMIT", "7"), pair("PASSWORD", "[redacted]")];
+        assert_eq!(env.clone().shown(true), exposed);
+        assert_eq!(env.get::<String>("password").as_deref().map(String::as_str), Some("hunter2"));
+        assert!(!format!("{env:?}").contains("hunter2"));
     }
 }

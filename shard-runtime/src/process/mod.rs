@@ -13,6 +13,8 @@ mod table;
 pub use bound::OnFull;
 pub use env::Env;
 
+pub(crate) use env::Value as EnvValue;
+
 pub(crate) use alias::{AliasTable, OwnedAliases};
 pub(crate) use bound::{Bound, MAIN as MAIN_QUEUE, NoPlace, QUEUES};
 pub(crate) use extension::{Extension, InspectAnswer, PendingInspect, StartedAnswer, Trap};

@@ -9,6 +9,7 @@ pub(crate) mod memory;
 pub(crate) mod poller;
 pub(crate) mod preflight;
 pub(crate) mod sim;
+pub(crate) mod sim_apps;
 pub(crate) mod tcp;
 
 use std::io;

@@ -14,6 +14,7 @@ use crate::mailbox::Meta;
 use crate::oneshot;
 use crate::process::Bond;
 use crate::reactor::annex::Logical;
+use crate::reactor::sim_apps::{SimulationOptions, Wanted};
 use crate::shard::{Carried, MAX_NODES, NodeTable, Origin, Port, Shard, ShardCounters, ShardSettings, Turn};
 use crate::shared::NodeShared;
 use crate::stats::{ProcessFacts, ProcessStats, Reader};
@@ -38,6 +39,7 @@ pub struct Simulation {
     clock: Clock,
     hand: VirtualClock,
     random: u64,
+    wanted: Wanted,
 }
 
 impl std::fmt::Debug for Simulation {
@@ -66,6 +68,21 @@ impl Simulation {
         level: LogLevel,
         sink: Box<dyn LogSink>,
     ) -> Result<Self, NodeError> {
+        Self::with_options(name, shards, seed, level, sink, SimulationOptions::default())
+    }
+
+    /// A simulated node with a log sink, an environment, and a policy for its applications.
+    ///
+    /// # Errors
+    /// As for [`Simulation::new`].
+    pub fn with_options(
+        name: &str,
+        shards: u16,
+        seed: u64,
+        level: LogLevel,
+        sink: Box<dyn LogSink>,
+        options: SimulationOptions,
+    ) -> Result<Self, NodeError> {
         let settings = ShardSettings { prefault_messages: 1024, ring_slots: 64, budget_bytes: u64::MAX };
         let name = NodeName::new(name).map_err(|_| NodeError::BadName(name.to_owned()))?;
         let registry = Registry::collect().map_err(|error| NodeError::Messages(error.to_string()))?;
@@ -79,12 +96,26 @@ impl Simulation {
         let incarnation = Incarnation { start_nanos: seed | 1, random: seed };
         let node = NodeTable::enter(
             |index| {
-                let shared =
-                    NodeShared::new(index, name, incarnation, ports.into(), log, clock.clone(), registry);
+                let shared = NodeShared::new(
+                    index,
+                    name,
+                    incarnation,
+                    ports.into(),
+                    log,
+                    clock.clone(),
+                    registry,
+                    options.plan,
+                );
                 Ok(Arc::new(shared))
             },
             || NodeError::TooManyNodes(MAX_NODES),
         )?;
+        let wanted = Wanted::default();
+        let wants = Arc::clone(&wanted);
+        node.set_on_app_failed(Box::new(move |name, reason| {
+            // The first one counts.
+            let _set = wants.set((name.to_owned(), reason));
+        }));
         let shards: Result<Vec<_>, _> = (0..node.shards())
             .map(|index| Shard::new(Arc::clone(&node), index, clock.clone(), &settings).map(Rc::new))
             .collect();
@@ -96,7 +127,24 @@ impl Simulation {
             clock,
             hand,
             random: seed.wrapping_mul(2).wrapping_add(1),
+            wanted,
         })
+    }
+
+    pub(super) fn first_shard(&self) -> Rc<Shard> {
+        Rc::clone(&self.shards[0])
+    }
+
+    pub(super) fn shared(&self) -> &Arc<NodeShared> {
+        &self.node
+    }
+
+    pub(super) fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.node))
+    }
+
+    pub(super) fn wanted(&self) -> &Wanted {
+        &self.wanted
     }
 
     /// Runs turns in an order drawn from the seed until no shard has work. Returns the number of turns.

@@ -160,7 +160,11 @@ impl Shard {
             budget_bytes: settings.budget_bytes,
             annex: None,
         };
-        Ok(Self::from_parts(node, port, index, clock, parts))
+        let shard = Self::from_parts(node, port, index, clock, parts);
+        if index == 0 {
+            shard.raise_steward();
+        }
+        Ok(shard)
     }
 
     /// Makes the annex of a process on the thread that will run it.

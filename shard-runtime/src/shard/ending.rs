@@ -62,6 +62,7 @@ impl Shard {
         } else {
             self.free_addresses(record, id);
             self.retire(record, identity);
+            self.leave_application(identity.application.load(Relaxed));
         }
         // From here on nothing can be sent to it, so what is queued is all there will be.
         if self.annex.is_none() {
@@ -214,6 +215,7 @@ impl Shard {
             }
         }
         self.drop_tasks();
+        self.fell(crate::app::STEWARD);
         self.drop_memories();
         self.mesh.publish(self);
         self.flush_links();
@@ -222,6 +224,27 @@ impl Shard {
         while !self.port.inbox.is_finished() {
             self.port.inbox.drain(usize::MAX, |item| self.contain(|| drop(item)));
         }
+    }
+
+    /// Ends a process of the runtime itself.
+    fn fell(&self, id: u64) {
+        let record = self.table.record(id as u32);
+        if record.id.load(Relaxed) != id {
+            return;
+        }
+        // SAFETY: A1: a used record's `actor` is a `&'static ActorTable`.
+        let table: &'static ActorTable = unsafe { &*record.actor.load(Relaxed) };
+        record.set_flags(Flags::QUEUED | Flags::RUNNING | Flags::TERMINATED);
+        self.free_addresses(record, id);
+        record.id.store(0, Release);
+        let mut extension = self.take_extension(record);
+        if let Some(extension) = &mut extension {
+            self.end_relations(id, &mut extension.relations, &ExitReason::Shutdown);
+        }
+        self.drop_queues(record, extension, &ExitReason::Shutdown);
+        // SAFETY: A1; it never suspends, so no handler borrows the body, and it is not touched again.
+        self.contain(|| unsafe { table.drop_body(record) });
+        record.set_flags(0);
     }
 
     /// Drops what is remembered of ended processes: reasons, and mailboxes that no successor has claimed.

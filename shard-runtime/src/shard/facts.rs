@@ -25,6 +25,7 @@ impl Shard {
             aliases: Vec::new(),
             events: Vec::new(),
             env: Vec::new(),
+            env_shown: Vec::new(),
             queues: [record.depth(), 0, 0, 0],
             mailbox_limit: None,
             on_full: OnFull::default(),
@@ -69,6 +70,7 @@ impl Shard {
         facts.aliases = extension.aliases.iter().map(|&id| Alias { node: facts.pid.node, id }).collect();
         facts.events = extension.events.iter().map(|&event| self.text_of(event)).collect();
         facts.env = extension.env.keys();
+        facts.env_shown = extension.env.shown(self.node.plan().expose_env);
         let length = |queue: usize| extension.queues[queue].len();
         facts.queues[1..].copy_from_slice(&[
             length(Extension::SYSTEM),

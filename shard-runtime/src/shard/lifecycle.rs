@@ -29,11 +29,19 @@ pub(crate) struct Origin {
     pub(crate) env: Option<Env>,
     /// Whether the parent is linked to it at once; else that is done when `init` is done.
     pub(crate) links_child: bool,
+    /// Symbol of the application it belongs to; 0: its parent's.
+    pub(crate) application: u32,
 }
 
 impl Origin {
     /// Spawned by the node.
-    pub(crate) const CORE: Self = Self { parent: LocalId::CORE.0, env: None, links_child: false };
+    pub(crate) const CORE: Self =
+        Self { parent: LocalId::CORE.0, env: None, links_child: false, application: 0 };
+
+    /// A member of an application.
+    pub(crate) fn member(application: u32, env: Env) -> Self {
+        Self { parent: LocalId::CORE.0, env: Some(env), links_child: false, application }
+    }
 }
 
 /// Stands for the question that a spawn answers.
@@ -47,13 +55,15 @@ impl Shard {
         &self,
         factory: impl FnOnce() -> A,
         options: &SpawnOptions,
-        origin: Origin,
+        mut origin: Origin,
     ) -> Result<Pid, SpawnError> {
         if options.is_dedicated() {
             return Err(SpawnError::Dedicated);
         }
         let body = Box::new(factory());
-        let (record, id) = self.claim(options).inspect_err(|_| self.count(|cells| &cells.spawn_failed, 1))?;
+        self.ascribe(&mut origin, options);
+        let claimed = self.claim(options, origin.application);
+        let (record, id) = claimed.inspect_err(|_| self.count(|cells| &cells.spawn_failed, 1))?;
         record.body.set(Box::into_raw(body).cast());
         self.start(record, id, TableOf::<A>::TABLE, A::HAS_INIT, options, origin);
         Ok(self.pid(id))
@@ -131,10 +141,10 @@ impl Shard {
             Ok(target) => target,
             Err(error) => return self.spawned(waiter, parent, Err(error), false),
         };
-        let env = self.env_of(parent);
+        let (env, application) = (self.env_of(parent), self.application_of(parent));
         let links = options.rare().is_some_and(|rare| rare.link_child) && parent != LocalId::CORE.0;
         self.tell(target, move |shard| {
-            let origin = Origin { parent, env: Some(env), links_child: false };
+            let origin = Origin { parent, env: Some(env), links_child: false, application };
             shard.spawn_as_told(factory, &options, origin, move |shard, outcome| {
                 if links && let Ok(pid) = &outcome {
                     let tie = Tie { subject: Subject::Pid(pid.local.0), bond: Bond::Link };
@@ -211,7 +221,7 @@ impl Shard {
     }
 
     /// Notes a link that a spawn has made on the holder's side.
-    fn adopt_link(&self, consumer: u64, holder: u64) {
+    pub(crate) fn adopt_link(&self, consumer: u64, holder: u64) {
         if let Some(record) = self.live_record(consumer) {
             let tie = Tie { subject: Subject::Pid(holder), bond: Bond::Link };
             self.with_extension(record, |extension| extension.relations.adopt(tie, holder, SPAWN_LINK));
@@ -237,7 +247,20 @@ impl Shard {
 
     /// A free slot and its new id, with the name claimed.
     #[inline]
-    pub(super) fn claim(&self, options: &SpawnOptions) -> Result<(&Record, u64), SpawnError> {
+    pub(super) fn claim(
+        &self,
+        options: &SpawnOptions,
+        application: u32,
+    ) -> Result<(&Record, u64), SpawnError> {
+        if application == 0 {
+            return self.claim_place(options);
+        }
+        self.enter_application(application)?;
+        self.claim_place(options).inspect_err(|_| self.leave_application(application))
+    }
+
+    #[inline]
+    fn claim_place(&self, options: &SpawnOptions) -> Result<(&Record, u64), SpawnError> {
         if self.stopping.get() {
             return Err(SpawnError::Stopping);
         }
@@ -266,7 +289,8 @@ impl Shard {
     }
 
     /// Gives a slot back that was claimed and not used.
-    pub(super) fn unclaim(&self, id: u64) {
+    pub(super) fn unclaim(&self, id: u64, application: u32) {
+        self.leave_application(application);
         self.free_name(self.table.table().identity(id as u32), id);
         self.free_slots.borrow_mut().push(id as u32);
     }
@@ -312,6 +336,9 @@ impl Shard {
     ) {
         let family = (origin.parent, self.leader_of(origin.parent));
         self.fill(record, id, table, options.budget_or(DEFAULT_BUDGET), family);
+        if origin.application != 0 {
+            self.table.table().identity(id as u32).application.store(origin.application, Relaxed);
+        }
         // Its name is known already: a sender elsewhere that sees the id must see the bound, too.
         let traits = options.rare().map_or(0, |rare| self.traits(id, rare));
         record.set_flags(traits | if has_init { Flags::START } else { 0 });
@@ -327,6 +354,18 @@ impl Shard {
         if has_init {
             self.make_ready(record);
         }
+    }
+
+    /// Starts a process of the runtime itself in a place below those of processes: it is in no list and no count, traps all
+    /// exits, and lives as long as the shard.
+    pub(super) fn raise<A: Actor>(&self, id: u64, actor: A) {
+        let record = self.table.record(id as u32);
+        record.body.set(Box::into_raw(Box::new(actor)).cast());
+        self.fill(record, id, TableOf::<A>::TABLE, DEFAULT_BUDGET, (LocalId::CORE.0, LocalId::CORE.0));
+        record.set_flags(0);
+        // ORDERING: as in `start`.
+        record.id.store(id, Release);
+        self.with_extension(record, |extension| extension.trap = Trap::All);
     }
 
     /// Writes a new process's record and identity, but not its id and flags. `family` is its parent and its leader.
@@ -379,7 +418,7 @@ impl Shard {
     fn inherit(&self, record: &Record, parent: u64, given: Option<Env>) {
         let env = match given {
             Some(env) => env,
-            None if parent == LocalId::CORE.0 => return,
+            None if parent == LocalId::CORE.0 => self.node.env().clone(),
             None => self.env_of(parent),
         };
         if !env.is_empty() {

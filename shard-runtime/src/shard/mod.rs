@@ -25,6 +25,7 @@ mod ready;
 mod requests;
 mod signals;
 mod tasks;
+mod steward;
 mod timers;
 mod topics;
 mod waiter;

@@ -65,10 +65,11 @@ impl Shard {
         &self,
         factory: impl FnOnce() -> A + Send + 'static,
         options: &SpawnOptions,
-        origin: Origin,
+        mut origin: Origin,
         told: impl FnOnce(&Self, Result<Pid, SpawnError>) + 'static,
     ) {
-        let (record, lease) = match self.lodge(options) {
+        self.ascribe(&mut origin, options);
+        let (record, lease) = match self.lodge(options, origin.application) {
             Ok(lodged) => lodged,
             Err(error) => {
                 self.count(|cells| &cells.spawn_failed, 1);
@@ -113,15 +114,15 @@ impl Shard {
     }
 
     /// A record here, a place there, and a thread for it.
-    fn lodge(&self, options: &SpawnOptions) -> Result<(&Record, Lease), SpawnError> {
+    fn lodge(&self, options: &SpawnOptions, application: u32) -> Result<(&Record, Lease), SpawnError> {
         if self.node.is_stopping() {
             return Err(SpawnError::Stopping);
         }
-        let (record, id) = self.claim(options)?;
+        let (record, id) = self.claim(options, application)?;
         match self.rent(id) {
             Ok(lease) => Ok((record, lease)),
             Err(error) => {
-                self.unclaim(id);
+                self.unclaim(id, application);
                 Err(error)
             }
         }
@@ -400,6 +401,7 @@ impl Shard {
         let table = annex.map_or_else(|| &*self.port.table, |port| &port.table);
         let there = table.published(id as u32);
         self.retire(there.record, there.identity);
+        self.leave_application(self.identity(record).application.load(Relaxed));
         // ORDERING: pairs with the Acquire load of a reader's sweep.
         record.id.store(0, Release);
     }

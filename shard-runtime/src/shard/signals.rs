@@ -15,7 +15,7 @@ pub(super) const MAX_INSPECTS: usize = 64;
 impl Shard {
     /// Kills a process of this shard: at once if it is idle or suspended, else when its handler returns.
     pub(crate) fn kill_here(&self, local: u64) {
-        let Some(record) = self.live_record(local) else { return };
+        let Some(record) = self.live_record(local).filter(|_| local != crate::app::STEWARD) else { return };
         self.identity(record).signal.set(local);
         if record.flags() & Flags::DEDICATED != 0 {
             return self.order_end(record, ExitReason::Kill, true);

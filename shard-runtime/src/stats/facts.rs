@@ -26,8 +26,10 @@ pub struct ProcessFacts {
     pub aliases: Vec<Alias>,
     /// Events it has registered.
     pub events: Vec<String>,
-    /// Keys of its environment, in order. Values are not told.
+    /// Keys of its environment, in order.
     pub env: Vec<String>,
+    /// Its environment as tools show it, see [`Env::shown`](crate::Env::shown).
+    pub env_shown: Vec<(String, String)>,
     /// Messages in Main, System, Urgent and Log.
     pub queues: [u64; 4],
     /// Places of each queue; `None`: without a bound.

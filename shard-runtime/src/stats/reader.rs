@@ -5,9 +5,10 @@
 //! different moments; `taken` is read before `pushed`, so a depth is never negative.
 //! Cost: two cache lines per slot ever used; a sweep asks no shard anything and works while all of them are stuck.
 
+use crate::app::AppInfo;
 use crate::event::EventFacts;
 use crate::mailbox::Meta;
-use crate::process::{Flags, Published};
+use crate::process::{Env, Flags, Published};
 use crate::shard::{LogLevel, Port, ShardCounters};
 use crate::shared::NodeShared;
 use crate::symbol::Symbol;
@@ -323,6 +324,58 @@ impl Reader {
     #[must_use]
     pub fn events(&self) -> Vec<EventFacts> {
         self.node.events().facts()
+    }
+
+    /// The loaded applications, by name.
+    #[must_use]
+    pub fn apps(&self) -> Vec<AppInfo> {
+        self.node.apps().infos(|since| self.ns(self.now().saturating_sub(since)))
+    }
+
+    /// One application.
+    #[must_use]
+    pub fn app(&self, name: &str) -> Option<AppInfo> {
+        self.node.apps().info(name, |since| self.ns(self.now().saturating_sub(since)))
+    }
+
+    /// How many applications are loaded, and how many of those run.
+    #[must_use]
+    pub fn app_totals(&self) -> (u64, u64) {
+        self.node.apps().totals()
+    }
+
+    /// Processes that belong to an application, `limit` at most, shard by shard.
+    #[must_use]
+    pub fn app_processes(&self, name: &str, limit: usize) -> Vec<ProcessStats> {
+        let mut found = Vec::new();
+        let Some(symbol) = self.node.symbols().find(name).filter(|symbol| symbol.0 != 0) else {
+            return found;
+        };
+        self.processes(|process| {
+            if process.application == symbol.0 && found.len() < limit {
+                found.push(process.clone());
+            }
+            found.len() < limit
+        });
+        found
+    }
+
+    /// The node's version, as its builder was told.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.node.plan().version
+    }
+
+    /// Whether tools may show values of environments that are not secret.
+    #[must_use]
+    pub fn exposes_env(&self) -> bool {
+        self.node.plan().expose_env
+    }
+
+    /// The node's environment.
+    #[must_use]
+    pub fn env(&self) -> &Env {
+        self.node.env()
     }
 
     /// Messages of threads outside any shard that the policy of a full mailbox dropped. [`NodeStats`] includes them,

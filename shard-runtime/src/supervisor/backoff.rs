@@ -56,7 +56,7 @@ impl Backoff {
     }
 
     /// How long a child must have been up to begin again at the first wait.
-    pub(super) const fn forgives_after(&self) -> Duration {
+    pub(crate) const fn forgives_after(&self) -> Duration {
         self.max
     }
 

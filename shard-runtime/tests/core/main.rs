@@ -1,6 +1,7 @@
 //! What the core of a node promises, on both reactors: one file per section of the semantics page.
 
 mod accounting;
+mod applications;
 mod behaviors;
 mod conformance_behaviors;
 mod conformance_messaging;
@@ -9,8 +10,10 @@ mod conformance_relations;
 mod dedicated;
 mod events;
 mod mailboxes;
+mod node_events;
 mod processes;
 mod relations;
 mod sending;
+mod shutdown;
 mod supervision;
 mod world;

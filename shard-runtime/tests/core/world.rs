@@ -204,12 +204,14 @@ impl World {
         }
     }
 
-    /// The events of the node.
+    /// The events that processes of the node have registered.
     pub(crate) fn events(&self) -> Vec<EventFacts> {
-        match self {
+        let mut events = match self {
             Self::Simulated(sim) => sim.events(),
             Self::Real(node) => node.stats().events(),
-        }
+        };
+        events.retain(|event| &*event.name != "core");
+        events
     }
 
     /// Publishes from outside.
@@ -237,6 +239,10 @@ impl World {
 pub(crate) struct Reports(Receiver<String>);
 
 impl Reports {
+    pub(crate) fn of(reports: Receiver<String>) -> Self {
+        Self(reports)
+    }
+
     /// The next report.
     pub(crate) fn next(&self, world: &mut World) -> String {
         let mut found = None;

@@ -1,5 +1,8 @@
 //! The tools, one per file, in the order clients see them.
 
+mod app_info;
+mod app_list;
+mod app_processes;
 mod cluster_nodes;
 mod event_info;
 mod event_list;
@@ -17,13 +20,16 @@ mod runtime_stats;
 use super::tool::Tool;
 
 /// All tools: by group, then by name.
-pub(crate) static ALL: [Tool; 13] = [
+pub(crate) static ALL: [Tool; 16] = [
     node_info::TOOL,
     process_info::TOOL,
     process_inspect::TOOL,
     process_list::TOOL,
     process_lookup::TOOL,
     process_state::TOOL,
+    app_info::TOOL,
+    app_list::TOOL,
+    app_processes::TOOL,
     event_info::TOOL,
     event_list::TOOL,
     network_node_info::TOOL,

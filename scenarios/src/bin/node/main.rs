@@ -11,7 +11,7 @@ use clap::Parser;
 use settings::{Args, Checked, Command};
 use shard_diag::source::Version;
 use shard_diag::{Diag, DiagError, DiagOptions, NodeSource};
-use shard_runtime::{LogLevel, Node, NodeError, SpawnError, doctor};
+use shard_runtime::{LogLevel, Node, NodeError, doctor};
 use std::fmt::Display;
 use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -114,7 +114,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     let node = start(&settings).map_err(|error| failure(status_of(&error), error))?;
     for scenario in &settings.scenarios {
         shard_scenarios::start(*scenario, &node, &settings.scenario)
-            .map_err(|error: SpawnError| failure(INTERNAL, format_args!("scenario {scenario}: {error}")))?;
+            .map_err(|error: NodeError| failure(INTERNAL, format_args!("scenario {scenario}: {error}")))?;
     }
     let diag = observe(&node, &settings).map_err(|error| {
         node.stop();
