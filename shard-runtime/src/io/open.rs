@@ -70,7 +70,7 @@ impl Opener<'_> {
     ) -> Result<Io, IoError> {
         let shard = self.shard;
         let ident = Rc::new(Ident::default());
-        let origin = Origin { parent: self.owner, env: None, links_child: false };
+        let origin = Origin { parent: self.owner, env: None, links_child: false, application: 0 };
         let mut options = SpawnOptions::new();
         if self.owner != LocalId::CORE.0 {
             options = options.link_parent();
