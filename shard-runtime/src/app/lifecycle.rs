@@ -64,7 +64,7 @@ impl Steward {
         app.has_failed = false;
         app.start_error = None;
         app.members.clear();
-        app.has_named = false;
+        app.told.clear();
         cx.shard().node().apps().set_closed(app.symbol, false);
         self.show(at, cx);
         self.run_hook(at, Hook::Init, cx);

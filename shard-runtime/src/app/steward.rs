@@ -13,6 +13,7 @@ use crate::app::{AppFailure, AppInfo, AppMode, AppSpec, AppState, CORE_EVENT, Co
 use crate::error::{ActorResult, AppError, ExitReason, SpawnError};
 use crate::event::Topic;
 use crate::shard::{LogLevel, Shard};
+use rustc_hash::FxHashSet;
 use shard_wire::{Pid, Vtable, vtable};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -109,8 +110,8 @@ pub(super) struct App {
     pub(super) stoppers: Vec<ReplyTo<Asked>>,
     /// Starts in a row that the failure policy made.
     pub(super) attempts: u32,
-    /// Orphans were named in the log.
-    pub(super) has_named: bool,
+    /// Processes that were told to end, of those that members left behind.
+    pub(super) told: FxHashSet<u64>,
 }
 
 impl App {
@@ -281,7 +282,7 @@ impl Steward {
             starters: Vec::new(),
             stoppers: Vec::new(),
             attempts: 0,
-            has_named: false,
+            told: FxHashSet::default(),
         });
         self.show(self.apps.len() - 1, cx);
         Self::publish(CoreEvent::AppLoaded { name: name.as_ref().into() }, cx);

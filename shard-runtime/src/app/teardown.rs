@@ -120,17 +120,19 @@ impl Steward {
         if shard.node().apps().processes(symbol) == 0 {
             return self.terminate_app(at, cx);
         }
-        let left = left_of(cx, symbol);
-        for (pid, _) in &left {
-            if kills {
+        let mut left = left_of(cx, symbol);
+        if kills {
+            for (pid, _) in &left {
                 shard.kill(*pid);
-            } else {
+            }
+        } else {
+            left.retain(|(pid, _)| app.told.insert(pid.local.0));
+            for (pid, _) in &left {
                 let _gone =
                     shard.speaking_as(LocalId::CORE.0, || shard.send_exit(*pid, ExitReason::Shutdown));
             }
         }
-        if !kills && !left.is_empty() && !app.has_named {
-            app.has_named = true;
+        if !kills && !left.is_empty() {
             let name = Arc::clone(&app.name);
             Self::log(cx, LogLevel::Warning, || {
                 format!(

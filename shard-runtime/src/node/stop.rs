@@ -14,6 +14,7 @@ use crate::oneshot;
 use crate::shard::{Inbound, LogLevel, Shard};
 use crate::shared::NodeShared;
 use crate::stats::{ProcessStats, Reader};
+use rustc_hash::FxHashSet;
 use shard_wire::{LocalId, Pid};
 use std::fmt;
 use std::sync::atomic::AtomicBool;
@@ -28,7 +29,9 @@ pub(crate) const DEFAULT_DEADLINE: Duration = Duration::from_secs(180);
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 /// How often slow processes are named.
 const WARN_EVERY: Duration = Duration::from_secs(5);
-/// How often it is looked who is left.
+/// How often it is looked who has lost its parent.
+const SWEEP_EVERY: Duration = Duration::from_millis(50);
+/// How often it is looked whether anybody is left.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Processes named in one warning.
 const NAMED: usize = 10;
@@ -306,23 +309,51 @@ impl Run<'_> {
         }
     }
 
-    /// Tells the roots of all trees to end, and waits.
+    /// Tells the roots of all trees to end, and whatever loses its parent meanwhile, and waits.
     fn processes(&mut self) {
-        if self.is_over() {
-            return;
-        }
-        for port in self.shared().ports() {
-            let task = Box::new(|shard: &Shard| shard.exit_roots());
-            if port.post_reserved(Inbound::Task(task)).is_err() {
-                self.shared().count_inbox_refused();
+        let (mut warned, mut told) = (crate::clock::now(), FxHashSet::default());
+        let mut next_look = crate::clock::now();
+        while !self.is_over() && !self.is_empty() {
+            let now = crate::clock::now();
+            if now >= next_look {
+                self.exit_roots(&mut told);
+                // A look at very many processes takes a while itself.
+                next_look = crate::clock::now() + (crate::clock::now() - now) * 4 + SWEEP_EVERY;
+            }
+            self.pause();
+            if now.saturating_duration_since(warned) >= WARN_EVERY {
+                warned = now;
+                self.warn(&self.left(|_| true));
             }
         }
-        let mut warned = crate::clock::now();
-        while !self.is_over() && !self.is_empty() {
-            self.pause();
-            if crate::clock::now().saturating_duration_since(warned) >= WARN_EVERY {
-                warned = crate::clock::now();
-                self.warn(&self.left(|_| true));
+    }
+
+    /// Tells each process without a parent to end, once. The node's core process tells it, which is the parent of most.
+    fn exit_roots(&self, told: &mut FxHashSet<u64>) {
+        let shared = self.shared();
+        let mut roots: Vec<Vec<Pid>> = shared.ports().iter().map(|_| Vec::new()).collect();
+        Reader::new(Arc::clone(shared)).processes(|process| {
+            let parent = process.parent;
+            let has_parent = parent != LocalId::CORE
+                && shared.port(parent.shard()).is_some_and(|port| port.table.exists(parent.0));
+            if !has_parent
+                && told.insert(process.id.0)
+                && let Some(roots) = roots.get_mut(usize::from(process.id.shard()))
+            {
+                roots.push(Pid { node: shared.key(), local: process.id });
+            }
+            true
+        });
+        for (port, roots) in shared.ports().iter().zip(roots) {
+            let task = Box::new(move |shard: &Shard| {
+                for pid in roots {
+                    // One that has gone needs no telling.
+                    let _gone =
+                        shard.speaking_as(LocalId::CORE.0, || shard.send_exit(pid, ExitReason::Shutdown));
+                }
+            });
+            if port.post_reserved(Inbound::Task(task)).is_err() {
+                shared.count_inbox_refused();
             }
         }
     }
@@ -433,29 +464,4 @@ fn lines(late: &[LateProcess], shared: &NodeShared) -> String {
         text.push(format!("and {} more", late.len() - NAMED));
     }
     text.join("; ")
-}
-
-/// On each shard.
-impl Shard {
-    /// Tells the processes that the node itself has spawned to end, and those whose parents have gone.
-    pub(crate) fn exit_roots(&self) {
-        let mut roots = Vec::new();
-        Reader::new(Arc::clone(self.node())).processes(|process| {
-            let is_here = process.id.shard() == self.index();
-            let has_parent = process.parent != LocalId::CORE
-                && self
-                    .node()
-                    .port(process.parent.shard())
-                    .is_some_and(|port| port.table.exists(process.parent.0));
-            if is_here && !has_parent {
-                roots.push(process.id);
-            }
-            true
-        });
-        for id in roots {
-            // One that has gone needs no telling.
-            let _gone =
-                self.speaking_as(LocalId::CORE.0, || self.send_exit(self.pid(id.0), ExitReason::Shutdown));
-        }
-    }
 }

@@ -135,3 +135,18 @@ fn an_event_that_cannot_be_registered_is_an_error_of_the_start() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn the_core_event_tells_of_sessions() {
+    let start =
+        |name: &str| Node::builder(name).listen("127.0.0.1:0").cookie("a secret").log_level(LogLevel::Panic);
+    let one = start("one@localhost").start().unwrap();
+    let (tell, heard) = channel();
+    one.spawn(move || Witness { tell }, SpawnOptions::new()).unwrap();
+    let at = one.listen_address().unwrap().to_string();
+    let two = start("two@localhost").route("one@localhost", at).start().unwrap();
+    let next = || heard.recv_timeout(std::time::Duration::from_secs(30)).unwrap();
+    assert_eq!(next(), "connected two@localhost");
+    two.stop();
+    assert_eq!(next(), "disconnected two@localhost");
+}

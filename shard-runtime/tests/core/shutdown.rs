@@ -202,3 +202,49 @@ fn what_the_builder_was_told_is_seen() {
     let shown = World::Real(node.clone()).inspect(pid);
     assert!(!format!("{shown:?}").contains("hunter2"));
 }
+
+#[test]
+fn what_loses_its_parent_meanwhile_is_told_too() {
+    let (builder, _lines) = builder();
+    let node = builder.start().unwrap();
+    let (parent, _) = spawn_puppet(&node, 0, SpawnOptions::new());
+    let (tell, reports) = channel();
+    let grown = node.call_blocking(
+        parent,
+        Act(Box::new(move |cx| {
+            // Nothing ties it to its parent.
+            let child = cx.spawn(move || Puppet { tell, note: String::new() }, SpawnOptions::new());
+            format!("{}", child.is_ok())
+        })),
+    );
+    assert_eq!(grown.unwrap(), "true");
+    let report = node.stop_with(StopPlan::new());
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(reports.try_iter().last().unwrap(), "terminate shutdown");
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_callback_that_never_returns() {
+    let (builder, lines) = builder();
+    let node = builder.start().unwrap();
+    let (stuck, _) = spawn_puppet(&node, 1, SpawnOptions::named("stuck"));
+    let (hold, held) = channel::<()>();
+    let (inside, is_inside) = channel();
+    let blocks = Act(Box::new(move |_| {
+        inside.send(()).unwrap();
+        // Until the test lets go of it.
+        format!("{:?}", held.recv())
+    }));
+    node.send(stuck, blocks).unwrap();
+    is_inside.recv_timeout(Duration::from_secs(20)).unwrap();
+    let report = node.stop_with(StopPlan::new().force());
+    let left: Vec<_> = report.left.iter().map(|late| (late.pid, late.state)).collect();
+    assert_eq!(left, [(stuck, "zombee")]);
+    assert!(report.left[0].callback > Duration::ZERO, "since when it holds its shard");
+    assert!(
+        wait_for_line(&lines, "were killed and have not returned")
+            .contains("(stuck, world.Puppet) state: zombee")
+    );
+    assert!(wait_for_line(&lines, "shard 1 did not stop within").contains("blocked by"));
+    drop(hold);
+}
