@@ -35,6 +35,7 @@ mod actor;
 mod behavior;
 mod clock;
 mod control;
+mod cron;
 mod error;
 mod event;
 mod link;
@@ -68,9 +69,13 @@ pub use behavior::{
     RoutePending, RouteSpec, RouteTo, Router, Routes,
 };
 pub use control::{DiagPort, DiagRequest, NodeEvent};
+pub use cron::{
+    CronFacts, CronFallback, CronJob, CronJobFacts, CronRun, CronSchedule, CronSlot, CronTick, Missed,
+    Overlap,
+};
 pub use error::{
-    ActorError, ActorResult, CallError, DeliveryError, DiagCallError, EventError, ExitReason, LinkError,
-    NodeError, PreflightError, RegistrarError, SendError, SendReason, SpawnError,
+    ActorError, ActorResult, CallError, CronError, DeliveryError, DiagCallError, EventError, ExitReason,
+    LinkError, NodeError, PreflightError, RegistrarError, SendError, SendReason, SpawnError,
 };
 pub use event::{Event, EventFacts, EventOptions, EventStart, EventStop, Topic, Utilization};
 pub use link::LinkCounters;

@@ -4,6 +4,7 @@
 
 use crate::clock::Clock;
 use crate::control::NetCounters;
+use crate::cron::CronTable;
 use crate::error::{SendError, SendReason};
 use crate::event::Events;
 use crate::link::{ControlSink, Peer, PeerTable, Request};
@@ -32,6 +33,7 @@ pub(crate) struct NodeShared {
     annexes: Annexes,
     names: Names,
     events: Events,
+    cron: CronTable,
     symbols: Symbols,
     log: LogTap,
     clock: Clock,
@@ -67,6 +69,7 @@ impl NodeShared {
             ports,
             names: Names::new(),
             events: Events::default(),
+            cron: CronTable::default(),
             symbols: Symbols::new(MAX_SYMBOLS),
             log,
             started: clock.ticks(),
@@ -143,6 +146,11 @@ impl NodeShared {
     /// Registered events.
     pub(crate) fn events(&self) -> &Events {
         &self.events
+    }
+
+    /// Jobs that run at times of the wall clock.
+    pub(crate) fn cron(&self) -> &CronTable {
+        &self.cron
     }
 
     /// The shard with the fewest processes, those that are ready counting more than those that sleep.

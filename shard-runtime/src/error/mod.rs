@@ -2,6 +2,7 @@
 
 mod actor;
 mod call;
+mod cron;
 mod diag;
 mod event;
 mod link;
@@ -13,6 +14,7 @@ mod spawn;
 
 pub use actor::{ActorError, ActorResult, ExitReason};
 pub use call::CallError;
+pub use cron::CronError;
 pub use diag::DiagCallError;
 pub use event::EventError;
 pub use link::LinkError;

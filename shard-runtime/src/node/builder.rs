@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::control::{ControlThread, NetworkSettings};
+use crate::cron::{CronJob, CronTable};
 use crate::error::NodeError;
 use crate::node::Node;
 use crate::reactor::executor::{DriveSettings, ShardThread};
@@ -41,6 +42,7 @@ pub struct NodeBuilder {
     log_level: LogLevel,
     log_sink: Box<dyn LogSink>,
     network: NetworkSettings,
+    cron: Vec<CronJob>,
 }
 
 impl std::fmt::Debug for NodeBuilder {
@@ -67,6 +69,7 @@ impl NodeBuilder {
             log_level: LogLevel::Info,
             log_sink: Box::<StderrSink>::default(),
             network: NetworkSettings::default(),
+            cron: Vec::new(),
         }
     }
 
@@ -141,6 +144,13 @@ impl NodeBuilder {
     #[must_use]
     pub fn log_sink(mut self, sink: impl LogSink + 'static) -> Self {
         self.log_sink = Box::new(sink);
+        self
+    }
+
+    /// Adds a job to the schedule of the node. A job that cannot be added keeps the node from starting.
+    #[must_use]
+    pub fn cron(mut self, job: CronJob) -> Self {
+        self.cron.push(job);
         self
     }
 
@@ -285,6 +295,10 @@ impl NodeBuilder {
         });
         if let Some(error) = failed {
             return Err(abandon(&node, threads, &control, error));
+        }
+        let added = self.cron.into_iter().try_for_each(|job| CronTable::add(&node, job));
+        if let Err(error) = added {
+            return Err(abandon(&node, threads, &control, error.into()));
         }
         if let Err(error) = control.open() {
             control.goodbye();

@@ -64,7 +64,7 @@ impl Node {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    fn shared(&self) -> &Arc<NodeShared> {
+    pub(super) fn shared(&self) -> &Arc<NodeShared> {
         &self.inner.shared
     }
 

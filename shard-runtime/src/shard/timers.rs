@@ -90,7 +90,7 @@ impl Shard {
     }
 
     /// A timer that runs something on this shard. `None`: there are too many.
-    pub(super) fn timer(&self, delay: Duration, run: impl FnOnce(&Self) + 'static) -> Option<TimerRef> {
+    pub(crate) fn timer(&self, delay: Duration, run: impl FnOnce(&Self) + 'static) -> Option<TimerRef> {
         let reference = self.wait_for_reply(self.ticks(delay));
         let waiter = self.waiters.find(reference)?;
         waiter.is_timer.set(true);

@@ -5,6 +5,7 @@
 //! different moments; `taken` is read before `pushed`, so a depth is never negative.
 //! Cost: two cache lines per slot ever used; a sweep asks no shard anything and works while all of them are stuck.
 
+use crate::cron::{CronFacts, CronSchedule};
 use crate::event::EventFacts;
 use crate::mailbox::Meta;
 use crate::process::{Flags, Published};
@@ -15,6 +16,7 @@ use shard_wire::{IncarnationKey, LocalId, NodeCrc, Pid};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::fence;
+use std::time::{Duration, SystemTime};
 
 /// State of a process, as in Ergo.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -323,6 +325,24 @@ impl Reader {
     #[must_use]
     pub fn events(&self) -> Vec<EventFacts> {
         self.node.events().facts()
+    }
+
+    /// The cron jobs of this node.
+    #[must_use]
+    pub fn cron(&self) -> CronFacts {
+        self.node.cron().facts()
+    }
+
+    /// What cron runs after `since`, within `span`, at most `limit` times; of one job, if it is named.
+    #[must_use]
+    pub fn cron_schedule(
+        &self,
+        since: SystemTime,
+        span: Duration,
+        limit: usize,
+        job: Option<&str>,
+    ) -> CronSchedule {
+        self.node.cron().schedule(since, span, limit, job)
     }
 
     /// Messages of threads outside any shard that the policy of a full mailbox dropped. [`NodeStats`] includes them,

@@ -6,6 +6,7 @@ mod conformance_behaviors;
 mod conformance_messaging;
 mod conformance_processes;
 mod conformance_relations;
+mod cron;
 mod dedicated;
 mod events;
 mod mailboxes;
