@@ -556,5 +556,6 @@ fn level(level: shard_runtime::LogLevel) -> LogLevel {
         Runtime::Warning => LogLevel::Warning,
         Runtime::Error => LogLevel::Error,
         Runtime::Panic => LogLevel::Panic,
+        Runtime::Disabled => LogLevel::Disabled,
     }
 }

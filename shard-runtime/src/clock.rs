@@ -152,6 +152,18 @@ impl Clock {
         }
     }
 
+    /// What the wall clock showed, or would have shown as it is set now, when the ticks stood at `ticks`.
+    #[must_use]
+    pub(crate) fn wall_at(&self, ticks: u64) -> SystemTime {
+        if let Source::Virtual(hand) = &self.source {
+            let ns = i64::try_from(ticks).unwrap_or(i64::MAX);
+            return from_unix_ns(hand.wall.load(Ordering::Relaxed).saturating_add(ns));
+        }
+        let age = self.span_ns(self.ticks().saturating_sub(ticks));
+        let now = unix_ns(self.wall());
+        from_unix_ns(now.saturating_sub(i64::try_from(age).unwrap_or(i64::MAX)))
+    }
+
     /// Now, in nanoseconds of the monotonic clock.
     #[must_use]
     #[inline]

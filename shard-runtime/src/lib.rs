@@ -75,7 +75,7 @@ pub use cron::{
 };
 pub use error::{
     ActorError, ActorResult, CallError, CronError, DeliveryError, DiagCallError, EventError, ExitReason,
-    LinkError, NodeError, PreflightError, RegistrarError, SendError, SendReason, SpawnError,
+    LinkError, LogError, NodeError, PreflightError, RegistrarError, SendError, SendReason, SpawnError,
 };
 pub use event::{Event, EventFacts, EventOptions, EventStart, EventStop, Topic, Utilization};
 pub use link::LinkCounters;
@@ -99,7 +99,10 @@ pub use supervisor::{
     SpecSnapshot, StartChild, Strategy, Supervisor, SupervisorError, SupervisorSpec, SupervisorType,
     TerminateInstance,
 };
-pub use tap::{Log, LogRecord, LogSink, StderrSink};
+pub use tap::{
+    ConsoleSink, JsonSink, Log, LogLevels, LogLine, LogRecord, LogSink, LogSource, LogWith, LoggerFacts,
+    MemorySink, Output, RotatingFile, StderrSink,
+};
 
 /// What the macros emit refers to. Not an API.
 #[doc(hidden)]

@@ -2,6 +2,7 @@
 
 use crate::actor::Priority;
 use crate::process::{Env, OnFull};
+use crate::shard::LogLevel;
 use shard_wire::Pid;
 use std::any::Any;
 use std::hash::{Hash, Hasher};
@@ -64,6 +65,8 @@ pub(crate) struct Rare {
     pub(crate) adopt: Option<Pid>,
     pub(crate) init_timeout: Duration,
     pub(crate) dedicated: bool,
+    /// The level of its log lines.
+    pub(crate) log_level: Option<LogLevel>,
 }
 
 impl Default for Rare {
@@ -83,6 +86,7 @@ impl Default for Rare {
             adopt: None,
             init_timeout: DEFAULT_INIT_TIMEOUT,
             dedicated: false,
+            log_level: None,
         }
     }
 }
@@ -163,6 +167,12 @@ impl SpawnOptions {
     #[must_use]
     pub fn with_send_priority(self, priority: Priority) -> Self {
         self.rarely(|rare| rare.priority = priority)
+    }
+
+    /// Sets the least level of the process's log lines that are kept. Default: that of its application, or of the node.
+    #[must_use]
+    pub fn with_log_level(self, level: LogLevel) -> Self {
+        self.rarely(|rare| rare.log_level = Some(level))
     }
 
     /// Links the process to its parent: it ends when the parent ends. Means nothing for spawns from outside.

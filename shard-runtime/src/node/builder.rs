@@ -254,7 +254,7 @@ impl NodeBuilder {
         let network = self.network.bind(&name, incarnation, self.shards)?;
         let registry = Registry::collect().map_err(|error| NodeError::Messages(error.to_string()))?;
         let clock = Clock::system();
-        let log = LogTap::start(name.clone(), self.log_level, self.log_sink)
+        let log = LogTap::start(name.clone(), self.log_level, self.log_sink, clock.clone(), self.shards)
             .map_err(|source| NodeError::Thread { thread: "log".into(), source })?;
         let mut ports = Vec::with_capacity(usize::from(self.shards));
         for _ in 0..self.shards {
@@ -270,6 +270,7 @@ impl NodeBuilder {
             },
             || NodeError::TooManyNodes(MAX_NODES),
         )?;
+        node.log().bind(&node);
         let control = ControlThread::start(&node, network)?;
         let cpus = cpus_of(&self.pinning, self.shards);
         let shard = ShardSettings {

@@ -77,7 +77,7 @@ impl Simulation {
         let ports: Result<Vec<_>, _> =
             (0..shards.max(1)).map(|_| Port::reserve(1 << 21, 1 << 16).map(Arc::new)).collect();
         let ports = ports.map_err(memory)?;
-        let log = LogTap::start(name.clone(), level, sink)
+        let log = LogTap::start(name.clone(), level, sink, clock.clone(), shards.max(1))
             .map_err(|source| NodeError::Thread { thread: "log".into(), source })?;
         let incarnation = Incarnation { start_nanos: seed | 1, random: seed };
         let node = NodeTable::enter(
@@ -88,6 +88,7 @@ impl Simulation {
             },
             || NodeError::TooManyNodes(MAX_NODES),
         )?;
+        node.log().bind(&node);
         let shards: Result<Vec<_>, _> = (0..node.shards())
             .map(|index| Shard::new(Arc::clone(&node), index, clock.clone(), &settings).map(Rc::new))
             .collect();
@@ -165,6 +166,15 @@ impl Simulation {
     #[must_use]
     pub fn stats(&self) -> Reader {
         Reader::new(Arc::clone(&self.node))
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<NodeShared> {
+        &self.node
+    }
+
+    /// Waits until all that was logged is written, for `within` of real time at most; whether it was.
+    pub fn flush_log(&self, within: Duration) -> bool {
+        self.node.log().flush(within)
     }
 
     fn next_deadline(&self) -> Option<u64> {

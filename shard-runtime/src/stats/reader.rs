@@ -12,6 +12,7 @@ use crate::process::{Flags, Published};
 use crate::shard::{LogLevel, Port, ShardCounters};
 use crate::shared::NodeShared;
 use crate::symbol::Symbol;
+use crate::tap::LoggerFacts;
 use shard_wire::{IncarnationKey, LocalId, NodeCrc, Pid};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -374,6 +375,18 @@ impl Reader {
     #[must_use]
     pub fn log_level(&self) -> LogLevel {
         self.node.log().level()
+    }
+
+    /// The loggers of this node, by name.
+    #[must_use]
+    pub fn loggers(&self) -> Vec<LoggerFacts> {
+        self.node.log().facts()
+    }
+
+    /// Records of the log that found no room, by level.
+    #[must_use]
+    pub fn log_lost_by_level(&self) -> [u64; 6] {
+        LogLevel::ALL.map(|level| self.node.log().lost_of(level))
     }
 
     /// Whether the node's stop has begun.

@@ -9,6 +9,7 @@ mod conformance_relations;
 mod cron;
 mod dedicated;
 mod events;
+mod logging;
 mod mailboxes;
 mod processes;
 mod relations;
