@@ -275,7 +275,6 @@ impl Diag {
 impl Source for NodeSource {
     fn identity(&self) -> Identity {
         let log_level = level(self.reader.log_level());
-        let levels = LogLevel::COUNTED.into_iter().filter(|level| *level >= log_level).collect();
         Identity {
             name: String::from(self.reader.name()),
             crc: self.reader.crc().0,
@@ -291,11 +290,7 @@ impl Source for NodeSource {
             shards: u32::from(self.node.shards()),
             env: Vec::new(),
             log_level,
-            loggers: vec![LoggerRow {
-                name: String::from("default"),
-                behavior: String::from("tap.LogSink"),
-                levels,
-            }],
+            loggers: self.reader.loggers().iter().map(|logger| logger_row(logger, log_level)).collect(),
             phase: if self.reader.is_stopping() { Phase::Stopping } else { Phase::Running },
         }
     }
@@ -544,6 +539,21 @@ fn state(state: shard_runtime::ProcessState) -> ProcessState {
         Runtime::Zombee => ProcessState::Zombee,
         // A state of a newer runtime reads as the one without a promise.
         _ => ProcessState::Sleep,
+    }
+}
+
+/// A logger with the levels that reach it, unless a process or an application has a lower one.
+fn logger_row(logger: &shard_runtime::LoggerFacts, least: LogLevel) -> LoggerRow {
+    let gets = |runtime: &shard_runtime::LogLevel| logger.levels.has(*runtime) && level(*runtime) >= least;
+    let behavior = if logger.process.is_some() { "process" } else { "tap.LogSink" };
+    LoggerRow {
+        name: logger.name.to_string(),
+        behavior: String::from(behavior),
+        levels: shard_runtime::LogLevel::ALL
+            .iter()
+            .filter(|level| gets(level))
+            .map(|at| level(*at))
+            .collect(),
     }
 }
 

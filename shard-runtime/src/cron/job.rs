@@ -94,12 +94,15 @@ impl CronRun<'_> {
 /// Whom to tell what became of a process that a job started: the job's number.
 pub(crate) type JobId = u64;
 
+type Act = dyn FnMut(&CronRun<'_>) -> Result<(), String> + Send;
+type Start = dyn FnMut(&CronRun<'_>, JobId) + Send;
+
 /// What a job does.
 pub(crate) enum Action {
     /// Is done when it returns.
-    Now(Box<dyn FnMut(&CronRun<'_>) -> Result<(), String> + Send>),
+    Now(Box<Act>),
     /// Starts a process.
-    Spawn(Box<dyn FnMut(&CronRun<'_>, JobId) + Send>),
+    Spawn(Box<Start>),
 }
 
 /// A job for the node's schedule: a name, a specification, and what to do.

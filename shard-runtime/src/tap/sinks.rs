@@ -5,7 +5,7 @@ use crate::tap::{LogRecord, LogSink, LogSource};
 use shard_wire::NodeName;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::UNIX_EPOCH;
 
 /// Where a console logger writes.
@@ -215,10 +215,13 @@ fn quoted(out: &mut String, text: &str) {
     out.push('"');
 }
 
+#[expect(clippy::disallowed_types, reason = "met by the log thread and by tests, never by a shard")]
+type Kept = std::sync::Mutex<std::collections::VecDeque<LogRecord>>;
+
 /// Keeps records in memory, for tests: at most so many, the oldest go first.
 #[derive(Clone, Debug)]
 pub struct MemorySink {
-    records: Arc<Mutex<std::collections::VecDeque<LogRecord>>>,
+    records: Arc<Kept>,
     limit: usize,
 }
 
