@@ -277,7 +277,6 @@ impl Diag {
 impl Source for NodeSource {
     fn identity(&self) -> Identity {
         let log_level = level(self.reader.log_level());
-        let levels = LogLevel::COUNTED.into_iter().filter(|level| *level >= log_level).collect();
         Identity {
             name: String::from(self.reader.name()),
             crc: self.reader.crc().0,
@@ -293,11 +292,7 @@ impl Source for NodeSource {
             shards: u32::from(self.node.shards()),
             env: self.reader.env().shown(self.reader.exposes_env()),
             log_level,
-            loggers: vec![LoggerRow {
-                name: String::from("default"),
-                behavior: String::from("tap.LogSink"),
-                levels,
-            }],
+            loggers: self.reader.loggers().iter().map(|logger| logger_row(logger, log_level)).collect(),
             phase: if self.reader.is_stopping() { Phase::Stopping } else { Phase::Running },
         }
     }
@@ -579,6 +574,21 @@ fn state(state: shard_runtime::ProcessState) -> ProcessState {
     }
 }
 
+/// A logger with the levels that reach it, unless a process or an application has a lower one.
+fn logger_row(logger: &shard_runtime::LoggerFacts, least: LogLevel) -> LoggerRow {
+    let gets = |runtime: &shard_runtime::LogLevel| logger.levels.has(*runtime) && level(*runtime) >= least;
+    let behavior = if logger.process.is_some() { "process" } else { "tap.LogSink" };
+    LoggerRow {
+        name: logger.name.to_string(),
+        behavior: String::from(behavior),
+        levels: shard_runtime::LogLevel::ALL
+            .iter()
+            .filter(|level| gets(level))
+            .map(|at| level(*at))
+            .collect(),
+    }
+}
+
 fn level(level: shard_runtime::LogLevel) -> LogLevel {
     use shard_runtime::LogLevel as Runtime;
     match level {
@@ -588,5 +598,6 @@ fn level(level: shard_runtime::LogLevel) -> LogLevel {
         Runtime::Warning => LogLevel::Warning,
         Runtime::Error => LogLevel::Error,
         Runtime::Panic => LogLevel::Panic,
+        Runtime::Disabled => LogLevel::Disabled,
     }
 }

@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Fraction bits of nanoseconds per tick.
 const FRACTION_BITS: u32 = 32;
@@ -41,7 +41,7 @@ pub enum ClockKind {
 enum Source {
     Tsc,
     Coarse,
-    Virtual(Arc<AtomicU64>),
+    Virtual(Arc<VirtualTime>),
 }
 
 /// A clock; clones share the conversion, so any thread can turn a shard's ticks into nanoseconds.
@@ -51,21 +51,49 @@ pub struct Clock {
     params: Arc<ClockParams>,
 }
 
+/// A virtual clock's time.
+#[derive(Debug)]
+struct VirtualTime {
+    ns: AtomicU64,
+    /// What the wall clock is ahead of it, in nanoseconds since the Unix epoch.
+    wall: AtomicI64,
+}
+
 /// The hand that moves a virtual clock.
 #[derive(Clone, Debug)]
-pub struct VirtualClock(Arc<AtomicU64>);
+pub struct VirtualClock(Arc<VirtualTime>);
 
 impl VirtualClock {
     /// Moves the clock forward by this many nanoseconds.
     pub fn advance(&self, ns: u64) {
-        let now = self.0.load(Ordering::Relaxed);
+        let now = self.0.ns.load(Ordering::Relaxed);
         self.set(now.saturating_add(ns));
     }
 
     /// Moves the clock forward to `now_ns`; an earlier time is ignored.
     pub fn set(&self, now_ns: u64) {
-        self.0.fetch_max(now_ns, Ordering::Relaxed);
+        self.0.ns.fetch_max(now_ns, Ordering::Relaxed);
     }
+
+    /// Sets the wall clock, forward or back; it goes on with the virtual one.
+    pub fn set_wall(&self, wall: SystemTime) {
+        let now = i64::try_from(self.0.ns.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+        self.0.wall.store(unix_ns(wall).saturating_sub(now), Ordering::Relaxed);
+    }
+}
+
+/// A wall time as nanoseconds since the Unix epoch.
+pub(crate) fn unix_ns(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
+    }
+}
+
+/// The wall time that is so many nanoseconds after the Unix epoch.
+pub(crate) fn from_unix_ns(ns: i64) -> SystemTime {
+    let distance = Duration::from_nanos(ns.unsigned_abs());
+    if ns < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
 }
 
 /// The wall-independent time off a shard, for time-outs of blocking calls.
@@ -95,7 +123,7 @@ impl Clock {
     /// A clock that stands at `now_ns` until it is moved; its ticks are nanoseconds.
     #[must_use]
     pub fn new_virtual(now_ns: u64) -> (Self, VirtualClock) {
-        let hand = Arc::new(AtomicU64::new(now_ns));
+        let hand = Arc::new(VirtualTime { ns: AtomicU64::new(now_ns), wall: AtomicI64::new(0) });
         let clock =
             Self { source: Source::Virtual(Arc::clone(&hand)), params: Arc::new(ClockParams::identity()) };
         (clock, VirtualClock(hand))
@@ -108,8 +136,32 @@ impl Clock {
         match &self.source {
             Source::Tsc => tsc(),
             Source::Coarse => kernel_ns(libc::CLOCK_MONOTONIC_COARSE),
-            Source::Virtual(hand) => hand.load(Ordering::Relaxed),
+            Source::Virtual(hand) => hand.ns.load(Ordering::Relaxed),
         }
+    }
+
+    /// Now, by the wall clock: the system's, or for a virtual clock the Unix epoch and what passed since, unless it was set.
+    #[must_use]
+    pub fn wall(&self) -> SystemTime {
+        match &self.source {
+            Source::Virtual(hand) => {
+                let ns = i64::try_from(hand.ns.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+                from_unix_ns(hand.wall.load(Ordering::Relaxed).saturating_add(ns))
+            }
+            Source::Tsc | Source::Coarse => SystemTime::now(),
+        }
+    }
+
+    /// What the wall clock showed, or would have shown as it is set now, when the ticks stood at `ticks`.
+    #[must_use]
+    pub(crate) fn wall_at(&self, ticks: u64) -> SystemTime {
+        if let Source::Virtual(hand) = &self.source {
+            let ns = i64::try_from(ticks).unwrap_or(i64::MAX);
+            return from_unix_ns(hand.wall.load(Ordering::Relaxed).saturating_add(ns));
+        }
+        let age = self.span_ns(self.ticks().saturating_sub(ticks));
+        let now = unix_ns(self.wall());
+        from_unix_ns(now.saturating_sub(i64::try_from(age).unwrap_or(i64::MAX)))
     }
 
     /// Now, in nanoseconds of the monotonic clock.

@@ -36,6 +36,7 @@ mod app;
 mod behavior;
 mod clock;
 mod control;
+mod cron;
 mod error;
 mod event;
 mod io;
@@ -71,9 +72,13 @@ pub use behavior::{
     RoutePending, RouteSpec, RouteTo, Router, Routes,
 };
 pub use control::{DiagPort, DiagRequest, NodeEvent};
+pub use cron::{
+    CronFacts, CronFallback, CronJob, CronJobFacts, CronRun, CronSchedule, CronSlot, CronTick, Missed,
+    Overlap,
+};
 pub use error::{
-    ActorError, ActorResult, AppError, CallError, DeliveryError, DiagCallError, EventError, ExitReason,
-    IoEnd, IoError, LinkError, NodeError, PreflightError, RegistrarError, SendError, SendReason, SpawnError,
+    ActorError, ActorResult, AppError, CallError, CronError, DeliveryError, DiagCallError, EventError, ExitReason,
+    IoEnd, IoError, LinkError, LogError, NodeError, PreflightError, RegistrarError, SendError, SendReason, SpawnError,
 };
 pub use event::{Event, EventFacts, EventOptions, EventStart, EventStop, Topic, Utilization};
 /// Methods, status codes and header names of web requests.
@@ -106,7 +111,10 @@ pub use supervisor::{
     SpecSnapshot, StartChild, Strategy, Supervisor, SupervisorError, SupervisorSpec, SupervisorType,
     TerminateInstance,
 };
-pub use tap::{Log, LogRecord, LogSink, StderrSink};
+pub use tap::{
+    ConsoleSink, JsonSink, Log, LogLevels, LogLine, LogRecord, LogSink, LogSource, LogWith, LoggerFacts,
+    MemorySink, Output, RotatingFile, StderrSink,
+};
 
 /// What the macros emit refers to. Not an API.
 #[doc(hidden)]

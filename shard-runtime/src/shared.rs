@@ -5,15 +5,17 @@
 use crate::app::{AppFailure, Apps};
 use crate::clock::Clock;
 use crate::control::NetCounters;
+use crate::cron::CronTable;
 use crate::error::{ExitReason, SendError, SendReason};
 use crate::event::Events;
 use crate::link::{ControlSink, Peer, PeerTable, Request};
+use crate::mailbox::Meta;
 use crate::names::Names;
 use crate::process::Env;
-use crate::shard::{Annexes, Port};
+use crate::shard::{Admission, Annexes, Inbound, Parcel, Port};
 use crate::symbol::{MAX_SYMBOLS, Symbols};
 use crate::tap::LogTap;
-use shard_wire::{Incarnation, IncarnationKey, LocalId, NodeCrc, NodeName, Pid, Registry};
+use shard_wire::{Incarnation, IncarnationKey, LocalId, Message, NodeCrc, NodeName, Pid, Registry, vtable};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, OnceLock};
@@ -46,6 +48,7 @@ pub(crate) struct NodeShared {
     annexes: Annexes,
     names: Names,
     events: Events,
+    cron: CronTable,
     symbols: Symbols,
     log: LogTap,
     clock: Clock,
@@ -95,6 +98,7 @@ impl NodeShared {
             ports,
             names: Names::new(),
             events: Events::default(),
+            cron: CronTable::default(),
             symbols: Symbols::new(MAX_SYMBOLS),
             log,
             started: clock.ticks(),
@@ -210,6 +214,11 @@ impl NodeShared {
         &self.events
     }
 
+    /// Jobs that run at times of the wall clock.
+    pub(crate) fn cron(&self) -> &CronTable {
+        &self.cron
+    }
+
     /// The shard with the fewest processes, those that are ready counting more than those that sleep.
     pub(crate) fn least_loaded(&self) -> u16 {
         let load = |port: &Port| {
@@ -306,6 +315,39 @@ impl NodeShared {
     pub(crate) fn refused_outside<M>(&self, reason: SendReason, message: M) -> SendError<M> {
         self.outside_refused.fetch_add(1, Relaxed);
         SendError::new(reason, message)
+    }
+
+    /// Sends a message from outside the shards, to a process of this node.
+    pub(crate) fn post_outside<M: Message>(
+        &self,
+        pid: Pid,
+        message: M,
+        queue: u64,
+    ) -> Result<(), SendError<M>> {
+        let Some(port) = self.port(pid.local.shard()) else {
+            return Err(self.refused_outside(SendReason::NoProcess, message));
+        };
+        if port.is_over_budget() {
+            port.count_over_budget();
+            return Err(SendError::new(SendReason::Overloaded, message));
+        }
+        match port.admit(pid.local, queue) {
+            Admission::Enter => {}
+            Admission::Refuse(reason) => return Err(self.refused_outside(reason, message)),
+            Admission::Drop => {
+                self.count_outside_dropped();
+                return Ok(());
+            }
+        }
+        let meta = self.clock().ticks() << Meta::BITS | queue;
+        let parcel = Parcel::new(pid.local.0, vtable::<M>(), LocalId::CORE.0, meta, 0, message);
+        port.post(Inbound::Parcel(parcel)).map_err(|full| match full.into_inner() {
+            Inbound::Parcel(parcel) => {
+                port.cancel_place(pid.local, queue);
+                self.refused_outside(SendReason::Overloaded, parcel.into_message())
+            }
+            Inbound::Task(_) | Inbound::Wake { .. } => unreachable!("an inbox gives back what it was given"),
+        })
     }
 
     /// Messages from outside that went back to their senders.

@@ -21,6 +21,7 @@ mod address;
 mod batch;
 mod call;
 mod context;
+mod cron;
 mod events;
 mod family;
 mod inspect;

@@ -2,6 +2,7 @@
 
 use crate::actor::Priority;
 use crate::process::{Env, OnFull};
+use crate::shard::LogLevel;
 use shard_wire::Pid;
 use std::any::Any;
 use std::hash::{Hash, Hasher};
@@ -66,6 +67,8 @@ pub(crate) struct Rare {
     pub(crate) dedicated: bool,
     /// Symbol of the application it belongs to; 0: its parent's.
     pub(crate) application: u32,
+    /// The level of its log lines.
+    pub(crate) log_level: Option<LogLevel>,
 }
 
 impl Default for Rare {
@@ -86,6 +89,7 @@ impl Default for Rare {
             init_timeout: DEFAULT_INIT_TIMEOUT,
             dedicated: false,
             application: 0,
+            log_level: None,
         }
     }
 }
@@ -172,6 +176,12 @@ impl SpawnOptions {
     #[must_use]
     pub fn with_send_priority(self, priority: Priority) -> Self {
         self.rarely(|rare| rare.priority = priority)
+    }
+
+    /// Sets the least level of the process's log lines that are kept. Default: that of its application, or of the node.
+    #[must_use]
+    pub fn with_log_level(self, level: LogLevel) -> Self {
+        self.rarely(|rare| rare.log_level = Some(level))
     }
 
     /// Links the process to its parent: it ends when the parent ends. Means nothing for spawns from outside.

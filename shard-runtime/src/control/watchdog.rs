@@ -153,22 +153,15 @@ mod tests {
     /// A watchdog over two parked shards that nobody drives.
     fn parked() -> (Watchdog, VirtualClock, Arc<Port>, Arc<Port>) {
         let name = NodeName::new("a@localhost").unwrap();
-        let log = LogTap::start(name.clone(), LogLevel::Error, Box::<StderrSink>::default()).unwrap();
         let port = || Arc::new(Port::reserve(16, 16).unwrap());
         let ports = vec![port(), port()].into_boxed_slice();
         let incarnation = Incarnation { start_nanos: 1, random: 1 };
         let (clock, hand) = Clock::new_virtual(1);
         let registry = Registry::collect().unwrap();
-        let node = Arc::new(NodeShared::new(
-            0,
-            name,
-            incarnation,
-            ports,
-            log,
-            clock,
-            registry,
-            crate::shared::NodePlan::default(),
-        ));
+        let sink = Box::<StderrSink>::default();
+        let log = LogTap::start(name.clone(), LogLevel::Error, sink, clock.clone(), 2).unwrap();
+        let plan = crate::shared::NodePlan::default();
+        let node = Arc::new(NodeShared::new(0, name, incarnation, ports, log, clock, registry, plan));
         for port in node.ports() {
             assert!(port.sleep().prepare_park(|| false));
         }

@@ -1,7 +1,7 @@
 //! Why a node did not start, or what ended it.
 
 use crate::error::{
-    AppError, CallError, EventError, ExitReason, PreflightError, RegistrarError, SendError, SendReason,
+    AppError, CallError, CronError, EventError, ExitReason, PreflightError, RegistrarError, SendError, SendReason,
     SpawnError,
 };
 use shard_wire::Message;
@@ -27,6 +27,9 @@ pub enum NodeError {
     /// The machine lacks something the runtime needs.
     #[error(transparent)]
     Preflight(#[from] PreflightError),
+    /// A cron job given to the builder could not be added.
+    #[error(transparent)]
+    Cron(#[from] CronError),
     /// The program is built with `panic = "abort"`.
     #[error(
         "the program is built with panic = \"abort\", so a panic in one actor would end the node; use panic = \"unwind\""

@@ -3,7 +3,6 @@
 //! Invariants: C1 a name has one event; the claim is atomic. C2 `is_gone` is set once, when the event is removed, before its
 //! name can be claimed again. Threads: all; no lock. Counters are relaxed: nothing is read on the strength of them.
 
-use crate::clock::{Clock, ClockKind};
 use crate::error::EventError;
 use crate::event::EventOptions;
 use crate::names::MAX_NAME_BYTES;
@@ -13,14 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// Now, as events are stamped; virtual time since the Unix epoch on a simulation.
-pub(crate) fn wall_time(clock: &Clock) -> SystemTime {
-    match clock.kind() {
-        ClockKind::Virtual => UNIX_EPOCH + Duration::from_nanos(clock.span_ns(clock.ticks())),
-        ClockKind::Tsc | ClockKind::Coarse => SystemTime::now(),
-    }
-}
 
 /// Events of one node.
 const MAX_EVENTS: usize = 1 << 16;

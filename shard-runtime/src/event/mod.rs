@@ -13,5 +13,5 @@ pub use cell::{EventFacts, Utilization};
 pub use published::{Event, EventStart, EventStop};
 pub use topic::{EventOptions, Topic};
 
-pub(crate) use cell::{EventCell, Events, wall_time};
+pub(crate) use cell::{EventCell, Events};
 pub(crate) use published::Published;

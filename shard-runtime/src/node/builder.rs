@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::control::{ControlThread, NetworkSettings};
+use crate::cron::{CronJob, CronTable};
 use crate::error::NodeError;
 use crate::node::{Node, Setup, StopPlan};
 use crate::reactor::executor::{DriveSettings, ShardThread};
@@ -42,6 +43,7 @@ pub struct NodeBuilder {
     log_sink: Box<dyn LogSink>,
     network: NetworkSettings,
     pub(super) setup: Setup,
+    cron: Vec<CronJob>,
 }
 
 impl std::fmt::Debug for NodeBuilder {
@@ -69,6 +71,7 @@ impl NodeBuilder {
             log_sink: Box::<StderrSink>::default(),
             network: NetworkSettings::default(),
             setup: Setup::default(),
+            cron: Vec::new(),
         }
     }
 
@@ -143,6 +146,13 @@ impl NodeBuilder {
     #[must_use]
     pub fn log_sink(mut self, sink: impl LogSink + 'static) -> Self {
         self.log_sink = Box::new(sink);
+        self
+    }
+
+    /// Adds a job to the schedule of the node. A job that cannot be added keeps the node from starting.
+    #[must_use]
+    pub fn cron(mut self, job: CronJob) -> Self {
+        self.cron.push(job);
         self
     }
 
@@ -247,7 +257,7 @@ impl NodeBuilder {
         let network = self.network.bind(&name, incarnation, self.shards)?;
         let registry = Registry::collect().map_err(|error| NodeError::Messages(error.to_string()))?;
         let clock = Clock::system();
-        let log = LogTap::start(name.clone(), self.log_level, self.log_sink)
+        let log = LogTap::start(name.clone(), self.log_level, self.log_sink, clock.clone(), self.shards)
             .map_err(|source| NodeError::Thread { thread: "log".into(), source })?;
         let mut ports = Vec::with_capacity(usize::from(self.shards));
         for _ in 0..self.shards {
@@ -272,6 +282,7 @@ impl NodeBuilder {
             },
             || NodeError::TooManyNodes(MAX_NODES),
         )?;
+        node.log().bind(&node);
         let control = ControlThread::start(&node, network)?;
         let cpus = cpus_of(&self.pinning, self.shards);
         let shard = ShardSettings {
@@ -297,6 +308,10 @@ impl NodeBuilder {
         });
         if let Some(error) = failed {
             return Err(abandon(&node, threads, &control, error));
+        }
+        let added = self.cron.into_iter().try_for_each(|job| CronTable::add(&node, job));
+        if let Err(error) = added {
+            return Err(abandon(&node, threads, &control, error.into()));
         }
         if let Err(error) = control.open() {
             control.goodbye();

@@ -10,15 +10,14 @@ use crate::error::{
 };
 use crate::event::Topic;
 use crate::link::Request;
-use crate::mailbox::Meta;
 use crate::node::NodeBuilder;
 use crate::node::stop::{StopPlan, StopReport, Stopping};
 use crate::oneshot::{self, RecvError};
 use crate::process::Flags;
-use crate::shard::{Admission, Inbound, LogLevel, Parcel, Shard, with_current};
+use crate::shard::{Inbound, LogLevel, Shard, with_current};
 use crate::shared::NodeShared;
 use crate::stats::{ProcessFacts, Reader};
-use shard_wire::{Erased, LocalId, Message, NodeName, Pid, vtable};
+use shard_wire::{Erased, LocalId, Message, NodeName, Pid};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -76,7 +75,7 @@ impl Node {
         Self { inner }
     }
 
-    pub(super) fn shared(&self) -> &Arc<NodeShared> {
+    pub(crate) fn shared(&self) -> &Arc<NodeShared> {
         &self.inner.shared
     }
 
@@ -240,39 +239,11 @@ impl Node {
             traits.is_some_and(|traits| traits & Flags::SPLIT != 0)
         };
         match by.filter(|_| is_split()) {
-            None => self.post_outside(pid, message, queue),
-            Some(by) => self
+            None => shared.post_outside(pid, message, queue),
+            Some(by) => shared
                 .post_outside(pid, Addressed { by, message }, queue)
                 .map_err(|error| SendError::new(error.reason, error.into_inner().message)),
         }
-    }
-
-    fn post_outside<M: Message>(&self, pid: Pid, message: M, queue: u64) -> Result<(), SendError<M>> {
-        let shared = self.shared();
-        let Some(port) = shared.port(pid.local.shard()) else {
-            return Err(shared.refused_outside(SendReason::NoProcess, message));
-        };
-        if port.is_over_budget() {
-            port.count_over_budget();
-            return Err(SendError::new(SendReason::Overloaded, message));
-        }
-        match port.admit(pid.local, queue) {
-            Admission::Enter => {}
-            Admission::Refuse(reason) => return Err(shared.refused_outside(reason, message)),
-            Admission::Drop => {
-                shared.count_outside_dropped();
-                return Ok(());
-            }
-        }
-        let meta = shared.clock().ticks() << Meta::BITS | queue;
-        let parcel = Parcel::new(pid.local.0, vtable::<M>(), LocalId::CORE.0, meta, 0, message);
-        port.post(Inbound::Parcel(parcel)).map_err(|full| match full.into_inner() {
-            Inbound::Parcel(parcel) => {
-                port.cancel_place(pid.local, queue);
-                shared.refused_outside(SendReason::Overloaded, parcel.into_message())
-            }
-            Inbound::Task(_) | Inbound::Wake { .. } => unreachable!("an inbox gives back what it was given"),
-        })
     }
 
     /// Messages for other nodes go by a shard; which one does not matter.
@@ -526,7 +497,7 @@ impl Node {
 
     /// Writes a line to the node's log.
     pub fn log(&self, level: LogLevel, text: impl std::fmt::Display) {
-        self.shared().log().node(level, || text.to_string());
+        self.shared().log().node_line(level, text);
     }
 
     /// Waits for SIGINT or SIGTERM, then stops the node by the plan of its builder; a second signal kills what is left. Returns

@@ -2,6 +2,7 @@
 
 mod apps;
 mod builder;
+mod cron;
 mod handle;
 mod setup;
 mod stop;

@@ -23,6 +23,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How long a stop waits for the log to be written.
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 /// How long all has until it is killed, by default.
 pub(crate) const DEFAULT_DEADLINE: Duration = Duration::from_secs(180);
 /// How long what was killed has.
@@ -248,6 +250,8 @@ impl Inner {
             stop_shards(&run.inner.shared, threads);
         });
         run.phase(StopPhase::Control, |run| run.inner.control.end());
+        // The last lines, too, before the OS process may end.
+        self.shared.log().flush(FLUSH_LIMIT);
         let report = run.report;
         self.stopping.end(report)
     }

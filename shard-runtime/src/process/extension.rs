@@ -57,6 +57,8 @@ pub(crate) struct Extension {
     /// Waiters of senders that wait for room in a bounded mailbox, by queue.
     pub(crate) room: [VecDeque<u64>; QUEUES],
     pub(crate) env: Env,
+    /// The only logger of its lines, as a symbol; 0 for all.
+    pub(crate) logger: u32,
     /// Priority of what it sends without naming one, as the bits of an envelope.
     pub(crate) send_queue: u64,
 }

@@ -17,6 +17,7 @@
 use crate::actor::{ActorTable, Live};
 use crate::mailbox::{EnvelopePtr, Meta};
 use crate::process::{Extension, KillMark};
+use crate::shard::LogLevel;
 use std::cell::Cell;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
@@ -51,16 +52,31 @@ impl Flags {
     pub(crate) const SPLIT: u32 = 2048;
     /// What it sends without naming a priority has one of its own.
     pub(crate) const SENDER: u32 = 4096;
+    /// The level of its log lines and one; 0 if it has none of its own.
+    pub(crate) const LOG_LEVEL: u32 = 7 << Self::LOG_LEVEL_AT;
+    const LOG_LEVEL_AT: u32 = 24;
     /// A send must look before it queues.
     pub(crate) const SPECIAL: u32 = Self::BOUNDED | Self::DEDICATED | Self::TERMINATED;
     /// What belongs to the process, not to its state.
-    pub(crate) const TRAITS: u32 = Self::BOUNDED | Self::DEDICATED | Self::SPLIT | Self::SENDER;
+    pub(crate) const TRAITS: u32 =
+        Self::BOUNDED | Self::DEDICATED | Self::SPLIT | Self::SENDER | Self::LOG_LEVEL;
     /// Traits that an activation does not care for.
-    pub(crate) const QUIET: u32 = Self::BOUNDED | Self::SPLIT;
+    pub(crate) const QUIET: u32 = Self::BOUNDED | Self::SPLIT | Self::LOG_LEVEL;
     /// What an activation leaves standing for the next one.
     pub(crate) const KEPT: u32 = Self::OTHER | Self::SIGNAL | Self::INSPECT;
     /// What one that ends with a suspended handler leaves standing.
     pub(crate) const KEPT_SUSPENDED: u32 = Self::KEPT | Self::TRAITS | Self::CALLING | Self::START;
+
+    /// A level of log lines among the flags.
+    pub(crate) fn of_level(level: Option<LogLevel>) -> u32 {
+        level.map_or(0, |level| (level as u32 + 1) << Self::LOG_LEVEL_AT)
+    }
+
+    /// The level of log lines among these flags.
+    pub(crate) fn level_of(flags: u32) -> Option<LogLevel> {
+        let level = (flags & Self::LOG_LEVEL) >> Self::LOG_LEVEL_AT;
+        Some(LogLevel::from_u8(level.checked_sub(1)? as u8))
+    }
 }
 
 /// The hot part of a process: header and published counters.

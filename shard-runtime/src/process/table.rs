@@ -10,6 +10,7 @@
 use super::bound::Bound;
 use super::record::{Flags, Identity, Record};
 use crate::reactor::memory::Mapping;
+use crate::shard::LogLevel;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -104,6 +105,12 @@ impl Table {
         let record = self.record(local as u32);
         // ORDERING: pairs with the Release of `Shard::start`: the traits seen are not those of the slot's last process.
         (record.id.load(Acquire) == local).then(|| record.flags() & (Flags::TRAITS | Flags::TERMINATED))
+    }
+
+    /// The level of a process's log lines, if it has one of its own.
+    pub(crate) fn log_level_of(&self, local: u64) -> Option<LogLevel> {
+        let record = self.record(local as u32);
+        (record.id.load(Relaxed) == local).then(|| Flags::level_of(record.flags())).flatten()
     }
 
     /// Both parts, for a reader on another thread, which touches the atomics only.

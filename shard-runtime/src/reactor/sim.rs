@@ -8,7 +8,10 @@ use crate::LogLevel;
 use crate::actor::SpawnOptions;
 use crate::actor::{Actor, Address};
 use crate::clock::{Clock, VirtualClock};
-use crate::error::{CallError, EventError, ExitReason, LinkError, NodeError, SendError, SpawnError};
+use crate::cron::{CronJob, CronTable};
+use crate::error::{
+    CallError, CronError, EventError, ExitReason, LinkError, NodeError, SendError, SpawnError,
+};
 use crate::event::{EventFacts, Topic};
 use crate::mailbox::Meta;
 use crate::oneshot;
@@ -23,7 +26,7 @@ use shard_wire::{Incarnation, LocalId, Message, NodeName, Pid, Registry};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Turns after which [`Simulation::run`] gives up on reaching an idle state.
 const MAX_TURNS: u64 = 1 << 32;
@@ -91,7 +94,7 @@ impl Simulation {
         let ports: Result<Vec<_>, _> =
             (0..shards.max(1)).map(|_| Port::reserve(1 << 21, 1 << 16).map(Arc::new)).collect();
         let ports = ports.map_err(memory)?;
-        let log = LogTap::start(name.clone(), level, sink)
+        let log = LogTap::start(name.clone(), level, sink, clock.clone(), shards.max(1))
             .map_err(|source| NodeError::Thread { thread: "log".into(), source })?;
         let incarnation = Incarnation { start_nanos: seed | 1, random: seed };
         let node = NodeTable::enter(
@@ -116,6 +119,7 @@ impl Simulation {
             // The first one counts.
             let _set = wants.set((name.to_owned(), reason));
         }));
+        node.log().bind(&node);
         let shards: Result<Vec<_>, _> = (0..node.shards())
             .map(|index| Shard::new(Arc::clone(&node), index, clock.clone(), &settings).map(Rc::new))
             .collect();
@@ -133,10 +137,6 @@ impl Simulation {
 
     pub(super) fn first_shard(&self) -> Rc<Shard> {
         Rc::clone(&self.shards[0])
-    }
-
-    pub(super) fn shared(&self) -> &Arc<NodeShared> {
-        &self.node
     }
 
     pub(super) fn reader(&self) -> Reader {
@@ -193,6 +193,32 @@ impl Simulation {
         let now = self.clock.ticks();
         self.hand.advance(end.saturating_sub(now));
         self.run();
+    }
+
+    /// Sets the wall clock, forward or back. It goes on with the virtual clock; before, it begins at the Unix epoch.
+    pub fn set_wall(&mut self, wall: SystemTime) {
+        self.hand.set_wall(wall);
+    }
+
+    /// Now, by the simulation's wall clock.
+    #[must_use]
+    pub fn wall(&self) -> SystemTime {
+        self.clock.wall()
+    }
+
+    /// What the node publishes of itself.
+    #[must_use]
+    pub fn stats(&self) -> Reader {
+        Reader::new(Arc::clone(&self.node))
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<NodeShared> {
+        &self.node
+    }
+
+    /// Waits until all that was logged is written, for `within` of real time at most; whether it was.
+    pub fn flush_log(&self, within: Duration) -> bool {
+        self.node.log().flush(within)
     }
 
     fn next_deadline(&self) -> Option<u64> {
@@ -272,6 +298,38 @@ impl Simulation {
     /// As for [`Context::publish`](crate::Context::publish).
     pub fn publish<M: Message + Sync>(&mut self, topic: &Topic<M>, message: M) -> Result<(), EventError> {
         self.shards[0].publish(&topic.cell, message)
+    }
+
+    /// Adds a job to the schedule.
+    ///
+    /// # Errors
+    /// As for [`Node::cron_add`](crate::Node::cron_add).
+    pub fn cron_add(&mut self, job: CronJob) -> Result<(), CronError> {
+        CronTable::add(&self.node, job)
+    }
+
+    /// Removes a job.
+    ///
+    /// # Errors
+    /// There is no such job.
+    pub fn cron_remove(&mut self, name: &str) -> Result<(), CronError> {
+        CronTable::remove(&self.node, name)
+    }
+
+    /// Lets a disabled job run again; `false` if it was not disabled.
+    ///
+    /// # Errors
+    /// There is no such job.
+    pub fn cron_enable(&mut self, name: &str) -> Result<bool, CronError> {
+        CronTable::enable(&self.node, name, true)
+    }
+
+    /// Stops a job from running; `false` if it was disabled.
+    ///
+    /// # Errors
+    /// There is no such job.
+    pub fn cron_disable(&mut self, name: &str) -> Result<bool, CronError> {
+        CronTable::enable(&self.node, name, false)
     }
 
     /// The events of the node, by name.

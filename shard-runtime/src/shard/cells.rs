@@ -21,12 +21,19 @@ pub enum LogLevel {
     Error,
     /// A panic was caught.
     Panic,
+    /// No record has this level: as the least level that is kept, it keeps nothing.
+    Disabled,
 }
 
 impl LogLevel {
-    /// All levels, in order.
+    /// All levels that records have, in order.
     pub const ALL: [Self; 6] =
         [Self::Trace, Self::Debug, Self::Info, Self::Warning, Self::Error, Self::Panic];
+
+    /// The level of this number.
+    pub(crate) fn from_u8(level: u8) -> Self {
+        Self::ALL.get(usize::from(level)).copied().unwrap_or(Self::Disabled)
+    }
 
     /// The level's name in logs, metrics and tools.
     #[must_use]
@@ -38,6 +45,7 @@ impl LogLevel {
             Self::Warning => "warning",
             Self::Error => "error",
             Self::Panic => "panic",
+            Self::Disabled => "disabled",
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::actor::Exit;
 use crate::clock::Clock;
+use crate::cron::Scheduler;
 use crate::error::{ActorError, CallError, ExitReason, NodeError};
 use crate::link::Net;
 use crate::mailbox::{EnvelopePtr, Meta, Pool};
@@ -110,6 +111,8 @@ pub struct Shard {
     pub(super) obituaries: RefCell<VecDeque<(u64, ExitReason)>>,
     /// What processes had queued when they ended, kept for their successors.
     pub(super) kept: RefCell<Kept>,
+    /// Cron jobs: all of the node, on shard 0.
+    cron: RefCell<Scheduler>,
     pub(super) budget_bytes: u64,
     /// Ticks that an activation may take before it counts as a stall.
     pub(super) stall_ticks: u64,
@@ -202,6 +205,7 @@ impl Shard {
             obituaries: RefCell::default(),
             budget_bytes: parts.budget_bytes,
             kept: RefCell::default(),
+            cron: RefCell::default(),
             // A thread of its own may be held for as long as its process likes.
             stall_ticks: if is_annex { u64::MAX } else { clock.ticks_in(STALL_NS) },
             // And looks at its inbox between any two messages.
@@ -444,6 +448,10 @@ impl Shard {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    pub(crate) fn cron(&self) -> &RefCell<Scheduler> {
+        &self.cron
     }
 }
 

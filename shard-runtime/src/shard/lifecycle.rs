@@ -461,6 +461,7 @@ impl Shard {
         if rare.priority.queue() != 0 {
             traits |= Flags::SENDER;
         }
+        traits |= Flags::of_level(rare.log_level);
         traits
     }
 
@@ -566,7 +567,7 @@ impl Shard {
     }
 
     /// Works on the lazy part of a process, which is made on first use.
-    pub(super) fn with_extension<R>(&self, record: &Record, f: impl FnOnce(&mut Extension) -> R) -> R {
+    pub(crate) fn with_extension<R>(&self, record: &Record, f: impl FnOnce(&mut Extension) -> R) -> R {
         if record.extension.get().is_null() {
             record.extension.set(Box::into_raw(Box::default()));
         }
@@ -576,7 +577,7 @@ impl Shard {
 
     /// The same, if there is one.
     #[inline]
-    pub(super) fn with_existing_extension<R>(
+    pub(crate) fn with_existing_extension<R>(
         &self,
         record: &Record,
         f: impl FnOnce(&mut Extension) -> Option<R>,

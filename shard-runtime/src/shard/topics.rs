@@ -6,7 +6,7 @@
 //! Bound: publications cross to other shards as messages do, so a full lane refuses them; what is kept is bounded per event.
 
 use crate::error::{EventError, ExitReason, LinkError};
-use crate::event::{EventCell, EventOptions, EventStart, EventStop, Published, Topic, wall_time};
+use crate::event::{EventCell, EventOptions, EventStart, EventStop, Published, Topic};
 use crate::mailbox::Meta;
 use crate::process::{Bond, Record, Subject, Tie, Watch, bump};
 use crate::shard::audience::{DeliverKept, Kept, deliver_kept};
@@ -55,7 +55,7 @@ impl Shard {
             _ => EventError::Taken,
         })?;
         let symbol = symbol.0;
-        let cell = EventCell::new::<M>(name, symbol, LocalId(id), options, wall_time(&self.clock));
+        let cell = EventCell::new::<M>(name, symbol, LocalId(id), options, self.clock.wall());
         let cell = self.node.events().register(cell)?;
         self.with_extension(record, |extension| extension.events.push(symbol));
         let home = Home { cell: Arc::clone(&cell), sequence: 0, kept: VecDeque::new(), shards: Vec::new() };
@@ -177,7 +177,7 @@ impl Shard {
             cell: Arc::clone(cell),
             publisher: self.current_pid(),
             sequence: 0,
-            at: wall_time(&self.clock),
+            at: self.clock.wall(),
             message,
         };
         if cell.home() == self.index {

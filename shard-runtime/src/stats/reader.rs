@@ -6,16 +6,19 @@
 //! Cost: two cache lines per slot ever used; a sweep asks no shard anything and works while all of them are stuck.
 
 use crate::app::AppInfo;
+use crate::cron::{CronFacts, CronSchedule};
 use crate::event::EventFacts;
 use crate::mailbox::Meta;
 use crate::process::{Env, Flags, Published};
 use crate::shard::{LogLevel, Port, ShardCounters};
 use crate::shared::NodeShared;
 use crate::symbol::Symbol;
+use crate::tap::LoggerFacts;
 use shard_wire::{IncarnationKey, LocalId, NodeCrc, Pid};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::fence;
+use std::time::{Duration, SystemTime};
 
 /// State of a process, as in Ergo.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -378,6 +381,24 @@ impl Reader {
         self.node.env()
     }
 
+    /// The cron jobs of this node.
+    #[must_use]
+    pub fn cron(&self) -> CronFacts {
+        self.node.cron().facts()
+    }
+
+    /// What cron runs after `since`, within `span`, at most `limit` times; of one job, if it is named.
+    #[must_use]
+    pub fn cron_schedule(
+        &self,
+        since: SystemTime,
+        span: Duration,
+        limit: usize,
+        job: Option<&str>,
+    ) -> CronSchedule {
+        self.node.cron().schedule(since, span, limit, job)
+    }
+
     /// Messages of threads outside any shard that the policy of a full mailbox dropped. [`NodeStats`] includes them,
     /// [`ShardStats`] does not.
     #[must_use]
@@ -407,6 +428,18 @@ impl Reader {
     #[must_use]
     pub fn log_level(&self) -> LogLevel {
         self.node.log().level()
+    }
+
+    /// The loggers of this node, by name.
+    #[must_use]
+    pub fn loggers(&self) -> Vec<LoggerFacts> {
+        self.node.log().facts()
+    }
+
+    /// Records of the log that found no room, by level.
+    #[must_use]
+    pub fn log_lost_by_level(&self) -> [u64; 6] {
+        LogLevel::ALL.map(|level| self.node.log().lost_of(level))
     }
 
     /// Whether the node's stop has begun.

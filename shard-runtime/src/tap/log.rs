@@ -1,207 +1,261 @@
-//! The node's log: records from shards to one thread that writes them.
+//! The node's end of the log: levels, counters, and bounded queues between those who write and the log thread.
 //!
-//! Invariants: L1 a shard never blocks on the log: a full queue loses the record and counts it. L2 every record is counted
-//! by level after the level filter and before the queue.
-//! Cost: a filtered record costs one load; a kept one is formatted on the shard, so hot paths do not log.
+//! Invariants: L1 nobody waits for the log: a full queue loses the record and counts it by level; errors and panics have a
+//! reserved part. L2 a record is counted by level after the level filter and before the queue. L3 the arguments of a line
+//! that is filtered are not looked at.
+//! Threads: a queue for each shard, so that shards do not meet, and one for all others; the log thread takes.
+//! Cost: a filtered line costs two loads; a kept one is formatted into the record, without an allocation up to 200 bytes and
+//! without fields, and wakes the log thread if it sleeps.
 
-use crate::shard::{LogLevel, Shard, take_place};
-use crate::symbol::Symbol;
+use crate::clock::Clock;
+use crate::shard::LogLevel;
+use crate::shared::NodeShared;
+use crate::tap::entry::{Entry, Text, Writer};
+use crate::tap::thread::{Command, Logger, LoggerCell};
+use crate::tap::{LogLevels, LogSink};
+use crossbeam_queue::{ArrayQueue, SegQueue};
 use shard_wire::{NodeName, Pid};
-use std::fmt::Display;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU8, AtomicU64};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::SystemTime;
+use std::fmt::{Display, Write};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::Thread;
+use std::time::Duration;
 
-/// Records that may wait for the writer.
-const QUEUE: usize = 8192;
+/// Records of one writer's queue.
+const QUEUE: usize = 2048;
+/// More of them for errors and panics.
+const RESERVED: usize = 256;
+/// Name of the logger that a node has from its start.
+pub(crate) const DEFAULT_LOGGER: &str = "default";
 
-/// One line of the log.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct LogRecord {
-    /// Severity.
-    pub level: LogLevel,
-    /// Wall clock.
-    pub time: SystemTime,
-    /// The process that wrote it; `None` for the node itself.
-    pub pid: Option<Pid>,
-    /// The text.
-    pub text: String,
+/// The queue of one shard, or of all other threads.
+#[derive(Debug)]
+pub(super) struct Lane {
+    main: ArrayQueue<Entry>,
+    reserved: ArrayQueue<Entry>,
 }
 
-/// Where the log goes. Called on the node's log thread.
-pub trait LogSink: Send {
-    /// Writes one record.
-    fn write(&mut self, node: &NodeName, record: &LogRecord);
-}
-
-/// Writes lines to standard error.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct StderrSink {}
-
-impl LogSink for StderrSink {
-    fn write(&mut self, node: &NodeName, record: &LogRecord) {
-        use std::io::Write;
-        let time = humantime::format_rfc3339_millis(record.time);
-        let level = record.level.name();
-        let mut out = std::io::stderr().lock();
-        // A log that cannot be written has nowhere to say so.
-        let _lost = match record.pid {
-            Some(pid) => writeln!(out, "{time} [{level}] {} {}", pid.short(node.crc()), record.text),
-            None => writeln!(out, "{time} [{level}] {node} {}", record.text),
-        };
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry").field("text", &self.text.as_str()).finish_non_exhaustive()
     }
 }
 
-/// The node's end of the log.
+impl Lane {
+    fn new() -> Self {
+        Self { main: ArrayQueue::new(QUEUE), reserved: ArrayQueue::new(RESERVED) }
+    }
+
+    pub(super) fn pop(&self) -> Option<Entry> {
+        self.main.pop().or_else(|| self.reserved.pop())
+    }
+
+    /// Records it can hold.
+    pub(super) fn capacity(&self) -> usize {
+        self.main.capacity() + self.reserved.capacity()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.main.is_empty() && self.reserved.is_empty()
+    }
+}
+
+/// What writers and the log thread share.
 #[derive(Debug)]
-pub(crate) struct LogTap {
-    queue: SyncSender<LogRecord>,
+pub(crate) struct LogCore {
+    pub(super) name: NodeName,
+    pub(super) clock: Clock,
+    /// The first one is that of all threads that are not shards.
+    pub(super) lanes: Box<[Lane]>,
+    pub(super) commands: SegQueue<Command>,
+    pub(super) is_asleep: AtomicBool,
+    pub(super) is_closed: AtomicBool,
+    pub(super) loggers: papaya::HashMap<Arc<str>, Arc<LoggerCell>>,
+    pub(super) node: OnceLock<Weak<NodeShared>>,
     level: AtomicU8,
-    lost: AtomicU64,
+    /// Levels of applications, by their symbols.
+    applications: papaya::HashMap<u32, LogLevel>,
+    has_applications: AtomicBool,
+    pub(super) lost: [AtomicU64; 6],
     /// Records of the node itself, by level; those of shards are in the shards' cells.
     counts: [AtomicU64; 6],
+}
+
+/// The node's end of the log. The log thread ends when it is dropped and what is queued is written.
+#[derive(Debug)]
+pub(crate) struct LogTap {
+    core: Arc<LogCore>,
+    thread: Thread,
 }
 
 impl LogTap {
     /// Starts the log thread.
     pub(crate) fn start(
-        node: NodeName,
+        name: NodeName,
         level: LogLevel,
-        mut sink: Box<dyn LogSink>,
+        sink: Box<dyn LogSink>,
+        clock: Clock,
+        shards: u16,
     ) -> std::io::Result<Self> {
-        let (queue, records) = sync_channel::<LogRecord>(QUEUE);
-        crate::reactor::spawn_thread("log", move || {
-            for record in records {
-                sink.write(&node, &record);
-            }
-        })?;
-        Ok(Self {
-            queue,
+        let core = Arc::new(LogCore {
+            name,
+            clock,
+            lanes: (0..=shards).map(|_| Lane::new()).collect(),
+            commands: SegQueue::new(),
+            is_asleep: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            loggers: papaya::HashMap::new(),
+            node: OnceLock::new(),
             level: AtomicU8::new(level as u8),
-            lost: AtomicU64::new(0),
+            applications: papaya::HashMap::new(),
+            has_applications: AtomicBool::new(false),
+            lost: Default::default(),
             counts: Default::default(),
-        })
+        });
+        let cell = Arc::new(LoggerCell::new(DEFAULT_LOGGER, LogLevels::ALL, None));
+        core.loggers.pin().insert(Arc::clone(&cell.name), Arc::clone(&cell));
+        let shared = Arc::clone(&core);
+        let thread = crate::reactor::spawn_thread("log", move || {
+            super::thread::run(&shared, vec![Logger { cell, sink }]);
+        })?;
+        Ok(Self { core, thread: thread.thread().clone() })
+    }
+
+    /// Tells the log whose it is; done once, when the node is made.
+    pub(crate) fn bind(&self, node: &Arc<NodeShared>) {
+        // A second node with this log would be a mistake of ours; the first one keeps it.
+        let _bound = self.core.node.set(Arc::downgrade(node));
+    }
+
+    pub(super) fn core(&self) -> &LogCore {
+        &self.core
     }
 
     #[inline]
     pub(crate) fn is_on(&self, level: LogLevel) -> bool {
-        level as u8 >= self.level.load(Relaxed)
+        level as u8 >= self.core.level.load(Relaxed) && level < LogLevel::Disabled
     }
 
     pub(crate) fn level(&self) -> LogLevel {
-        let level = usize::from(self.level.load(Relaxed));
-        LogLevel::ALL.get(level).copied().unwrap_or(LogLevel::Panic)
+        LogLevel::from_u8(self.core.level.load(Relaxed))
     }
 
+    pub(crate) fn set_level(&self, level: LogLevel) {
+        self.core.level.store(level as u8, Relaxed);
+    }
+
+    /// Sets the level of an application's processes; `None` for the node's.
+    pub(crate) fn set_application_level(&self, symbol: u32, level: Option<LogLevel>) {
+        let applications = self.core.applications.pin();
+        if let Some(level) = level {
+            applications.insert(symbol, level);
+        } else {
+            applications.remove(&symbol);
+        }
+        self.core.has_applications.store(!applications.is_empty(), Relaxed);
+    }
+
+    /// The level of the processes of an application that have none of their own.
+    #[inline]
+    pub(crate) fn level_of(&self, application: impl FnOnce() -> u32) -> LogLevel {
+        if self.core.has_applications.load(Relaxed)
+            && let Some(level) = self.core.applications.pin().get(&application())
+        {
+            return *level;
+        }
+        self.level()
+    }
+
+    /// Records of all levels that found no room.
     pub(crate) fn lost(&self) -> u64 {
-        self.lost.load(Relaxed)
+        self.core.lost.iter().map(|lost| lost.load(Relaxed)).sum()
+    }
+
+    pub(crate) fn lost_of(&self, level: LogLevel) -> u64 {
+        self.core.lost.get(level as usize).map_or(0, |lost| lost.load(Relaxed))
     }
 
     pub(crate) fn count(&self, level: LogLevel) -> u64 {
-        self.counts[level as usize].load(Relaxed)
+        self.core.counts.get(level as usize).map_or(0, |count| count.load(Relaxed))
     }
 
-    pub(crate) fn put(&self, level: LogLevel, pid: Option<Pid>, text: String) {
-        let record = LogRecord { level, time: SystemTime::now(), pid, text };
-        if self.queue.try_send(record).is_err() {
-            self.lost.fetch_add(1, Relaxed);
+    /// Queues a record of a shard, or of another thread; `at` in ticks.
+    pub(crate) fn put(&self, shard: Option<u16>, entry: Entry) {
+        let lane = shard.map_or(0, |shard| usize::from(shard) + 1);
+        let Some(lane) = self.core.lanes.get(lane).or_else(|| self.core.lanes.first()) else { return };
+        let level = entry.level;
+        let refused = match lane.main.push(entry) {
+            Err(entry) if level >= LogLevel::Error => lane.reserved.push(entry).err(),
+            pushed => pushed.err(),
+        };
+        if refused.is_some() {
+            // LIMIT: records of a queue.
+            if let Some(lost) = self.core.lost.get(level as usize) {
+                lost.fetch_add(1, Relaxed);
+            }
         }
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // ORDERING: sequentially consistent with the log thread's store and look: one of the two sees the other.
+        std::sync::atomic::fence(SeqCst);
+        if self.core.is_asleep.load(Relaxed) && self.core.is_asleep.swap(false, SeqCst) {
+            self.thread.unpark();
+        }
+    }
+
+    pub(super) fn command(&self, command: Command) {
+        self.core.commands.push(command);
+        self.wake();
     }
 
     /// A record of the node itself, from any thread.
     pub(crate) fn node(&self, level: LogLevel, text: impl FnOnce() -> String) {
         if self.is_on(level) {
-            self.counts[level as usize].fetch_add(1, Relaxed);
-            self.put(level, None, text());
+            self.node_line(level, text());
         }
     }
-}
 
-/// A process's access to the log.
-#[derive(Debug)]
-pub struct Log<'a> {
-    shard: &'a Shard,
-}
-
-macro_rules! levels {
-    ($($(#[$doc:meta])* $name:ident $level:ident,)*) => {
-        impl Log<'_> {
-            $($(#[$doc])*
-            pub fn $name(&self, text: impl Display) {
-                self.write(LogLevel::$level, text);
-            })*
+    /// The same with a text that is formatted here.
+    pub(crate) fn node_line(&self, level: LogLevel, text: impl Display) {
+        if let Some(count) = self.core.counts.get(level as usize).filter(|_| self.is_on(level)) {
+            count.fetch_add(1, Relaxed);
+            let at = self.core.clock.ticks();
+            self.put(None, entry(level, at, Writer::Node, text));
         }
-    };
-}
-
-levels! {
-    /// Each step.
-    trace Trace,
-    /// For developers.
-    debug Debug,
-    /// Normal events.
-    info Info,
-    /// Something to look at.
-    warning Warning,
-    /// Something failed.
-    error Error,
-}
-
-impl<'a> Log<'a> {
-    pub(crate) fn new(shard: &'a Shard) -> Self {
-        Self { shard }
     }
 
-    /// Whether records of this level are kept.
-    #[must_use]
-    pub fn is_on(&self, level: LogLevel) -> bool {
-        self.shard.node().log().is_on(level)
+    /// Waits until all that was logged before is written and passed on, `within` at most; whether it was. Not on a shard.
+    pub(crate) fn flush(&self, within: Duration) -> bool {
+        let (done, heard) = sync_channel(1);
+        self.command(Command::Flush(done));
+        heard.recv_timeout(within).is_ok()
     }
 
-    fn write(&self, level: LogLevel, text: impl Display) {
-        self.shard.log_line(level, self.shard.current_id(), || text.to_string());
+    /// Whether a process of this node lives.
+    pub(crate) fn lives(&self, pid: Pid) -> bool {
+        let node = self.core.node.get().and_then(Weak::upgrade);
+        node.is_some_and(|node| {
+            let port = node.port(pid.local.shard()).filter(|_| pid.node == node.key());
+            port.is_some_and(|port| port.table.exists(pid.local.0))
+        })
     }
 }
 
-impl Shard {
-    /// A record of this shard, if its level is kept.
-    pub(crate) fn log_line(&self, level: LogLevel, local: u64, text: impl FnOnce() -> String) {
-        let log = self.node().log();
-        if !log.is_on(level) {
-            return;
-        }
-        self.count(|cells| &cells.log[level as usize], 1);
-        log.put(level, Some(self.pid(local)), text());
-    }
-
-    /// A panic outside a handler.
-    pub(crate) fn log_panic(&self, message: &str) {
-        let place = take_place();
-        self.log_line(LogLevel::Panic, self.current_id(), || {
-            format!("panic outside a handler{}: {message}", at(place.as_deref()))
-        });
-    }
-
-    /// The end of a process: nothing for an ordinary one, an error or a panic line otherwise.
-    pub(crate) fn log_end(&self, behavior: &str, name: u32, local: u64, reason: &crate::error::ExitReason) {
-        use crate::error::ExitReason;
-        let level = match reason {
-            ExitReason::Normal | ExitReason::Shutdown => return,
-            ExitReason::Panic(_) => LogLevel::Panic,
-            _ => LogLevel::Error,
-        };
-        self.log_line(level, local, || {
-            let name = self.node().symbols().text(Symbol(name)).unwrap_or("-");
-            let place = self.panic_place();
-            format!("{behavior} (name {name}) ended{}: {reason}", at(place.as_deref()))
-        });
+impl Drop for LogTap {
+    fn drop(&mut self) {
+        self.core.is_closed.store(true, SeqCst);
+        self.thread.unpark();
     }
 }
 
-/// Where it happened, for a line of the log.
-fn at(place: Option<&str>) -> String {
-    place.map_or_else(String::new, |place| format!(" at {place}"))
+/// A record with its text.
+pub(crate) fn entry(level: LogLevel, at: u64, writer: Writer, text: impl Display) -> Entry {
+    let mut line = Text::default();
+    // A `Display` that fails leaves what it has written.
+    let _partly = write!(line, "{text}");
+    Entry { level, at, writer, only: 0, text: line, fields: Vec::new() }
 }

@@ -1,7 +1,17 @@
 //! Taps: what leaves the runtime for observers. Bounded, lossy, with a counter.
 
+mod control;
+mod entry;
 mod log;
+mod record;
+mod rotate;
+mod sinks;
+mod thread;
+mod writer;
 
-pub use log::{Log, LogRecord, LogSink, StderrSink};
+pub use record::{LogLevels, LogRecord, LogSink, LogSource, LoggerFacts};
+pub use rotate::RotatingFile;
+pub use sinks::{ConsoleSink, JsonSink, MemorySink, Output, StderrSink};
+pub use writer::{Log, LogLine, LogWith};
 
 pub(crate) use log::LogTap;
