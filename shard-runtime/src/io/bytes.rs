@@ -7,8 +7,8 @@ use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::task::Waker;
 
 /// What a message costs beside its bytes.
@@ -86,17 +86,31 @@ from!(Bytes Vec<u8> String &'static [u8] &'static str Box<[u8]>);
 pub(crate) struct Window {
     used: AtomicUsize,
     limit: usize,
+    /// The reader waits until nothing is in use.
+    awaits_empty: AtomicBool,
     waker: AtomicWaker,
 }
 
 impl Window {
     pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { used: AtomicUsize::new(0), limit, waker: AtomicWaker::new() })
+        Arc::new(Self {
+            used: AtomicUsize::new(0),
+            limit,
+            awaits_empty: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        })
     }
 
     fn take(self: &Arc<Self>, bytes: usize) -> Lease {
         self.used.fetch_add(bytes, SeqCst);
         Lease { window: Arc::clone(self), bytes }
+    }
+
+    /// Whether all that was handed out has been handled; if not, the reader is woken then (W2).
+    pub(crate) fn is_empty(&self, waker: &Waker) -> bool {
+        self.awaits_empty.store(true, SeqCst);
+        self.waker.register(waker);
+        self.used.load(SeqCst) == 0
     }
 
     /// Whether the reader may go on; if not, it is woken when it may (W2).
@@ -118,7 +132,9 @@ struct Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let before = self.window.used.fetch_sub(self.bytes, SeqCst);
-        if before >= self.window.limit && before - self.bytes < self.window.limit {
+        let after = before - self.bytes;
+        let opens = before >= self.window.limit && after < self.window.limit;
+        if opens || (after == 0 && self.window.awaits_empty.load(SeqCst)) {
             self.window.waker.wake();
         }
     }

@@ -1,4 +1,8 @@
 //! I/O processes on real nodes, with real sockets and programs.
 
+mod flow;
+mod hostile;
+mod owner;
 mod support;
 mod tcp;
+mod tls;
