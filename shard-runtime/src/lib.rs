@@ -76,7 +76,7 @@ pub use error::{
 pub use event::{Event, EventFacts, EventOptions, EventStart, EventStop, Topic, Utilization};
 pub use io::{
     Chunk, CloseIo, Io, IoBytes, IoProcess, IoTarget, TcpClient, TcpConnect, TcpData, TcpDisconnect, TcpServer,
-    TlsClient, TlsServer, UdpPacket, WriteBytes,
+    TlsClient, TlsServer, UdpPacket, UdpServer, WriteBytes,
 };
 pub use link::LinkCounters;
 pub use node::{Node, NodeBuilder, Pinning};

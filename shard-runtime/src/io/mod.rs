@@ -12,6 +12,7 @@ mod stream;
 mod target;
 mod tcp;
 mod tls;
+mod udp;
 
 pub use bytes::IoBytes;
 pub use chunk::Chunk;
@@ -20,5 +21,6 @@ pub use open::{Io, IoProcess};
 pub use target::IoTarget;
 pub use tcp::{TcpClient, TcpServer};
 pub use tls::{TlsClient, TlsServer};
+pub use udp::UdpServer;
 
 pub(crate) use bytes::Window;

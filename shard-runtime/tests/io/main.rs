@@ -6,3 +6,4 @@ mod owner;
 mod support;
 mod tcp;
 mod tls;
+mod udp;
