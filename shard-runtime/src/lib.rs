@@ -75,7 +75,8 @@ pub use error::{
 };
 pub use event::{Event, EventFacts, EventOptions, EventStart, EventStop, Topic, Utilization};
 pub use io::{
-    Chunk, CloseIo, Io, IoBytes, IoProcess, IoTarget, TcpClient, TcpConnect, TcpData, TcpDisconnect, TcpServer,
+    Chunk, CloseIo, Io, IoBytes, IoProcess, IoTarget, IoText, Port, PortData, PortError, PortStart, PortStatus,
+    PortTerminate, PortText, TcpClient, TcpConnect, TcpData, TcpDisconnect, TcpServer,
     TlsClient, TlsServer, UdpPacket, UdpServer, WriteBytes,
 };
 pub use link::LinkCounters;

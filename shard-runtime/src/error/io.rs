@@ -1,6 +1,7 @@
 //! Why an I/O process could not be started, and why it ended.
 
 use crate::error::SpawnError;
+use crate::io::PortStatus;
 use std::io;
 
 /// Why an I/O process could not be started.
@@ -129,6 +130,9 @@ pub enum IoEnd {
         /// How.
         reason: String,
     },
+    /// The program of a port has ended without success, or could not be started.
+    #[error("the program {0}")]
+    Program(PortStatus),
     /// The system refused a read or a write.
     #[error("the system says: {reason}")]
     System {

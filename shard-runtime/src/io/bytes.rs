@@ -81,6 +81,65 @@ macro_rules! from {
 }
 from!(Bytes Vec<u8> String &'static [u8] &'static str Box<[u8]>);
 
+/// A line that an I/O process has read. It counts as unhandled until it is dropped or [taken](IoText::into_string); clones do not.
+#[derive(Default)]
+pub struct IoText {
+    text: String,
+    /// Gives its part of the window back when it is dropped.
+    _lease: Option<Lease>,
+}
+
+impl IoText {
+    pub(crate) fn leased(text: String, window: &Arc<Window>) -> Self {
+        let lease = window.take(text.len() + OVERHEAD);
+        Self { text, _lease: Some(lease) }
+    }
+
+    /// The text, which counts as handled from now on.
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.text
+    }
+}
+
+impl Clone for IoText {
+    fn clone(&self) -> Self {
+        Self { text: self.text.clone(), _lease: None }
+    }
+}
+
+impl std::fmt::Debug for IoText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
+impl std::fmt::Display for IoText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Deref for IoText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl PartialEq<str> for IoText {
+    fn eq(&self, other: &str) -> bool {
+        self.text == other
+    }
+}
+
+impl PartialEq<&str> for IoText {
+    fn eq(&self, other: &&str) -> bool {
+        self.text == *other
+    }
+}
+
 /// How much one reader may have unhandled.
 #[derive(Debug)]
 pub(crate) struct Window {

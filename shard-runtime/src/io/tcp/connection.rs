@@ -165,20 +165,7 @@ impl Conn {
     /// The news of the end is not lost for want of room: it waits for it, beside the process, which is ending.
     pub(crate) fn tell_end(&self, shard: &Shard, reason: IoEnd) {
         let id = self.ident.alias();
-        tell_later(shard, self.target.clone(), TcpDisconnect { id, reason }, RETRY);
-    }
-}
-
-fn tell_later(shard: &Shard, target: IoTarget, message: TcpDisconnect, pause: Duration) {
-    match target.send(shard, message) {
-        Sent::Yes => {}
-        Sent::Full(message) if pause < Duration::from_secs(16) => {
-            let again = move |shard: &Shard| tell_later(shard, target, message, pause * 2);
-            if shard.timer(pause, again).is_none() {
-                shard.count(|cells| &cells.dead_letters, 1);
-            }
-        }
-        Sent::Full(_) | Sent::Gone => shard.count(|cells| &cells.dead_letters, 1),
+        self.target.clone().tell(shard, TcpDisconnect { id, reason });
     }
 }
 

@@ -10,3 +10,4 @@ pub use client::TcpClient;
 pub use server::TcpServer;
 
 pub(crate) use server::{Accept, accept_all, listen};
+pub(crate) use outbox::{Outbox, Written};
