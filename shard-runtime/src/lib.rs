@@ -70,14 +70,14 @@ pub use behavior::{
 };
 pub use control::{DiagPort, DiagRequest, NodeEvent};
 pub use error::{
-    ActorError, ActorResult, CallError, DeliveryError, DiagCallError, EventError, ExitReason, IoEnd, IoError, LinkError,
-    NodeError, PreflightError, RegistrarError, SendError, SendReason, SpawnError,
+    ActorError, ActorResult, CallError, DeliveryError, DiagCallError, EventError, ExitReason, IoEnd, IoError,
+    LinkError, NodeError, PreflightError, RegistrarError, SendError, SendReason, SpawnError,
 };
 pub use event::{Event, EventFacts, EventOptions, EventStart, EventStop, Topic, Utilization};
 pub use io::{
-    Chunk, CloseIo, Io, IoBytes, IoProcess, IoTarget, IoText, Port, PortData, PortError, PortStart, PortStatus,
-    PortTerminate, PortText, TcpClient, TcpConnect, TcpData, TcpDisconnect, TcpServer,
-    TlsClient, TlsServer, UdpPacket, UdpServer, WriteBytes,
+    Chunk, CloseIo, Io, IoBytes, IoProcess, IoTarget, IoText, Port, PortData, PortError, PortStart,
+    PortStatus, PortTerminate, PortText, TcpClient, TcpConnect, TcpData, TcpDisconnect, TcpServer, TlsClient,
+    TlsServer, UdpPacket, UdpServer, WriteBytes,
 };
 pub use link::LinkCounters;
 pub use node::{Node, NodeBuilder, Pinning};

@@ -9,7 +9,9 @@ use std::io;
 #[non_exhaustive]
 pub enum IoError {
     /// The address to listen on is none.
-    #[error("`{address}` is no address to listen on; write an IP address and a port, such as `127.0.0.1:8080`")]
+    #[error(
+        "`{address}` is no address to listen on; write an IP address and a port, such as `127.0.0.1:8080`"
+    )]
     BadAddress {
         /// What was given.
         address: String,
@@ -39,7 +41,9 @@ pub enum IoError {
         reason: String,
     },
     /// There are no descriptors here: this is a simulation.
-    #[error("this node has no I/O: a simulation has no sockets, pipes or programs; use a node, or send the process its messages")]
+    #[error(
+        "this node has no I/O: a simulation has no sockets, pipes or programs; use a node, or send the process its messages"
+    )]
     NoReactor,
     /// The system refused something else.
     #[error("the system refused: {0}")]

@@ -3,6 +3,7 @@
 mod flow;
 mod hostile;
 mod owner;
+mod port;
 mod support;
 mod tcp;
 mod tls;

@@ -36,6 +36,9 @@ pub(crate) struct Owner<S> {
 #[message(local)]
 pub(crate) struct Release;
 
+#[message(local)]
+struct Last(String);
+
 #[message(local, reply = usize)]
 pub(crate) struct Held;
 
@@ -80,8 +83,15 @@ impl<S: IoProcess> Owner<S> {
     }
 
     #[handle]
-    fn down(&mut self, m: Down, _cx: &mut Context<'_>) -> ActorResult {
-        let _ = self.tell.send(Seen::Down(m.reason.to_string()));
+    fn down(&mut self, m: Down, cx: &mut Context<'_>) -> ActorResult {
+        // It has overtaken what came before it in a lower queue.
+        let _ended = cx.send(cx.pid(), Last(m.reason.to_string()));
+        Ok(())
+    }
+
+    #[handle]
+    fn last(&mut self, m: Last, _cx: &mut Context<'_>) -> ActorResult {
+        let _ = self.tell.send(Seen::Down(m.0));
         Ok(())
     }
 

@@ -383,4 +383,21 @@ fn inspection_shows_where_a_connection_goes() {
     assert_eq!(entry(&shown, "listener"), address(&server).to_string());
     assert_eq!(entry(&shown, "connections"), "1");
     assert!(node.call_blocking(pid, Ask).is_ok());
+    let client = TcpClient::connect(address(&server).to_string()).to(pid);
+    let (_, client, _heard) = owner(&node, client, Mode::Tell);
+    let up = loop {
+        let up = connected(&seen);
+        if up.id == client.id {
+            break up;
+        }
+    };
+    node.call_blocking(client.id, WriteBytes("12345".into())).unwrap().unwrap();
+    // The server's side sends it back, and so does this one, for ever; but it goes on counting.
+    until("it is counted", || entry(&inspect(client.pid), "bytes in").parse::<u64>().unwrap() >= 5);
+    let shown = inspect(client.pid);
+    assert_eq!(entry(&shown, "remote"), address(&server).to_string());
+    assert_eq!(entry(&shown, "local"), up.local.to_string());
+    assert!(entry(&shown, "bytes out").parse::<u64>().unwrap() >= 5);
+    assert_eq!(entry(&shown, "tls"), "false");
+    assert!(entry(&shown, "process").contains("Pid"), "{shown:?}");
 }

@@ -62,12 +62,7 @@ pub(super) struct Launched {
 }
 
 /// Starts the program and guards it to its end. Blocks.
-pub(super) fn guard(
-    port: &Port,
-    launched: Sender<io::Result<Launched>>,
-    ended: Sender<Exit>,
-    news: News,
-) {
+pub(super) fn guard(port: &Port, launched: Sender<io::Result<Launched>>, ended: Sender<Exit>, news: News) {
     let (mut child, pidfd, orders) = match launch(port) {
         Ok((parts, child, pidfd, orders)) => {
             // A port that is gone has dropped the parts, and with them the order pipe (G2).

@@ -149,7 +149,12 @@ impl PortProcess {
     }
 
     #[handle]
-    fn bytes(&mut self, m: WriteBytes, reply: ReplyTo<Result<(), IoError>>, _cx: &mut Context<'_>) -> ActorResult {
+    fn bytes(
+        &mut self,
+        m: WriteBytes,
+        reply: ReplyTo<Result<(), IoError>>,
+        _cx: &mut Context<'_>,
+    ) -> ActorResult {
         self.shared.write(m.0, Some(reply));
         Ok(())
     }
@@ -354,8 +359,8 @@ impl Service {
         let mut total = 0;
         let mut is_closed = false;
         while !outbox.is_empty() {
-            let written =
-                outbox.with_slices(|slices| stdin.poll_write(task, |pipe| Ok(rustix::io::writev(pipe, slices)?)));
+            let written = outbox
+                .with_slices(|slices| stdin.poll_write(task, |pipe| Ok(rustix::io::writev(pipe, slices)?)));
             match written {
                 Poll::Pending => break,
                 Poll::Ready(Ok(written)) => {
@@ -443,7 +448,12 @@ impl Service {
     }
 
     /// Hands out what was read of one output. `Pending`: the receiver has no room, or the window is full.
-    fn hand_out(&mut self, index: usize, shard: &Shard, task: &mut TaskContext<'_>) -> Poll<Result<(), IoEnd>> {
+    fn hand_out(
+        &mut self,
+        index: usize,
+        shard: &Shard,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<Result<(), IoEnd>> {
         loop {
             if let Some(retry) = &mut self.retry {
                 if Pin::new(retry).poll(task).is_pending() {

@@ -9,5 +9,5 @@ mod server;
 pub use client::TcpClient;
 pub use server::TcpServer;
 
-pub(crate) use server::{Accept, accept_all, listen};
 pub(crate) use outbox::{Outbox, Written};
+pub(crate) use server::{Accept, accept_all, listen};
