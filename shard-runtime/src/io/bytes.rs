@@ -201,7 +201,7 @@ impl Drop for Lease {
 
 #[cfg(test)]
 mod tests {
-    use super::{IoBytes, Window};
+    use super::{IoBytes, IoText, Window};
     use bytes::Bytes;
     use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
@@ -214,6 +214,21 @@ mod tests {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, SeqCst);
         }
+    }
+
+    #[test]
+    fn whoever_waits_for_all_to_be_handled_is_told() {
+        let (window, count) = (Window::new(1000), Arc::new(Count::default()));
+        let waker = Waker::from(Arc::clone(&count));
+        assert!(window.is_empty(&waker));
+        let data = IoBytes::leased(Bytes::from_static(b"data"), &window);
+        let text = IoText::leased("text".to_owned(), &window);
+        assert!(!window.is_empty(&waker));
+        drop(data);
+        assert_eq!(count.0.load(SeqCst), 0, "one is left");
+        assert_eq!(text.into_string(), "text");
+        assert_eq!(count.0.load(SeqCst), 1);
+        assert!(window.is_empty(&waker));
     }
 
     #[test]
