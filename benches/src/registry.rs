@@ -2,7 +2,9 @@
 
 use crate::error::RunError;
 use crate::own::{across, diag, events, network, population, same_shard, sockets, styles, timers};
-use crate::peer::{actix, bare_sockets, futex, glommio_tasks, kameo, ractor, raw_ring, raw_socket, tokio_timers};
+use crate::peer::{
+    actix, bare_sockets, futex, glommio_tasks, kameo, ractor, raw_ring, raw_socket, tokio_timers,
+};
 use crate::reference::{
     ERGO, ERGO_LOCAL_MANY, ERGO_LOCAL_ONE, ERGO_LOCAL_ONE_BY_YIELDING, ERGO_NETWORK, ERGO_PROCESS_BYTES,
     ERGO_SPAWN_SECONDS, absolute, at_least, at_most,

@@ -77,17 +77,19 @@ pub use cron::{
     Overlap,
 };
 pub use error::{
-    ActorError, ActorResult, AppError, CallError, CronError, DeliveryError, DiagCallError, EventError, ExitReason,
-    IoEnd, IoError, LinkError, LogError, NodeError, PreflightError, RegistrarError, SendError, SendReason, SpawnError,
+    ActorError, ActorResult, AppError, CallError, CronError, DeliveryError, DiagCallError, EventError,
+    ExitReason, IoEnd, IoError, LinkError, LogError, NodeError, PreflightError, RegistrarError, SendError,
+    SendReason, SpawnError,
 };
 pub use event::{Event, EventFacts, EventOptions, EventStart, EventStop, Topic, Utilization};
 /// Methods, status codes and header names of web requests.
 pub use http;
 pub use io::{
-    Chunk, CloseIo, Io, IoBytes, IoProcess, IoTarget, SseConnect, SseDisconnect, SseHandler, SseMessage,
-    TcpClient, TcpConnect, TcpData, TcpDisconnect, TcpServer, TlsClient, TlsServer, UdpPacket, WebHandler,
-    WebRequest, WebResponse, WebRoute, WebServer, WebSocketHandler, WriteBytes, WsConnect, WsDisconnect, WsKind,
-    WsMessage,
+    Chunk, CloseIo, Io, IoBytes, IoProcess, IoTarget, IoText, Port, PortData, PortError, PortStart,
+    PortStatus, PortTerminate, PortText, SseConnect, SseDisconnect, SseHandler, SseMessage, TcpClient,
+    TcpConnect, TcpData, TcpDisconnect, TcpServer, TlsClient, TlsServer, UdpPacket, UdpServer, WebHandler,
+    WebRequest, WebResponse, WebRoute, WebServer, WebSocketHandler, WriteBytes, WsConnect, WsDisconnect,
+    WsKind, WsMessage,
 };
 pub use link::LinkCounters;
 pub use node::{LateProcess, Node, NodeBuilder, Pinning, StopPhase, StopPlan, StopReport};

@@ -1,6 +1,7 @@
 //! Why an I/O process could not be started, and why it ended.
 
 use crate::error::SpawnError;
+use crate::io::PortStatus;
 use std::io;
 
 /// Why an I/O process could not be started.
@@ -8,7 +9,9 @@ use std::io;
 #[non_exhaustive]
 pub enum IoError {
     /// The address to listen on is none.
-    #[error("`{address}` is no address to listen on; write an IP address and a port, such as `127.0.0.1:8080`")]
+    #[error(
+        "`{address}` is no address to listen on; write an IP address and a port, such as `127.0.0.1:8080`"
+    )]
     BadAddress {
         /// What was given.
         address: String,
@@ -38,7 +41,9 @@ pub enum IoError {
         reason: String,
     },
     /// There are no descriptors here: this is a simulation.
-    #[error("this node has no I/O: a simulation has no sockets, pipes or programs; use a node, or send the process its messages")]
+    #[error(
+        "this node has no I/O: a simulation has no sockets, pipes or programs; use a node, or send the process its messages"
+    )]
     NoReactor,
     /// The system refused something else.
     #[error("the system refused: {0}")]
@@ -129,6 +134,9 @@ pub enum IoEnd {
         /// How.
         reason: String,
     },
+    /// The program of a port has ended without success, or could not be started.
+    #[error("the program {0}")]
+    Program(PortStatus),
     /// The system refused a read or a write.
     #[error("the system says: {reason}")]
     System {

@@ -7,8 +7,8 @@ use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::task::Waker;
 
 /// What a message costs beside its bytes.
@@ -81,22 +81,95 @@ macro_rules! from {
 }
 from!(Bytes Vec<u8> String &'static [u8] &'static str Box<[u8]>);
 
+/// A line that an I/O process has read. It counts as unhandled until it is dropped or [taken](IoText::into_string); clones do not.
+#[derive(Default)]
+pub struct IoText {
+    text: String,
+    /// Gives its part of the window back when it is dropped.
+    _lease: Option<Lease>,
+}
+
+impl IoText {
+    pub(crate) fn leased(text: String, window: &Arc<Window>) -> Self {
+        let lease = window.take(text.len() + OVERHEAD);
+        Self { text, _lease: Some(lease) }
+    }
+
+    /// The text, which counts as handled from now on.
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.text
+    }
+}
+
+impl Clone for IoText {
+    fn clone(&self) -> Self {
+        Self { text: self.text.clone(), _lease: None }
+    }
+}
+
+impl std::fmt::Debug for IoText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
+impl std::fmt::Display for IoText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Deref for IoText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl PartialEq<str> for IoText {
+    fn eq(&self, other: &str) -> bool {
+        self.text == other
+    }
+}
+
+impl PartialEq<&str> for IoText {
+    fn eq(&self, other: &&str) -> bool {
+        self.text == *other
+    }
+}
+
 /// How much one reader may have unhandled.
 #[derive(Debug)]
 pub(crate) struct Window {
     used: AtomicUsize,
     limit: usize,
+    /// The reader waits until nothing is in use.
+    awaits_empty: AtomicBool,
     waker: AtomicWaker,
 }
 
 impl Window {
     pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { used: AtomicUsize::new(0), limit, waker: AtomicWaker::new() })
+        Arc::new(Self {
+            used: AtomicUsize::new(0),
+            limit,
+            awaits_empty: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        })
     }
 
     fn take(self: &Arc<Self>, bytes: usize) -> Lease {
         self.used.fetch_add(bytes, SeqCst);
         Lease { window: Arc::clone(self), bytes }
+    }
+
+    /// Whether all that was handed out has been handled; if not, the reader is woken then (W2).
+    pub(crate) fn is_empty(&self, waker: &Waker) -> bool {
+        self.awaits_empty.store(true, SeqCst);
+        self.waker.register(waker);
+        self.used.load(SeqCst) == 0
     }
 
     /// Whether the reader may go on; if not, it is woken when it may (W2).
@@ -118,7 +191,9 @@ struct Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let before = self.window.used.fetch_sub(self.bytes, SeqCst);
-        if before >= self.window.limit && before - self.bytes < self.window.limit {
+        let after = before - self.bytes;
+        let opens = before >= self.window.limit && after < self.window.limit;
+        if opens || (after == 0 && self.window.awaits_empty.load(SeqCst)) {
             self.window.waker.wake();
         }
     }
@@ -126,7 +201,7 @@ impl Drop for Lease {
 
 #[cfg(test)]
 mod tests {
-    use super::{IoBytes, Window};
+    use super::{IoBytes, IoText, Window};
     use bytes::Bytes;
     use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
@@ -139,6 +214,21 @@ mod tests {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, SeqCst);
         }
+    }
+
+    #[test]
+    fn whoever_waits_for_all_to_be_handled_is_told() {
+        let (window, count) = (Window::new(1000), Arc::new(Count::default()));
+        let waker = Waker::from(Arc::clone(&count));
+        assert!(window.is_empty(&waker));
+        let data = IoBytes::leased(Bytes::from_static(b"data"), &window);
+        let text = IoText::leased("text".to_owned(), &window);
+        assert!(!window.is_empty(&waker));
+        drop(data);
+        assert_eq!(count.0.load(SeqCst), 0, "one is left");
+        assert_eq!(text.into_string(), "text");
+        assert_eq!(count.0.load(SeqCst), 1);
+        assert!(window.is_empty(&waker));
     }
 
     #[test]

@@ -232,10 +232,11 @@ mod tests {
     fn chunk() -> impl Strategy<Value = Chunk> {
         let header = (1_usize..12, 0_usize..12, prop::sample::select(vec![1_usize, 2, 4, 8]));
         let header = header.prop_map(|(size, at, width)| Chunk::header(size).length_at(at, width));
-        let header = (header, any::<bool>(), any::<bool>(), 12_usize..4096).prop_map(|(chunk, incl, little, max)| {
-            let chunk = if incl { chunk.length_includes_header() } else { chunk };
-            if little { chunk.little_endian() } else { chunk }.max_length(max)
-        });
+        let header =
+            (header, any::<bool>(), any::<bool>(), 12_usize..4096).prop_map(|(chunk, incl, little, max)| {
+                let chunk = if incl { chunk.length_includes_header() } else { chunk };
+                if little { chunk.little_endian() } else { chunk }.max_length(max)
+            });
         prop::strategy::Union::new([
             header.boxed(),
             (1_usize..64).prop_map(Chunk::fixed).boxed(),

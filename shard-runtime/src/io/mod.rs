@@ -8,22 +8,26 @@ mod bytes;
 mod chunk;
 mod message;
 mod open;
+mod port;
 mod stream;
 mod target;
 mod tcp;
 mod tls;
+mod udp;
 mod web;
 
-pub use bytes::IoBytes;
+pub use bytes::{IoBytes, IoText};
 pub use chunk::Chunk;
 pub use message::{CloseIo, TcpConnect, TcpData, TcpDisconnect, UdpPacket, WriteBytes};
 pub use open::{Io, IoProcess};
+pub use port::{Port, PortData, PortError, PortStart, PortStatus, PortTerminate, PortText};
 pub use target::IoTarget;
 pub use tcp::{TcpClient, TcpServer};
 pub use tls::{TlsClient, TlsServer};
+pub use udp::UdpServer;
 pub use web::{
-    SseConnect, SseDisconnect, SseHandler, SseMessage, WebHandler, WebRequest, WebResponse, WebRoute, WebServer,
-    WebSocketHandler, WsConnect, WsDisconnect, WsKind, WsMessage,
+    SseConnect, SseDisconnect, SseHandler, SseMessage, WebHandler, WebRequest, WebResponse, WebRoute,
+    WebServer, WebSocketHandler, WsConnect, WsDisconnect, WsKind, WsMessage,
 };
 
 pub(crate) use bytes::Window;

@@ -49,7 +49,10 @@ pub trait IoProcess: Send + 'static {
 /// Where an I/O process starts. Not an API.
 #[doc(hidden)]
 #[derive(Debug)]
-#[expect(unnameable_types, reason = "what seals `IoProcess`: it is passed to its implementations and nobody else names it")]
+#[expect(
+    unnameable_types,
+    reason = "what seals `IoProcess`: it is passed to its implementations and nobody else names it"
+)]
 pub struct Opener<'a> {
     pub(crate) shard: &'a Shard,
     /// Local id of its owner.

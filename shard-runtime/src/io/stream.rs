@@ -48,6 +48,19 @@ impl Stream {
         matches!(self, Self::Tls(tls) if tls.session.is_handshaking())
     }
 
+    /// Brings a TLS handshake on, to its end.
+    pub(crate) fn poll_handshake(&mut self, task: &Context<'_>) -> Poll<io::Result<()>> {
+        let Self::Tls(tls) = self else { return Poll::Ready(Ok(())) };
+        while tls.session.is_handshaking() {
+            ready!(tls.poll_take(task))?;
+        }
+        // The last flight; what of it the socket does not take now goes out with the first write.
+        match tls.poll_send(task) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
     /// Reads. `Ok(0)`: the peer has ended its side.
     pub(crate) fn poll_read(&mut self, task: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
@@ -63,7 +76,11 @@ impl Stream {
     }
 
     /// Writes the first of these buffers, as much as fits.
-    pub(crate) fn poll_write(&mut self, task: &Context<'_>, buffers: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_write(
+        &mut self,
+        task: &Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         match self {
             Self::Plain(socket) => match buffers {
                 [one] => socket.poll_write(task, |mut socket| socket.write(one)),
@@ -101,23 +118,29 @@ impl Tls {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 other => return Poll::Ready(other),
             }
-            // A handshake goes on by writing, too.
-            if self.session.wants_write()
-                && let Poll::Ready(Err(error)) = self.poll_send(task)
-            {
-                return Poll::Ready(Err(error));
-            }
-            let session = &mut self.session;
-            let read = ready!(self.socket.poll_read(task, |mut socket| session.read_tls(&mut socket)))?;
-            if let Err(error) = self.session.process_new_packets() {
-                // The alert that says why.
-                let _unheard = self.poll_send(task);
-                return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidData, error)));
-            }
-            if read == 0 && self.session.is_handshaking() {
-                return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
-            }
+            ready!(self.poll_take(task))?;
         }
+    }
+
+    /// Takes what the socket has and decrypts it.
+    fn poll_take(&mut self, task: &Context<'_>) -> Poll<io::Result<()>> {
+        // A handshake goes on by writing, too.
+        if self.session.wants_write()
+            && let Poll::Ready(Err(error)) = self.poll_send(task)
+        {
+            return Poll::Ready(Err(error));
+        }
+        let session = &mut self.session;
+        let read = ready!(self.socket.poll_read(task, |mut socket| session.read_tls(&mut socket)))?;
+        if let Err(error) = self.session.process_new_packets() {
+            // The alert that says why.
+            let _unheard = self.poll_send(task);
+            return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidData, error)));
+        }
+        if read == 0 && self.session.is_handshaking() {
+            return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write(&mut self, task: &Context<'_>, buffers: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {

@@ -45,7 +45,29 @@ pub(crate) enum Sent<M> {
     Gone,
 }
 
+/// First pause before news is told again, and from which on it is given up.
+const RETRY: Duration = Duration::from_millis(1);
+const GIVE_UP: Duration = Duration::from_secs(16);
+
 impl IoTarget {
+    /// Sends news that must not be lost for want of room: it waits for it, half a minute at most, beside any process.
+    pub(crate) fn tell<M: Message>(self, shard: &Shard, news: M) {
+        self.tell_after(shard, news, RETRY);
+    }
+
+    fn tell_after<M: Message>(self, shard: &Shard, news: M, pause: Duration) {
+        match self.send(shard, news) {
+            Sent::Yes => {}
+            Sent::Full(news) if pause < GIVE_UP => {
+                let again = move |shard: &Shard| self.tell_after(shard, news, pause * 2);
+                if shard.timer(pause, again).is_none() {
+                    shard.count(|cells| &cells.dead_letters, 1);
+                }
+            }
+            Sent::Full(_) | Sent::Gone => shard.count(|cells| &cells.dead_letters, 1),
+        }
+    }
+
     /// Sends for the current process.
     pub(crate) fn send<M: Message>(&self, shard: &Shard, message: M) -> Sent<M> {
         match shard.quietly(|| shard.deliver_route(self.0.route(), message, Meta::MAIN, 0)) {
@@ -57,24 +79,5 @@ impl IoTarget {
                 _ => Sent::Gone,
             },
         }
-    }
-}
-
-/// Sends the news of an end, which is not lost for want of room: it is tried again, for half a minute at most, beside the process
-/// that ends.
-pub(crate) fn tell<M: Message>(shard: &Shard, target: IoTarget, message: M) {
-    tell_after(shard, target, message, Duration::from_millis(1));
-}
-
-fn tell_after<M: Message>(shard: &Shard, target: IoTarget, message: M, pause: Duration) {
-    match target.send(shard, message) {
-        Sent::Yes => {}
-        Sent::Full(message) if pause < Duration::from_secs(16) => {
-            let again = move |shard: &Shard| tell_after(shard, target, message, pause * 2);
-            if shard.timer(pause, again).is_none() {
-                shard.count(|cells| &cells.dead_letters, 1);
-            }
-        }
-        Sent::Full(_) | Sent::Gone => shard.count(|cells| &cells.dead_letters, 1),
     }
 }

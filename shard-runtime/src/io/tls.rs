@@ -87,12 +87,14 @@ impl TlsServer {
 fn config(chain: &[u8], key: &[u8], authorities: Option<&[u8]>) -> Result<ServerConfig, IoError> {
     let chain = certificates(chain, "the certificate chain")?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| bad(format_args!("the key: {error}")))?;
-    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(bad)?;
+    let builder =
+        ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(bad)?;
     let builder = match authorities {
         None => builder.with_no_client_auth(),
         Some(authorities) => {
             let roots = Arc::new(roots(authorities)?);
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build().map_err(bad)?;
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(roots, provider()).build().map_err(bad)?;
             builder.with_client_cert_verifier(verifier)
         }
     };
@@ -118,7 +120,9 @@ impl TlsClient {
     /// # Errors
     /// They cannot be read.
     pub fn trusting(authorities: &[u8]) -> Result<Self, IoError> {
-        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(bad)?;
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(bad)?;
         let config = builder.with_root_certificates(roots(authorities)?).with_no_client_auth();
         Ok(Self { config: Arc::new(config), server_name: None })
     }
@@ -128,9 +132,12 @@ impl TlsClient {
     /// # Errors
     /// They cannot be read, or do not belong together.
     pub fn trusting_as(authorities: &[u8], chain: &[u8], key: &[u8]) -> Result<Self, IoError> {
-        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(bad)?;
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(bad)?;
         let chain = certificates(chain, "the certificate chain")?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| bad(format_args!("the key: {error}")))?;
+        let key =
+            PrivateKeyDer::from_pem_slice(key).map_err(|error| bad(format_args!("the key: {error}")))?;
         let builder = builder.with_root_certificates(roots(authorities)?);
         let config = builder.with_client_auth_cert(chain, key).map_err(bad)?;
         Ok(Self { config: Arc::new(config), server_name: None })

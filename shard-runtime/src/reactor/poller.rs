@@ -74,7 +74,8 @@ impl Poller {
             let key = event.data.u64();
             let ready = {
                 let entries = self.entries.borrow();
-                let entry = entries.get(key as u32 as usize).filter(|entry| entry.generation == (key >> 32) as u32);
+                let entry =
+                    entries.get(key as u32 as usize).filter(|entry| entry.generation == (key >> 32) as u32);
                 entry.and_then(|entry| entry.ready.clone())
             };
             if let Some(ready) = ready {
@@ -116,10 +117,8 @@ impl Poller {
             return Err(ErrorKind::InvalidInput.into());
         };
         let key = u64::from(entry.generation) << 32 | u64::from(index);
-        let flags = epoll::EventFlags::IN
-            | epoll::EventFlags::OUT
-            | epoll::EventFlags::RDHUP
-            | epoll::EventFlags::ET;
+        let flags =
+            epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
         if let Err(error) = epoll::add(&self.set, fd, epoll::EventData::new_u64(key), flags) {
             self.free.borrow_mut().push(index);
             return Err(error.into());

@@ -234,6 +234,8 @@ cells! {
     io_bytes_out,
     /// Times that reading was held because what had been read was not handled yet.
     io_held,
+    /// Datagrams dropped: too long, unhandled ones too many, refused by their receiver or by the system.
+    io_dropped,
     /// Requests that web servers have answered, whatever the answer.
     io_requests,
     /// Times the control thread had to wake a shard that had work and did not run. Written by the control thread.

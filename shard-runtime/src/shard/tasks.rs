@@ -217,7 +217,8 @@ impl Shard {
     fn run_task(&self, slot: u32, generation: u32) {
         let (mut future, waker, owner) = {
             let mut slots = self.tasks.slots.borrow_mut();
-            let Some(place) = slots.get_mut(slot as usize).filter(|place| place.generation == generation) else {
+            let Some(place) = slots.get_mut(slot as usize).filter(|place| place.generation == generation)
+            else {
                 return;
             };
             let (Some(future), Some(waker)) = (place.future.take(), place.waker.clone()) else { return };

@@ -1,5 +1,11 @@
 //! I/O processes on real nodes, with real sockets and programs.
 
+mod flow;
+mod hostile;
+mod owner;
+mod port;
 mod support;
 mod tcp;
+mod tls;
+mod udp;
 mod web;

@@ -46,6 +46,11 @@ impl<T> Probe<T> {
     pub(crate) fn next(&self) -> T {
         self.0.recv_timeout(LIMIT).unwrap()
     }
+
+    /// The next value, if there is one already.
+    pub(crate) fn try_next(&self) -> Option<T> {
+        self.0.try_recv().ok()
+    }
 }
 
 /// Connects, with a limit on every read.

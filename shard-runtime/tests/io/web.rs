@@ -4,8 +4,8 @@ use crate::support::{Probe, Steady, connect, counters, node, probe, until};
 use shard_runtime::http::{Method, StatusCode};
 use shard_runtime::prelude::*;
 use shard_runtime::{
-    CloseIo, Io, IoEnd, SseConnect, SseDisconnect, SseHandler, SseMessage, WebHandler, WebRequest, WebResponse,
-    WebServer, WebSocketHandler, WsConnect, WsDisconnect, WsMessage,
+    CloseIo, Io, IoEnd, SseConnect, SseDisconnect, SseHandler, SseMessage, WebHandler, WebRequest,
+    WebResponse, WebServer, WebSocketHandler, WsConnect, WsDisconnect, WsMessage,
 };
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -118,7 +118,8 @@ fn response(reader: &mut impl BufRead) -> (u16, String, Vec<u8>) {
     }
     let head = head.to_lowercase();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map(|n| n.parse().unwrap());
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length: ")).map(|n| n.parse().unwrap());
     let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body).unwrap();
     (status, head, body)
@@ -146,7 +147,8 @@ fn requests_are_calls_to_a_worker() {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     for round in 0..100 {
         let body = "x".repeat(round * 37);
-        write!(stream, "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        write!(stream, "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+            .unwrap();
         let (status, _, back) = response(&mut reader);
         assert_eq!((status, back.len()), (200, body.len()));
     }
@@ -174,9 +176,14 @@ fn what_goes_wrong_has_the_status_that_says_so() {
     let (_, server, _seen) = site(&node, true, routes);
     assert_eq!(get(&server, "/nobody").0, 502, "no such worker");
     assert_eq!(get(&server, "/slow").0, 504);
-    let post = |length: usize, body: &str| format!("POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}");
+    let post = |length: usize, body: &str| {
+        format!("POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}")
+    };
     assert_eq!(ask(&server, &post(101, "")).0, 413, "before it has come");
-    let chunk = format!("POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n80\r\n{}\r\n", "x".repeat(128));
+    let chunk = format!(
+        "POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n80\r\n{}\r\n",
+        "x".repeat(128)
+    );
     assert_eq!(ask(&server, &chunk).0, 413, "while it comes");
     assert_eq!(ask(&server, &post(10, "x")).0, 408, "a body that does not come");
     let head = format!("GET /hello HTTP/1.1\r\nhost: x\r\nlong: {}\r\n\r\n", "x".repeat(64 << 10));
@@ -296,7 +303,10 @@ fn ws(address: SocketAddr, path: &str, origin: Option<&str>) -> Result<WebSocket
 }
 
 fn sockets(server: WebServer) -> WebServer {
-    worker(server).route("/ws", WebSocketHandler::to("site").max_message(100_000).ping_every(Duration::from_millis(200)))
+    worker(server).route(
+        "/ws",
+        WebSocketHandler::to("site").max_message(100_000).ping_every(Duration::from_millis(200)),
+    )
 }
 
 #[test]
@@ -308,7 +318,11 @@ fn a_websocket_carries_text_and_bytes_both_ways() {
     let Seen::Connect(up) = seen.next() else { panic!() };
     assert_eq!((up.uri.query(), up.remote), (Some("room=1"), socket.get_ref().0.local_addr().unwrap()));
     for round in 0..200_usize {
-        let message = if round % 2 == 0 { Frame::text("é".repeat(round * 20)) } else { Frame::binary(vec![7; round * 100]) };
+        let message = if round % 2 == 0 {
+            Frame::text("é".repeat(round * 20))
+        } else {
+            Frame::binary(vec![7; round * 100])
+        };
         socket.send(message.clone()).unwrap();
         let back = loop {
             match socket.read().unwrap() {
@@ -403,7 +417,8 @@ fn a_browser_gets_a_stream_of_events() {
     let (_, server, seen) = site(&node, true, routes);
     assert_eq!(get(&server, "/events").0, 406, "without the header");
     let mut stream = connect(server.local.unwrap());
-    let request = "GET /events?x HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\nlast-event-id: 41\r\n\r\n";
+    let request =
+        "GET /events?x HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\nlast-event-id: 41\r\n\r\n";
     stream.write_all(request.as_bytes()).unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let (status, head, _) = response(&mut reader);
@@ -411,7 +426,8 @@ fn a_browser_gets_a_stream_of_events() {
     assert!(head.contains("text/event-stream") && head.contains("no-cache"), "{head}");
     let Seen::Stream(up) = seen.next() else { panic!() };
     assert_eq!((up.last_event_id.as_deref(), up.uri.query()), (Some("41"), Some("x")));
-    let event = SseMessage { event: Some("tick".into()), id: Some("42".into()), ..SseMessage::data("one\ntwo") };
+    let event =
+        SseMessage { event: Some("tick".into()), id: Some("42".into()), ..SseMessage::data("one\ntwo") };
     node.send(up.id, event).unwrap();
     let mut text = String::new();
     let mut line = String::new();
@@ -429,7 +445,8 @@ fn a_browser_gets_a_stream_of_events() {
 #[test]
 fn a_stream_that_is_not_read_is_cut_off() {
     let node = node("sseslow", 1);
-    let routes = |server: WebServer| worker(server).route("/events", SseHandler::to("site").max_pending(100_000));
+    let routes =
+        |server: WebServer| worker(server).route("/events", SseHandler::to("site").max_pending(100_000));
     let (_, server, seen) = site(&node, true, routes);
     let mut stream = connect(server.local.unwrap());
     stream.write_all(b"GET /events HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n").unwrap();

@@ -112,9 +112,14 @@ impl Dial {
         loop {
             let (end, was_connected) = match self.connect(conn).await {
                 Ok(stream) => {
-                    failures = 0;
                     conn.renew(stream);
-                    (serve(conn).await, true)
+                    let end = serve(conn).await;
+                    // One whose handshake failed was never there.
+                    let was_there = conn.is_known();
+                    if was_there {
+                        failures = 0;
+                    }
+                    (end, was_there)
                 }
                 Err(end) => (end, false),
             };
@@ -125,9 +130,8 @@ impl Dial {
                 return end;
             };
             on_shard(|shard| {
-                if was_connected {
-                    conn.retract(shard, &end);
-                } else if failures == 0 {
+                conn.retract(shard, &end);
+                if !was_connected && failures == 0 {
                     // Once, not at each try.
                     conn.tell_end(shard, end.clone());
                 }

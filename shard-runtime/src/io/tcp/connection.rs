@@ -10,9 +10,9 @@ use crate::actor::{Context, Inspect, ReplyTo};
 use crate::error::{ActorResult, ExitReason, IoEnd, IoError};
 use crate::io::open::Ident;
 use crate::io::stream::Stream;
-use crate::io::target::{Sent, tell};
-use crate::io::tcp::options::Options;
+use crate::io::target::Sent;
 use crate::io::tcp::client::Dial;
+use crate::io::tcp::options::Options;
 use crate::io::tcp::outbox::{Outbox, Written};
 use crate::io::tcp::server::Open;
 use crate::io::{CloseIo, IoBytes, IoTarget, TcpConnect, TcpData, TcpDisconnect, Window, WriteBytes};
@@ -31,6 +31,10 @@ use std::time::Duration;
 pub(crate) const LINGER: Duration = Duration::from_secs(5);
 /// Reads of one connection before others get their turn.
 const READS: usize = 8;
+/// How long a receiver may take to handle what came before the peer ended its side.
+const HANDLED: Duration = Duration::from_secs(1);
+/// How long the answers to it may be on their way after that.
+const SETTLE: Duration = Duration::from_millis(10);
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// First and longest pause before a receiver without room is tried again.
@@ -85,6 +89,11 @@ impl Conn {
         self.is_closing.get()
     }
 
+    /// Whether the receiver knows of the connection that there is.
+    pub(crate) fn is_known(&self) -> bool {
+        self.is_known.get()
+    }
+
     /// The task is woken when it is to close.
     pub(crate) fn wake_on_close(&self, waker: &Waker) {
         self.waker.set(Some(waker.clone()));
@@ -100,7 +109,7 @@ impl Conn {
 
     /// Takes bytes to write. What exceeds the limit ends the connection.
     fn write(&self, bytes: IoBytes, written: Option<Written>) {
-        let is_over = self.stream.borrow().is_none() || self.is_closing.get();
+        let is_over = self.stream.borrow().is_none() || self.is_closing.get() || self.end.borrow().is_some();
         if is_over {
             if let Some(written) = written {
                 written.send(Err(IoError::NotConnected));
@@ -156,7 +165,7 @@ impl Conn {
     /// The news of the end is not lost for want of room: it waits for it, beside the process, which is ending.
     pub(crate) fn tell_end(&self, shard: &Shard, reason: IoEnd) {
         let id = self.ident.alias();
-        tell(shard, self.target.clone(), TcpDisconnect { id, reason });
+        self.target.clone().tell(shard, TcpDisconnect { id, reason });
     }
 }
 
@@ -198,7 +207,12 @@ impl TcpConnection {
     }
 
     #[handle]
-    fn bytes(&mut self, m: WriteBytes, reply: ReplyTo<Result<(), IoError>>, _cx: &mut Context<'_>) -> ActorResult {
+    fn bytes(
+        &mut self,
+        m: WriteBytes,
+        reply: ReplyTo<Result<(), IoError>>,
+        _cx: &mut Context<'_>,
+    ) -> ActorResult {
         self.conn.write(m.0, Some(reply));
         Ok(())
     }
@@ -223,14 +237,14 @@ impl TcpConnection {
     fn inspect(&self, out: &mut Inspect) {
         let conn = &self.conn;
         if let Some((remote, local)) = conn.addresses.get() {
-        out.set("local", local);
-        out.set("remote", remote);
-    }
-    out.set("process", format_args!("{:?}", conn.target));
-    out.set("bytes in", conn.bytes_in.get());
-    out.set("bytes out", conn.bytes_out.get());
-    out.set("bytes pending", conn.outbox.borrow().bytes());
-    out.set("tls", matches!(&*conn.stream.borrow(), Some(Stream::Tls(_))));
+            out.set("local", local);
+            out.set("remote", remote);
+        }
+        out.set("process", format_args!("{:?}", conn.target));
+        out.set("bytes in", conn.bytes_in.get());
+        out.set("bytes out", conn.bytes_out.get());
+        out.set("bytes pending", conn.outbox.borrow().bytes());
+        out.set("tls", matches!(&*conn.stream.borrow(), Some(Stream::Tls(_))));
     }
 }
 
@@ -268,11 +282,7 @@ pub(crate) async fn serve(conn: &Conn) -> IoEnd {
 fn poll_handshake(conn: &Conn, task: &TaskContext<'_>) -> Poll<Result<(), IoEnd>> {
     let mut stream = conn.stream.borrow_mut();
     let Some(stream) = stream.as_mut() else { return Poll::Ready(Err(IoEnd::Local)) };
-    match stream.poll_read(task, &mut []) {
-        Poll::Ready(Err(error)) => Poll::Ready(Err(tls_end(error))),
-        _ if stream.is_handshaking() => Poll::Pending,
-        _ => Poll::Ready(Ok(())),
-    }
+    stream.poll_handshake(task).map_err(tls_end)
 }
 
 /// An error of a stream, with those of TLS told apart.
@@ -298,9 +308,14 @@ struct Service<'a> {
     next_retry: Duration,
     linger: Option<Pause>,
     is_finishing: bool,
-    has_ended: Option<IoEnd>,
+    /// The peer has ended its side.
+    has_ended: bool,
+    /// A pause for answers, and whether it began when all was handled.
+    settle: Option<(Pause, bool)>,
     idle: Option<(Pause, u64)>,
     silence: Option<(Pause, u64)>,
+    /// When its silence was looked at, the peer could not be heard.
+    was_held: bool,
 }
 
 impl<'a> Service<'a> {
@@ -314,9 +329,11 @@ impl<'a> Service<'a> {
             next_retry: RETRY,
             linger: None,
             is_finishing: false,
-            has_ended: None,
+            has_ended: false,
+            settle: None,
             idle: conn.options.idle.map(|idle| (Pause::new(idle), 0)),
             silence: conn.options.keep_alive.as_ref().map(|(_, every)| (Pause::new(*every), 0)),
+            was_held: false,
         }
     }
 
@@ -353,17 +370,46 @@ impl<'a> Service<'a> {
                     total += written as u64;
                     outbox.advance(written);
                 }
-                Poll::Ready(Err(error)) => return Err(tls_end(error)),
+                Poll::Ready(Err(error)) => return Err(self.write_end(error)),
             }
         }
         if let Poll::Ready(Err(error)) = stream.poll_flush(task) {
-            return Err(tls_end(error));
+            return Err(self.write_end(error));
         }
         if total > 0 {
             self.conn.bytes_out.set(self.conn.bytes_out.get() + total);
             on_shard(|shard| shard.count(|cells| &cells.io_bytes_out, total));
         }
         Ok(())
+    }
+
+    /// A peer that had ended its side before a write failed has closed the connection, and not only half of it.
+    fn write_end(&self, error: std::io::Error) -> IoEnd {
+        if self.has_ended { IoEnd::Closed } else { tls_end(error) }
+    }
+
+    /// The peer has ended its side, and may still read: what it sent is handled and answered before the connection ends.
+    fn answer(&mut self, task: &mut TaskContext<'_>) -> Poll<IoEnd> {
+        if self.conn.bytes_in.get() == 0 && self.conn.outbox.borrow().is_empty() {
+            return Poll::Ready(IoEnd::Closed);
+        }
+        let linger = self.linger.get_or_insert_with(|| Pause::new(LINGER));
+        if Pin::new(linger).poll(task).is_ready() {
+            let (pending, limit) = (self.conn.outbox.borrow().bytes(), self.conn.options.max_pending);
+            return Poll::Ready(if pending > 0 { IoEnd::SlowPeer { pending, limit } } else { IoEnd::Closed });
+        }
+        if !self.conn.outbox.borrow().is_empty() {
+            // While it is being written, answers are still on their way.
+            self.settle = None;
+            return Poll::Pending;
+        }
+        let is_handled = self.conn.window.is_empty(task.waker());
+        if self.settle.as_ref().is_none_or(|&(_, handled)| handled != is_handled) {
+            // Once all is handled, an answer may still be on a ring, or in the mailbox of this process.
+            self.settle = Some((Pause::new(if is_handled { SETTLE } else { HANDLED }), is_handled));
+        }
+        let is_over = self.settle.as_mut().is_some_and(|(pause, _)| Pin::new(pause).poll(task).is_ready());
+        if is_over { Poll::Ready(IoEnd::Closed) } else { Poll::Pending }
     }
 
     /// Writes what is left, ends this side, and leaves.
@@ -405,8 +451,8 @@ impl<'a> Service<'a> {
                 Poll::Ready(Err(end)) => return Poll::Ready(end),
                 Poll::Ready(Ok(())) => {}
             }
-            if let Some(end) = self.has_ended.take() {
-                return Poll::Ready(end);
+            if self.has_ended {
+                return self.answer(task);
             }
             if !self.conn.window.is_open(task.waker()) {
                 shard.count(|cells| &cells.io_held, 1);
@@ -430,7 +476,7 @@ impl<'a> Service<'a> {
             match read {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(tls_end(error)),
-                Poll::Ready(Ok(0)) => self.has_ended = Some(IoEnd::Closed),
+                Poll::Ready(Ok(0)) => self.has_ended = true,
                 Poll::Ready(Ok(read)) => {
                     let before = self.conn.bytes_in.get();
                     self.conn.bytes_in.set(before + read as u64);
@@ -483,14 +529,20 @@ impl<'a> Service<'a> {
 
     /// Whether nothing has come for as long as allowed.
     fn is_idle(&mut self, task: &mut TaskContext<'_>) -> bool {
-        let (Some((pause, seen)), Some(limit)) = (&mut self.idle, self.conn.options.idle) else { return false };
+        let (Some((pause, seen)), Some(limit)) = (&mut self.idle, self.conn.options.idle) else {
+            return false;
+        };
         let now = self.conn.bytes_in.get();
         if Pin::new(&mut *pause).poll(task).is_pending() {
             return false;
         }
         if *seen == now {
-            // What was read and not taken yet is not the peer's silence.
-            return self.stalled.is_none();
+            // What is not read because its receiver is behind is not the peer's silence.
+            let is_held = self.stalled.is_some() || !self.conn.window.is_open(task.waker());
+            if !is_held && !self.was_held && !self.has_ended {
+                return true;
+            }
+            self.was_held = is_held;
         }
         (*pause, *seen) = (Pause::new(limit), now);
         let _armed = Pin::new(pause).poll(task);

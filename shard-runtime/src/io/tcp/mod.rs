@@ -10,4 +10,5 @@ pub use client::TcpClient;
 pub use server::TcpServer;
 
 pub(crate) use connection::tls_end;
+pub(crate) use outbox::{Outbox, Written};
 pub(crate) use server::{Accept, Open, accept_all, listen};

@@ -5,7 +5,7 @@ use crate::io::stream::Stream;
 use crate::io::web::body::{BadBody, WebBody, collect};
 use crate::io::web::call::call;
 use crate::io::web::message::{WebRequest, WebResponse};
-use crate::io::web::route::{WebRoute, WebHandler};
+use crate::io::web::route::{WebHandler, WebRoute};
 use crate::io::web::server::Site;
 use crate::io::web::socket::{ShardTimer, WebSocketIo};
 use crate::io::web::{sse, websocket};
@@ -149,8 +149,7 @@ async fn answer_by_worker(
         Some(Err(BadBody::Broken)) => return closing(plain(StatusCode::BAD_REQUEST, "the body is broken")),
         None => return closing(plain(StatusCode::REQUEST_TIMEOUT, "the body took too long to come")),
     };
-    let request =
-        WebRequest { method: parts.method, uri: parts.uri, headers: parts.headers, body, remote };
+    let request = WebRequest { method: parts.method, uri: parts.uri, headers: parts.headers, body, remote };
     let Some(target) = handler.targets.get(index % handler.targets.len().max(1)) else {
         return plain(StatusCode::BAD_GATEWAY, "no worker");
     };

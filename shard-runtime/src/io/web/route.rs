@@ -109,7 +109,7 @@ impl Routes {
 
 #[cfg(test)]
 mod tests {
-    use super::{WebRoute, Routes, WebHandler};
+    use super::{Routes, WebHandler, WebRoute};
 
     #[test]
     fn the_longest_path_wins_and_an_exact_one_before_all_below() {

@@ -9,7 +9,7 @@ use crate::io::open::{Ident, Io, IoProcess, Opener};
 use crate::io::stream::Stream;
 use crate::io::tcp::{Accept, Open, accept_all, listen};
 use crate::io::web::connection::serve;
-use crate::io::web::route::{WebRoute, Routes};
+use crate::io::web::route::{Routes, WebRoute};
 use crate::io::{CloseIo, TlsServer};
 use crate::reactor::poller::Watched;
 use crate::shard::{Pause, Shard, Task, on_shard};

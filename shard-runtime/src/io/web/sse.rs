@@ -5,12 +5,12 @@
 
 use crate::actor::{Context, Inspect, local_message};
 use crate::error::{ActorResult, ExitReason, IoEnd};
+use crate::io::CloseIo;
 use crate::io::open::{Ident, Opener};
 use crate::io::target::{IoTarget, Sent};
 use crate::io::web::body::WebBody;
 use crate::io::web::connection::count_end;
 use crate::io::web::server::Site;
-use crate::io::CloseIo;
 use crate::shard::{Pause, on_shard, with_current};
 use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -302,7 +302,7 @@ impl SseStream {
         count_end(&end);
         if self.is_known {
             let news = SseDisconnect { id: self.shared.ident.alias(), reason: end };
-            crate::io::target::tell(cx.shard(), self.shared.target.clone(), news);
+            self.shared.target.clone().tell(cx.shard(), news);
         }
     }
 

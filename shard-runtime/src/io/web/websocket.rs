@@ -416,7 +416,7 @@ impl WsProcess {
         count_end(&end);
         if self.is_known {
             let news = WsDisconnect { id: self.shared.ident.alias(), reason: end };
-            crate::io::target::tell(cx.shard(), self.shared.target.clone(), news);
+            self.shared.target.clone().tell(cx.shard(), news);
         }
     }
 
