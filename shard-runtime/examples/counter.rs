@@ -56,7 +56,7 @@ impl Clerk {
     }
 }
 
-pub fn main() -> Result<(), NodeError> {
+fn main() -> Result<(), NodeError> {
     let node = Node::builder("counter@localhost").shards(2).start()?;
     let counter = node.spawn(Counter::default, SpawnOptions::named("counter").on_shard(0))?;
     let clerk = node.spawn(move || Clerk { counter }, SpawnOptions::new().on_shard(1))?;

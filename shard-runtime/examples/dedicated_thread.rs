@@ -34,7 +34,7 @@ impl Pong {
     }
 }
 
-pub fn main() -> Result<(), NodeError> {
+fn main() -> Result<(), NodeError> {
     let node = Node::builder("files@localhost").start()?;
     let files = node.spawn(Files::default, SpawnOptions::named("files").dedicated_thread())?;
     let pong = node.spawn(Pong::default, SpawnOptions::new())?;

@@ -20,7 +20,7 @@ impl Greeter {
     }
 }
 
-pub fn main() -> Result<(), NodeError> {
+fn main() -> Result<(), NodeError> {
     let node = Node::builder("hello@localhost").start()?;
     let greeter = node.spawn(Greeter::default, SpawnOptions::named("greeter"))?;
     let answer = node.call_blocking(greeter, Greet { name: "world".into() })?;

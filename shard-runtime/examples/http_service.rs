@@ -55,7 +55,7 @@ fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
     Ok(text)
 }
 
-pub fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let serve = std::env::args().any(|argument| argument == "--serve");
     let node = Node::builder("calc@localhost").start()?;
     let (told, address) = channel();

@@ -41,7 +41,7 @@ impl Client {
     }
 }
 
-pub fn main() -> Result<(), NodeError> {
+fn main() -> Result<(), NodeError> {
     let node = Node::builder("pool@localhost").start()?;
     node.spawn(|| Pool::of(Worker::default).size(4), SpawnOptions::named("squares"))?;
     let size = node.call_blocking("squares", AddWorkers(4))?;

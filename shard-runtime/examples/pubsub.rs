@@ -20,7 +20,7 @@ struct Market {
 #[actor]
 impl Market {
     fn init(&mut self, cx: &mut Context<'_>) -> ActorResult {
-        self.prices = Some(cx.register_event("prices", EventOptions::new().keep(3))?);
+        self.prices = Some(cx.register_event("prices", EventOptions::new().buffer(3))?);
         Ok(())
     }
 
@@ -50,7 +50,7 @@ impl Trader {
 
     #[handle]
     fn price(&mut self, event: Event<Price>, _cx: &mut Context<'_>) -> ActorResult {
-        self.seen.push(event.cents);
+        self.seen.push(event.message().cents);
         Ok(())
     }
 
@@ -60,7 +60,7 @@ impl Trader {
     }
 }
 
-pub fn main() -> Result<(), NodeError> {
+fn main() -> Result<(), NodeError> {
     let node = Node::builder("pubsub@localhost").shards(2).start()?;
     let market = node.spawn(|| Market { prices: None }, SpawnOptions::named("market").on_shard(0))?;
     let early = node.spawn(Trader::default, SpawnOptions::new().on_shard(1))?;

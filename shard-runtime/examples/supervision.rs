@@ -40,7 +40,7 @@ fn tree() -> Supervisor {
         .child(ChildSpec::new("right"), Store::default)
 }
 
-pub fn main() -> Result<(), NodeError> {
+fn main() -> Result<(), NodeError> {
     let node = Node::builder("supervision@localhost").start()?;
     let root = node.spawn(tree, SpawnOptions::named("root"))?;
     for side in ["left", "right"] {

@@ -75,7 +75,7 @@ impl Client {
     }
 }
 
-pub fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let node = Node::builder("echo@localhost").start()?;
     let (told, address) = channel();
     node.spawn(move || Echo { told }, SpawnOptions::named("echo"))?;

@@ -44,7 +44,7 @@ impl Desk {
     }
 }
 
-pub fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     for seed in 0..20 {
         let mut bed = Bed::new(seed)?;
         let bank = bed.probe_with(SpawnOptions::named("bank"));

@@ -70,7 +70,7 @@ impl Room {
     }
 }
 
-pub fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let serve = std::env::args().any(|argument| argument == "--serve");
     let address = if serve { "127.0.0.1:8080" } else { "127.0.0.1:0" };
     let node = Node::builder("chat@localhost").start()?;

@@ -142,3 +142,20 @@ pub mod bench_internals {
     pub use crate::symbol::{MAX_SYMBOL_BYTES, MAX_SYMBOLS, Symbol, SymbolError, Symbols};
     pub use crate::wheel::{Advanced, DEFAULT_TIMER_LIMIT, TimerKey, TimerLimitReached, Wheel};
 }
+
+/// The guide's examples compile and hold.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../docs/guide/getting-started.md")]
+    struct GettingStarted;
+    #[doc = include_str!("../../docs/guide/actors.md")]
+    struct Actors;
+    #[doc = include_str!("../../docs/guide/supervision.md")]
+    struct Supervision;
+    #[doc = include_str!("../../docs/guide/events.md")]
+    struct Events;
+    #[doc = include_str!("../../docs/guide/io.md")]
+    struct Io;
+    #[doc = include_str!("../../docs/guide/testing.md")]
+    struct Testing;
+}

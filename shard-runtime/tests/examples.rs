@@ -1,74 +1,51 @@
-//! Every example does what it says: each is a test, too.
+//! Every example is run, and checks itself what it shows.
 
-#![expect(dead_code, reason = "an example is a program of its own; here only its `main` is called")]
+use std::path::PathBuf;
+use std::process::Command;
 
-#[path = "../examples/counter.rs"]
-mod counter;
-#[path = "../examples/dedicated_thread.rs"]
-mod dedicated_thread;
-#[path = "../examples/hello.rs"]
-mod hello;
-#[path = "../examples/http_service.rs"]
-mod http_service;
-#[path = "../examples/pool.rs"]
-mod pool;
-#[path = "../examples/pubsub.rs"]
-mod pubsub;
-#[path = "../examples/supervision.rs"]
-mod supervision;
-#[path = "../examples/tcp_echo.rs"]
-mod tcp_echo;
-#[path = "../examples/testing_a_service.rs"]
-mod testing_a_service;
-#[path = "../examples/websocket_chat.rs"]
-mod websocket_chat;
+/// Where cargo puts examples: beside the folder of this test.
+fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.parent().and_then(|deps| deps.parent()).unwrap();
+    folder.join("examples").join(name)
+}
 
-#[test]
-fn hello_runs() {
-    hello::main().unwrap();
+fn run(name: &str) {
+    let program = program(name);
+    let built = "build it with `cargo build -p shard-runtime --examples`; a run of all tests does";
+    assert!(program.exists(), "there is no {}: {built}", program.display());
+    let output = Command::new(program).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{name} ended with {}:\n{out}\n{err}", output.status);
+    assert!(!out.is_empty(), "{name} says nothing");
+}
+
+macro_rules! examples {
+    ($($name:ident)*) => {
+        /// What is tested here.
+        const TESTED: &[&str] = &[$(stringify!($name)),*];
+        $(#[test]
+        fn $name() {
+            run(stringify!($name));
+        })*
+    };
+}
+
+examples! {
+    counter cron dedicated_thread hello http_service pool port pubsub supervision tcp_echo testing_a_service
+    websocket_chat
 }
 
 #[test]
-fn counter_runs() {
-    counter::main().unwrap();
-}
-
-#[test]
-fn supervision_runs() {
-    supervision::main().unwrap();
-}
-
-#[test]
-fn pool_runs() {
-    pool::main().unwrap();
-}
-
-#[test]
-fn pubsub_runs() {
-    pubsub::main().unwrap();
-}
-
-#[test]
-fn dedicated_thread_runs() {
-    dedicated_thread::main().unwrap();
-}
-
-#[test]
-fn tcp_echo_runs() {
-    tcp_echo::main().unwrap();
-}
-
-#[test]
-fn http_service_runs() {
-    http_service::main().unwrap();
-}
-
-#[test]
-fn websocket_chat_runs() {
-    websocket_chat::main().unwrap();
-}
-
-#[test]
-fn testing_a_service_runs() {
-    testing_a_service::main().unwrap();
+fn every_example_is_tested_and_short() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= 100, "{} has {lines} lines, more than 100", path.display());
+        found.push(path.file_stem().unwrap().to_str().unwrap().to_owned());
+    }
+    found.sort();
+    assert_eq!(found, TESTED);
 }

@@ -299,14 +299,7 @@ impl NodeBuilder {
                 Err(error) => return Err(abandon(&node, threads, &control, error)),
             }
         }
-        let failed = threads.iter().enumerate().find_map(|(index, thread)| match thread.ready.recv() {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error),
-            Err(_) => {
-                Some(NodeError::Shard { shard: index as u16, reason: "its thread ended at start".into() })
-            }
-        });
-        if let Some(error) = failed {
+        if let Some(error) = first_failure(&threads) {
             return Err(abandon(&node, threads, &control, error));
         }
         let added = self.cron.into_iter().try_for_each(|job| CronTable::add(&node, job));
@@ -326,6 +319,15 @@ impl NodeBuilder {
         }
         Ok(node)
     }
+}
+
+/// Waits until all shards have said whether they are up.
+fn first_failure(threads: &[ShardThread]) -> Option<NodeError> {
+    threads.iter().enumerate().find_map(|(index, thread)| match thread.ready.recv() {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error),
+        Err(_) => Some(NodeError::Shard { shard: index as u16, reason: "its thread ended at start".into() }),
+    })
 }
 
 /// Stops what has started of a node that will not.

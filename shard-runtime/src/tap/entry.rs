@@ -80,7 +80,8 @@ mod tests {
     #[test]
     fn short_texts_stay_inline_and_long_ones_are_whole_up_to_the_limit() {
         let mut text = Text::default();
-        write!(text, "{}-{}", 1, "two").unwrap();
+        let (one, two) = (1, "two");
+        write!(text, "{one}-{two}").unwrap();
         assert_eq!((text.as_str(), text.long.is_none()), ("1-two", true));
         let mut text = Text::default();
         text.write_str(&"x".repeat(INLINE)).unwrap();

@@ -1,6 +1,6 @@
 //! How a process, and its shard, write to the log.
 
-use crate::error::ExitReason;
+use crate::error::{ExitReason, IoEnd};
 use crate::process::Flags;
 use crate::shard::{LogLevel, Shard, take_place};
 use crate::symbol::Symbol;
@@ -198,6 +198,8 @@ impl Shard {
         let level = match reason {
             ExitReason::Normal | ExitReason::Shutdown => return,
             ExitReason::Panic(_) => LogLevel::Panic,
+            // How a connection ends is up to the peer, who could fill the log; it is counted, and told to its receiver.
+            reason if reason.downcast_ref::<IoEnd>().is_some() => LogLevel::Debug,
             _ => LogLevel::Error,
         };
         self.log_line(level, local, || {

@@ -256,6 +256,7 @@ both! {
 struct Stuck {
     go: Receiver<()>,
     held: Arc<AtomicBool>,
+    #[expect(clippy::disallowed_types, reason = "between the log thread and the test")]
     seen: Arc<std::sync::Mutex<Vec<LogLevel>>>,
 }
 

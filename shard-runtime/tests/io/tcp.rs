@@ -404,3 +404,35 @@ fn inspection_shows_where_a_connection_goes() {
     assert_eq!(entry(&shown, "tls"), "false");
     assert!(entry(&shown, "process").contains("Pid"), "{shown:?}");
 }
+
+/// Sends itself messages for ever.
+#[derive(Default)]
+struct Busy;
+
+#[message(local)]
+struct Again;
+
+#[actor]
+impl Busy {
+    #[handle]
+    fn again(&mut self, m: Again, cx: &mut Context<'_>) -> ActorResult {
+        cx.send(cx.pid(), m)?;
+        Ok(())
+    }
+}
+
+#[test]
+fn an_echo_goes_on_beside_a_busy_process() {
+    let node = node("busy", 1);
+    let busy = node.spawn(Busy::default, SpawnOptions::new()).unwrap();
+    node.send(busy, Again).unwrap();
+    let (_, server, _seen) = owner(&node, TcpServer::bind("127.0.0.1:0"), Mode::Echo);
+    let mut stream = connect(address(&server));
+    for round in 0..500_u32 {
+        stream.write_all(&round.to_le_bytes()).unwrap();
+        let mut back = [0; 4];
+        stream.read_exact(&mut back).unwrap();
+        assert_eq!(back, round.to_le_bytes());
+    }
+    node.kill(busy);
+}

@@ -18,7 +18,6 @@ enum Seen {
     Up(Io),
     Asked,
     Connect(WsConnect),
-    Message(WsMessage),
     Disconnect(IoEnd),
     Stream(SseConnect),
     StreamEnd(SseDisconnect),
@@ -68,7 +67,6 @@ impl Site {
         if self.echoes {
             let _closed = cx.send(m.id, m);
         } else {
-            let _ = self.tell.send(Seen::Message(m.clone()));
             self.held.push(m);
         }
         Ok(())
