@@ -21,7 +21,6 @@ mod address;
 mod batch;
 mod call;
 mod context;
-mod cron;
 mod events;
 mod family;
 mod inspect;

@@ -6,6 +6,7 @@
 //! Threads: the list of jobs is read by all without a lock; times, heap and actions live on shard 0.
 //! Cost: one timer of shard 0 while there are jobs, at least once a minute, so that a clock that was set is noticed.
 
+mod context;
 mod job;
 mod scheduler;
 mod spec;

@@ -6,8 +6,12 @@ use super::uses::imports;
 use super::{Source, Violation};
 
 /// The seam, the file that pins the behaviour we rely on, and the peer of the benches that does without our runtime.
-const GLOMMIO: &[&str] =
-    &["shard-runtime/src/reactor/", "tests/tests/pins.rs", "benches/src/peer/glommio_tasks.rs"];
+const GLOMMIO: &[&str] = &[
+    "shard-runtime/src/reactor/",
+    "tests/tests/pins.rs",
+    "benches/src/peer/glommio_tasks.rs",
+    "benches/src/peer/bare_sockets.rs",
+];
 
 /// The two threads that are not shards, programs, and test code.
 const TOKIO: &[&str] = &[
