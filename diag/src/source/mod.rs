@@ -7,9 +7,22 @@
 //! S4 what counts "since start" never steps back, not by a nanosecond: a scraper takes that for a restart.
 //! Threads: called on the diagnostics thread only. Cost: a sweep reads each row once.
 
+mod app;
+mod cron;
+mod event;
+mod io;
+mod log;
+mod network;
+
+pub use app::AppRow;
+pub use cron::{CronJobRow, CronPlan, CronSlotRow, CronView};
+pub use event::EventRow;
+pub use io::IoRow;
+pub use log::{LogLevel, LoggerRow};
+pub use network::{AcceptorRow, KnownNode, PeerFlags, PeerRow, RegistrarView};
+
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
@@ -67,57 +80,6 @@ pub struct Identity {
     pub loggers: Vec<LoggerRow>,
     /// Where the node is in its life.
     pub phase: Phase,
-}
-
-/// One logger of the node.
-#[derive(Clone, Debug, Default)]
-pub struct LoggerRow {
-    /// Name it was added under.
-    pub name: String,
-    /// Type of the logger.
-    pub behavior: String,
-    /// Levels it accepts.
-    pub levels: Vec<LogLevel>,
-}
-
-/// A log level.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub enum LogLevel {
-    /// `trace`
-    Trace,
-    /// `debug`
-    Debug,
-    /// `info`
-    #[default]
-    Info,
-    /// `warning`
-    Warning,
-    /// `error`
-    Error,
-    /// `panic`
-    Panic,
-    /// `disabled`
-    Disabled,
-}
-
-impl LogLevel {
-    /// The six levels that count messages, in the order of [`NodeCounters::log_messages`].
-    pub const COUNTED: [Self; 6] =
-        [Self::Trace, Self::Debug, Self::Info, Self::Warning, Self::Error, Self::Panic];
-
-    /// The operator's word for the level.
-    #[must_use]
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::Trace => "trace",
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Error => "error",
-            Self::Panic => "panic",
-            Self::Disabled => "disabled",
-        }
-    }
 }
 
 /// Counters of the whole node; `0` where the node has no source yet.
@@ -426,199 +388,12 @@ pub struct ShardRow {
     pub stalls: Vec<u64>,
     /// Nanoseconds these held it since start, in sum.
     pub stalled_ns: u64,
+    /// What its I/O processes do.
+    pub io: IoRow,
 }
 
 /// Upper bounds of the lengths by which [`ShardRow::stalls`] counts, in nanoseconds.
 pub use shard_runtime::STALL_BOUNDS_NS;
-
-/// One connected peer: the counters survive reconnections of its links.
-#[derive(Clone, Debug, Default)]
-pub struct PeerRow {
-    /// Its name.
-    pub node: String,
-    /// Key of its incarnation.
-    pub creation: u64,
-    /// Nanoseconds since it started.
-    pub uptime_ns: u64,
-    /// Nanoseconds since the session began.
-    pub connection_uptime_ns: u64,
-    /// Its version.
-    pub version: Version,
-    /// Handshake version, for example `shs:1`.
-    pub handshake_version: String,
-    /// Protocol version, for example `swp:1`.
-    pub proto_version: String,
-    /// Data links wanted.
-    pub pool_size: u64,
-    /// Data links alive.
-    pub pool_len: u64,
-    /// Addresses dialled; empty where the peer dialled.
-    pub pool_dsn: Vec<String>,
-    /// Largest message accepted in bytes; `0` is unlimited.
-    pub max_message_size: u64,
-    /// Links are encrypted.
-    pub tls: bool,
-    /// Messages received.
-    pub messages_in: u64,
-    /// Messages sent.
-    pub messages_out: u64,
-    /// Bytes received.
-    pub bytes_in: u64,
-    /// Bytes sent.
-    pub bytes_out: u64,
-    /// Links re-dialled.
-    pub reconnections: u64,
-    /// Fragments sent.
-    pub fragments_sent: u64,
-    /// Messages that had to be fragmented.
-    pub fragment_messages_sent: u64,
-    /// Fragments received.
-    pub fragments_received: u64,
-    /// Messages put together.
-    pub fragment_messages_received: u64,
-    /// Messages whose fragments never were complete.
-    pub fragment_timeouts: u64,
-    /// Messages compressed.
-    pub compressed_sent: u64,
-    /// Bytes after compression.
-    pub compressed_bytes_sent: u64,
-    /// Bytes before compression.
-    pub compressed_orig_bytes_sent: u64,
-    /// Messages decompressed.
-    pub decompressed_received: u64,
-    /// Bytes before decompression.
-    pub decompressed_bytes_received: u64,
-    /// Bytes after decompression.
-    pub decompressed_orig_received: u64,
-    /// Bytes waiting to be written, all links.
-    pub outbox_bytes: u64,
-    /// Messages refused because the outbox was full.
-    pub outbox_full: u64,
-    /// Smoothed round trip of the control link in nanoseconds; `0` is not measured.
-    pub rtt_ns: u64,
-    /// Clock of the peer minus ours in nanoseconds; `0` is not measured.
-    pub clock_skew_ns: i64,
-    /// What both sides agreed on.
-    pub flags: PeerFlags,
-}
-
-/// What two nodes agreed on in the handshake.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PeerFlags {
-    /// Large messages are sent in fragments.
-    pub fragmentation: bool,
-    /// Senders may ask for an acknowledgement of delivery.
-    pub important_delivery: bool,
-    /// Both may dial at once.
-    pub simultaneous_connect: bool,
-    /// The difference of the clocks is measured.
-    pub clock_skew: bool,
-    /// Trace contexts cross.
-    pub tracing: bool,
-    /// Seconds between two heartbeats; `0` is off.
-    pub keep_alive_s: u32,
-}
-
-/// One event that a process of this node has registered.
-#[derive(Clone, Debug)]
-pub struct EventRow {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Rust type of its messages.
-    pub message_type: &'static str,
-    /// Local id of its producer.
-    pub producer: u64,
-    /// Publications it keeps for later subscribers at most.
-    pub buffer: u64,
-    /// Publications it keeps now.
-    pub kept: u64,
-    /// Its producer is told when subscribers come and go.
-    pub notify: bool,
-    /// Anybody may publish it by its name.
-    pub open: bool,
-    /// Links and monitors of subscribers, now.
-    pub subscribers: u64,
-    /// Publications since it was registered.
-    pub published: u64,
-    /// Messages into mailboxes of this node since it was registered.
-    pub local_sent: u64,
-    /// Messages to peers since it was registered.
-    pub remote_sent: u64,
-    /// Messages that a full mailbox or lane refused since it was registered.
-    pub lost: u64,
-    /// When it was registered.
-    pub created: SystemTime,
-    /// When it was last published.
-    pub last_published: Option<SystemTime>,
-    /// `active`, `on_demand`, `idle`, `no_subscribers` or `no_publishing`.
-    pub utilization: &'static str,
-}
-
-/// One loaded application.
-#[derive(Clone, Debug, Default)]
-pub struct AppRow {
-    /// Its name.
-    pub name: String,
-    /// What it is for.
-    pub description: String,
-    /// Its release.
-    pub version: String,
-    /// `loaded`, `initializing`, `running` or `stopping`.
-    pub state: &'static str,
-    /// `temporary`, `transient` or `permanent`.
-    pub mode: &'static str,
-    /// Nanoseconds since it runs; 0 if it does not.
-    pub uptime_ns: u64,
-    /// Its share of load.
-    pub weight: u32,
-    /// Its labels.
-    pub tags: Vec<String>,
-    /// Which registered name plays which role.
-    pub roles: Vec<(String, String)>,
-    /// Applications it depends on.
-    pub depends: Vec<String>,
-    /// Whether it depends on the network.
-    pub needs_network: bool,
-    /// What it adds to the environment, as it may be shown.
-    pub env: Vec<(String, String)>,
-    /// Local ids of the members that live, in the order of their start.
-    pub members: Vec<u64>,
-    /// All processes that belong to it.
-    pub processes: u64,
-    /// How often it was started.
-    pub starts: u64,
-    /// Why it ended last; empty if it never did.
-    pub last_reason: String,
-    /// Time for `init`, for the `start` hook, and for each part of a stop.
-    pub timeouts: [Duration; 3],
-}
-
-/// One listener of the node.
-#[derive(Clone, Debug, Default)]
-pub struct AcceptorRow {
-    /// Address it listens on, `host:port`.
-    pub interface: String,
-    /// Failed handshakes since start by reason.
-    pub handshake_errors: Vec<(&'static str, u64)>,
-}
-
-/// One node the registrar knows.
-#[derive(Clone, Debug, Default)]
-pub struct KnownNode {
-    /// Its name.
-    pub name: String,
-    /// Key of its incarnation; `0` if unknown.
-    pub creation: u64,
-}
-
-/// What the registrar says.
-#[derive(Clone, Debug, Default)]
-pub struct RegistrarView {
-    /// Why it cannot be used; `None` while it works or where the node has none.
-    pub down: Option<String>,
-    /// Nodes it knows.
-    pub nodes: Vec<KnownNode>,
-}
 
 /// Why an inspection has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -731,6 +506,16 @@ pub trait Source: Send + Sync + 'static {
 
     /// Loaded applications, by name.
     fn apps(&self) -> Vec<AppRow>;
+
+    /// The cron jobs, by name.
+    fn cron(&self) -> CronView;
+
+    /// What cron runs after `since`, within `span`, at most `limit` times; of one job, if it is named.
+    fn cron_schedule(&self, since: SystemTime, span: Duration, limit: usize, job: Option<&str>) -> CronPlan;
+
+    /// Log records that found no room in the queues to the log thread since start, by level: trace, debug, info,
+    /// warning, error, panic.
+    fn log_lost(&self) -> [u64; 6];
 
     /// All connected peers.
     fn peers(&self) -> Vec<PeerRow>;
