@@ -34,7 +34,7 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    /// The six levels that count messages, in the order of [`NodeCounters::log_messages`].
+    /// The six levels that count messages, in the order of [`NodeCounters::log_messages`](super::NodeCounters::log_messages).
     pub const COUNTED: [Self; 6] =
         [Self::Trace, Self::Debug, Self::Info, Self::Warning, Self::Error, Self::Panic];
 
