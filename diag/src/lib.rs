@@ -32,6 +32,7 @@ mod health;
 mod http;
 mod mcp;
 pub mod metrics;
+mod node_rows;
 mod node_source;
 mod options;
 mod pid;

@@ -11,26 +11,26 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use shard_runtime::wire::LocalId;
-use shard_runtime::wire::handshake::PROTOCOL;
-use shard_runtime::wire::header::FRAME_VERSION;
 use shard_runtime::{
-    AcceptorStats, Alias, AppInfo, CallError, DiagCallError, DiagPort, DiagRequest, EventFacts, Node,
-    NodeRecord, OnFull, PeerStats, Pid, Priority, ProcessFacts, ProcessStats, Reader, SendReason, ShardStats,
-    Target,
+    AcceptorStats, Alias, CallError, DiagCallError, DiagPort, DiagRequest, Node, NodeRecord, OnFull, Pid,
+    Priority, ProcessFacts, ProcessStats, Reader, SendReason, ShardStats, Target,
 };
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::error::DiagError;
+use crate::node_rows::{
+    app_row, cells, cron_plan, cron_view, event_row, io_row, level, logger_row, peer_row, state,
+};
 use crate::options::DiagOptions;
 use crate::pid;
 use crate::source::{
-    AcceptorRow, AppRow, Current, EventRow, Facts, Identity, InspectError, KnownNode, LogLevel, LoggerRow,
-    NodeCounters, PeerFlags, PeerRow, Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues,
-    RegistrarView, RemoteRequest, Reply, ShardRow, Source, Ties, Version,
+    AcceptorRow, AppRow, CronPlan, CronView, Current, EventRow, Facts, Identity, InspectError, KnownNode,
+    NodeCounters, PeerRow, Phase, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView, RemoteRequest,
+    Reply, ShardRow, Source, Ties, Version,
 };
 use crate::thread::Diag;
 
@@ -259,6 +259,7 @@ impl NodeSource {
             events_lost: counters.events_lost,
             stalls: counters.stall_times.to_vec(),
             stalled_ns: floored(&self.floors.stalled_ns, self.reader.nanos(counters.stalled)),
+            io: io_row(counters),
             ..ShardRow::default()
         }
     }
@@ -377,6 +378,18 @@ impl Source for NodeSource {
         self.reader.events().into_iter().map(event_row).collect()
     }
 
+    fn cron(&self) -> CronView {
+        cron_view(self.reader.cron())
+    }
+
+    fn cron_schedule(&self, since: SystemTime, span: Duration, limit: usize, job: Option<&str>) -> CronPlan {
+        cron_plan(self.reader.cron_schedule(since, span, limit, job))
+    }
+
+    fn log_lost(&self) -> [u64; 6] {
+        self.reader.log_lost_by_level()
+    }
+
     fn acceptors(&self) -> Vec<AcceptorRow> {
         let row = |acceptor: AcceptorStats| AcceptorRow {
             interface: acceptor.address,
@@ -469,135 +482,5 @@ fn proxy_error(error: DiagCallError) -> ProxyError {
         DiagCallError::Refused => ProxyError::Refused,
         DiagCallError::TooLarge => ProxyError::TooLarge,
         _ => ProxyError::Version,
-    }
-}
-
-fn app_row(app: AppInfo, exposed: bool) -> AppRow {
-    AppRow {
-        state: app.state.name(),
-        mode: app.mode.name(),
-        uptime_ns: u64::try_from(app.uptime.as_nanos()).unwrap_or(u64::MAX),
-        weight: app.weight,
-        tags: app.tags,
-        roles: app.roles,
-        depends: app.depends.iter().map(|on| String::from(&**on)).collect(),
-        needs_network: app.needs_network,
-        env: app.env.shown(exposed),
-        members: app.members.iter().map(|id| id.0).collect(),
-        processes: app.processes,
-        starts: app.starts,
-        last_reason: app.last_reason.map_or_else(String::new, |reason| String::from(&*reason)),
-        timeouts: app.timeouts,
-        description: app.description,
-        version: app.version,
-        name: String::from(&*app.name),
-    }
-}
-
-fn event_row(event: EventFacts) -> EventRow {
-    EventRow {
-        message_type: event.message_type,
-        producer: event.producer.0,
-        buffer: event.options.buffer as u64,
-        kept: event.kept,
-        notify: event.options.notify,
-        open: event.options.open,
-        subscribers: event.subscribers,
-        published: event.published,
-        local_sent: event.delivered,
-        remote_sent: 0,
-        lost: event.lost,
-        created: event.created_at,
-        last_published: event.last_published_at,
-        utilization: event.utilization().name(),
-        name: event.name,
-    }
-}
-
-fn peer_row(peer: PeerStats) -> PeerRow {
-    let counters = &peer.counters;
-    PeerRow {
-        node: peer.name,
-        creation: peer.key,
-        uptime_ns: peer.uptime_ns,
-        connection_uptime_ns: peer.connection_uptime_ns,
-        handshake_version: format!("shs:{}", PROTOCOL.highest),
-        proto_version: format!("swp:{FRAME_VERSION}"),
-        pool_size: peer.slots,
-        pool_len: counters.links,
-        max_message_size: peer.max_frame,
-        messages_in: counters.messages_in,
-        messages_out: counters.messages_out,
-        bytes_in: counters.bytes_in,
-        bytes_out: counters.bytes_out,
-        reconnections: peer.reconnections,
-        outbox_bytes: counters.outbox_bytes,
-        outbox_full: counters.outbox_refused,
-        rtt_ns: peer.rtt_ns,
-        flags: PeerFlags { simultaneous_connect: true, ..PeerFlags::default() },
-        ..PeerRow::default()
-    }
-}
-
-fn cells(process: &ProcessStats) -> ProcessCells {
-    ProcessCells {
-        id: process.id.0,
-        parent: process.parent.0,
-        leader: process.leader.0,
-        shard: process.id.shard(),
-        state: state(process.state),
-        messages_in: process.messages_in,
-        messages_out: process.messages_out,
-        mailbox: process.mailbox,
-        mailbox_main: process.mailbox_main,
-        oldest_ns: process.mailbox_latency_ns,
-        running_ns: process.running_ns,
-        wakeups: process.wakeups,
-        uptime_ns: process.uptime_ns,
-        init_ns: process.init_ns,
-        state_ns: process.state_ns,
-        callback_elapsed_ns: process.callback_ns,
-        ..ProcessCells::default()
-    }
-}
-
-fn state(state: shard_runtime::ProcessState) -> ProcessState {
-    use shard_runtime::ProcessState as Runtime;
-    match state {
-        Runtime::Init => ProcessState::Init,
-        Runtime::Running => ProcessState::Running,
-        Runtime::WaitResponse => ProcessState::WaitResponse,
-        Runtime::Terminated => ProcessState::Terminated,
-        Runtime::Zombee => ProcessState::Zombee,
-        // A state of a newer runtime reads as the one without a promise.
-        _ => ProcessState::Sleep,
-    }
-}
-
-/// A logger with the levels that reach it, unless a process or an application has a lower one.
-fn logger_row(logger: &shard_runtime::LoggerFacts, least: LogLevel) -> LoggerRow {
-    let gets = |runtime: &shard_runtime::LogLevel| logger.levels.has(*runtime) && level(*runtime) >= least;
-    let behavior = if logger.process.is_some() { "process" } else { "tap.LogSink" };
-    LoggerRow {
-        name: logger.name.to_string(),
-        behavior: String::from(behavior),
-        levels: shard_runtime::LogLevel::ALL
-            .iter()
-            .filter(|level| gets(level))
-            .map(|at| level(*at))
-            .collect(),
-    }
-}
-
-fn level(level: shard_runtime::LogLevel) -> LogLevel {
-    use shard_runtime::LogLevel as Runtime;
-    match level {
-        Runtime::Trace => LogLevel::Trace,
-        Runtime::Debug => LogLevel::Debug,
-        Runtime::Info => LogLevel::Info,
-        Runtime::Warning => LogLevel::Warning,
-        Runtime::Error => LogLevel::Error,
-        Runtime::Panic => LogLevel::Panic,
-        Runtime::Disabled => LogLevel::Disabled,
     }
 }

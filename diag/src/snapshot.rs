@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use crate::source::{
-    AcceptorRow, EventRow, Identity, NodeCounters, PeerRow, ProcessCells, ProcessState, ShardRow, Source,
+    AcceptorRow, CronView, EventRow, Identity, NodeCounters, PeerRow, ProcessCells, ProcessState, ShardRow,
+    Source,
 };
 use crate::top::{Top, key_of};
 use crate::usage::Usage;
@@ -321,6 +322,8 @@ pub(crate) struct Snapshot {
     pub(crate) peers: Vec<PeerRow>,
     pub(crate) acceptors: Vec<AcceptorRow>,
     pub(crate) events: Events,
+    pub(crate) cron: CronView,
+    pub(crate) log_lost: [u64; 6],
     pub(crate) usage: Usage,
     pub(crate) sweep: Sweep,
 }
@@ -340,6 +343,8 @@ impl Snapshot {
             peers: source.peers(),
             acceptors: source.acceptors(),
             events: Events::of(&source.events(), n),
+            cron: source.cron(),
+            log_lost: source.log_lost(),
             usage: Usage::read(),
             sweep: Sweep::run(source, n),
         };

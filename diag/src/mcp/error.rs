@@ -16,6 +16,8 @@ pub(crate) enum ToolError {
     UnknownProcess { text: String },
     #[error("unknown event {name}: `event_list` names those there are")]
     UnknownEvent { name: String },
+    #[error("unknown cron job {name}: `cron_info` names those there are")]
+    UnknownJob { name: String },
     #[error("unknown application {name}: `app_list` names those there are")]
     UnknownApplication { name: String },
     #[error("the application {name} does not run: it has no processes")]
@@ -54,6 +56,7 @@ impl ToolError {
             Self::Pid { source: PidError::Malformed, .. } => "invalid_argument",
             Self::UnknownProcess { .. } => "unknown_process",
             Self::UnknownEvent { .. } => "unknown_event",
+            Self::UnknownJob { .. } => "unknown_job",
             Self::UnknownApplication { .. } => "unknown_application",
             Self::NotRunning { .. } => "not_running",
             Self::Inspect(source) | Self::InspectLate { source, .. } => inspect_kind(source),

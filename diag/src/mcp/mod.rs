@@ -5,6 +5,7 @@
 
 mod app_records;
 mod args;
+mod cron_records;
 mod desk;
 mod error;
 mod process_record;

@@ -14,6 +14,11 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", since.subsec_millis())
 }
 
+/// The time that a text says, with any offset from UTC.
+pub(crate) fn parse_rfc3339(text: &str) -> Option<SystemTime> {
+    text.parse::<jiff::Timestamp>().ok().map(SystemTime::from)
+}
+
 /// Year, month and day of a day since 1970. Years are counted from March, so that the leap day is the last.
 fn civil(days: u64) -> (u64, u64, u64) {
     let from_march_0 = days + 719_468;
@@ -43,6 +48,16 @@ mod tests {
         ];
         for (seconds, text) in cases {
             assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(seconds)), text);
+            assert_eq!(parse_rfc3339(text), Some(UNIX_EPOCH + Duration::from_secs(seconds)));
+        }
+    }
+
+    #[test]
+    fn an_offset_counts_and_a_text_without_one_is_no_time() {
+        let noon = parse_rfc3339("2026-07-28T14:00:00+02:00");
+        assert_eq!(noon, Some(UNIX_EPOCH + Duration::from_secs(1_785_240_000)));
+        for text in ["", "tomorrow", "2026-07-28", "2026-07-28T12:00:00", "2026-02-30T12:00:00Z"] {
+            assert_eq!(parse_rfc3339(text), None, "{text}");
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use prometheus::core::{Collector, Desc};
@@ -18,12 +18,14 @@ use crate::pid;
 use crate::snapshot::{
     DEPTH_RANGES, EVENT_STATES, LATENCY_RANGES, Shelf, Snapshot, Spread, TopEntry, UTILIZATION_RANGES,
 };
-use crate::source::{LogLevel, PeerRow, STALL_BOUNDS_NS, ShardRow};
+use crate::source::{CronJobRow, LogLevel, PeerRow, STALL_BOUNDS_NS, ShardRow};
 use crate::tally::{Event, Tally};
 use crate::top::value_of;
 
 /// Peers that get series of their own; the others are summed.
 const PEERS_MAX: usize = 256;
+/// Cron jobs, and loggers, that get series of their own.
+const NAMED_MAX: usize = 256;
 /// Label of the sum of all other peers.
 const OTHER_PEERS: &str = "__other__";
 /// Label of what threads outside any shard did.
@@ -95,12 +97,14 @@ impl Collector for NodeCollector {
         let mut page = Page::new();
         node(&mut page, &snapshot);
         errors_and_logs(&mut page, &snapshot);
+        cron(&mut page, &snapshot);
         network(&mut page, &snapshot);
         mailboxes(&mut page, &snapshot);
         activity(&mut page, &snapshot);
         for shard in &snapshot.shards {
             put_shard(&mut page, shard);
             put_stalls(&mut page, shard);
+            put_io(&mut page, shard);
         }
         page.put("shard_policy_dropped_total", &[OUTSIDE], float(snapshot.outside_dropped));
         own(&mut page, &snapshot, &self.tally);
@@ -175,6 +179,44 @@ fn errors_and_logs(page: &mut Page, s: &Snapshot) {
     for (level, count) in LogLevel::COUNTED.iter().zip(c.log_messages) {
         page.put("ergo_log_messages_total", &[level.text()], float(count));
     }
+    for (level, count) in LogLevel::COUNTED.iter().zip(s.log_lost) {
+        page.put("shard_log_lost_total", &[level.text()], float(count));
+    }
+    for logger in s.identity.loggers.iter().take(NAMED_MAX) {
+        page.put("shard_log_dropped_total", &[&logger.name], float(logger.lost));
+    }
+}
+
+fn cron(page: &mut Page, s: &Snapshot) {
+    let jobs = &s.cron.jobs;
+    let enabled = jobs.iter().filter(|job| job.enabled).count();
+    page.put("shard_cron_jobs", &["enabled"], enabled as f64);
+    page.put("shard_cron_jobs", &["disabled"], (jobs.len() - enabled) as f64);
+    if let Some(next) = s.cron.next {
+        page.put("shard_cron_next_run_timestamp_seconds", &[], unix_seconds(next));
+    }
+    for job in jobs.iter().take(NAMED_MAX) {
+        put_job(page, job);
+    }
+}
+
+fn put_job(page: &mut Page, job: &CronJobRow) {
+    let counters = [
+        ("shard_cron_runs_total", job.runs),
+        ("shard_cron_failures_total", job.failures),
+        ("shard_cron_skipped_total", job.skipped),
+        ("shard_cron_missed_total", job.missed_runs),
+    ];
+    for (name, value) in counters {
+        page.put(name, &[&job.name], float(value));
+    }
+    if let Some(last) = job.last_run {
+        page.put("shard_cron_last_run_timestamp_seconds", &[&job.name], unix_seconds(last));
+    }
+}
+
+fn unix_seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 fn network(page: &mut Page, s: &Snapshot) {
@@ -351,11 +393,30 @@ fn put_stalls(page: &mut Page, row: &ShardRow) {
     page.put_histogram("shard_stall_seconds", &[&id], &bounds, &row.stalls, seconds(row.stalled_ns));
 }
 
+fn put_io(page: &mut Page, row: &ShardRow) {
+    let (id, io) = (row.id.to_string(), &row.io);
+    let plain = [
+        ("shard_io_tasks", io.tasks),
+        ("shard_io_descriptors", io.descriptors),
+        ("shard_io_opened_total", io.opened),
+        ("shard_io_closed_total", io.closed),
+        ("shard_io_failed_total", io.failed),
+        ("shard_io_refused_total", io.refused),
+        ("shard_io_held_total", io.held),
+        ("shard_io_requests_total", io.requests),
+    ];
+    for (name, value) in plain {
+        page.put(name, &[&id], float(value));
+    }
+    page.put("shard_io_bytes_total", &[&id, "in"], float(io.bytes_in));
+    page.put("shard_io_bytes_total", &[&id, "out"], float(io.bytes_out));
+}
+
 fn own(page: &mut Page, s: &Snapshot, tally: &Tally) {
     let version = &s.identity.version;
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
     page.put("shard_build_info", &[&version.release, &version.commit, std::env::consts::ARCH, profile], 1.0);
-    let wall = s.taken_wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let wall = unix_seconds(s.taken_wall);
     page.put("shard_start_time_seconds", &[], wall - seconds(s.identity.uptime_ns));
     page.put("shard_diag_rows", &[], float(s.sweep.rows));
     page.put("shard_diag_collect_seconds", &[], s.took.as_secs_f64());

@@ -44,6 +44,7 @@ const fn family(
 const PROCESS: &[&str] = &["pid", "name", "application", "behavior"];
 const PEER: &[&str] = &["remote_node"];
 const SHARD: &[&str] = &["shard"];
+const JOB: &[&str] = &["job"];
 const NONE: &[&str] = &[];
 
 /// Every family this crate exports.
@@ -452,6 +453,114 @@ pub const FAMILIES: &[Family] = &[
         "seconds",
         SHARD,
         "How long handlers held the shard that did so for longer than 100 ms.",
+    ),
+    family(
+        "shard_log_lost_total",
+        Kind::Counter,
+        "",
+        &["level"],
+        "Log records that found no room in the queue to the log thread, by level.",
+    ),
+    family(
+        "shard_log_dropped_total",
+        Kind::Counter,
+        "",
+        &["sink"],
+        "Log records that a logger did not take, since it was added; the first 256 loggers by name.",
+    ),
+    family("shard_cron_jobs", Kind::Gauge, "", &["state"], "Cron jobs, enabled or disabled."),
+    family(
+        "shard_cron_next_run_timestamp_seconds",
+        Kind::Gauge,
+        "seconds",
+        NONE,
+        "Unix time at which the next cron job runs; absent while none will.",
+    ),
+    family(
+        "shard_cron_runs_total",
+        Kind::Counter,
+        "",
+        JOB,
+        "Runs of a cron job that began, since it was added; the first 256 jobs by name.",
+    ),
+    family(
+        "shard_cron_failures_total",
+        Kind::Counter,
+        "",
+        JOB,
+        "Runs of a cron job that failed, since it was added.",
+    ),
+    family(
+        "shard_cron_skipped_total",
+        Kind::Counter,
+        "",
+        JOB,
+        "Runs of a cron job left out because the process of the last run still lived.",
+    ),
+    family(
+        "shard_cron_missed_total",
+        Kind::Counter,
+        "",
+        JOB,
+        "Runs of a cron job whose time had passed, made up for or not.",
+    ),
+    family(
+        "shard_cron_last_run_timestamp_seconds",
+        Kind::Gauge,
+        "seconds",
+        JOB,
+        "Unix time at which a cron job ran last; absent before it ever did.",
+    ),
+    family("shard_io_tasks", Kind::Gauge, "", SHARD, "Tasks that read and write for I/O processes."),
+    family("shard_io_descriptors", Kind::Gauge, "", SHARD, "Descriptors of I/O processes."),
+    family(
+        "shard_io_opened_total",
+        Kind::Counter,
+        "",
+        SHARD,
+        "Connections and programs that I/O processes opened.",
+    ),
+    family(
+        "shard_io_closed_total",
+        Kind::Counter,
+        "",
+        SHARD,
+        "Connections and programs of I/O processes that ended, failed ones included.",
+    ),
+    family(
+        "shard_io_failed_total",
+        Kind::Counter,
+        "",
+        SHARD,
+        "Connections and programs that ended by a failure of the peer, of the system or of a limit.",
+    ),
+    family(
+        "shard_io_refused_total",
+        Kind::Counter,
+        "",
+        SHARD,
+        "Connections refused because their server was full or the system had no more descriptors.",
+    ),
+    family(
+        "shard_io_bytes_total",
+        Kind::Counter,
+        "bytes",
+        &["shard", "direction"],
+        "Bytes that I/O processes read and wrote.",
+    ),
+    family(
+        "shard_io_held_total",
+        Kind::Counter,
+        "",
+        SHARD,
+        "Times that reading was held because what had been read was not handled yet.",
+    ),
+    family(
+        "shard_io_requests_total",
+        Kind::Counter,
+        "",
+        SHARD,
+        "Requests that web servers answered, whatever the answer.",
     ),
     family(
         "shard_handshake_errors_total",

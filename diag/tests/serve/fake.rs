@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use shard_diag::source::{
-    AcceptorRow, AppRow, Current, EventRow, Facts, Identity, InspectError, KnownNode, LogLevel, LoggerRow,
-    NodeCounters, PeerRow, Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView,
-    RemoteRequest, Reply, ShardRow, Source, Ties, Version,
+    AcceptorRow, AppRow, CronJobRow, CronPlan, CronSlotRow, CronView, Current, EventRow, Facts, Identity,
+    InspectError, IoRow, KnownNode, LogLevel, LoggerRow, NodeCounters, PeerRow, Phase, ProcessCells,
+    ProcessRow, ProcessState, ProxyError, Queues, RegistrarView, RemoteRequest, Reply, ShardRow, Source,
+    Ties, Version,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -113,6 +114,40 @@ fn events() -> Vec<EventRow> {
     ]
 }
 
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+/// Three jobs: `backup` has failed, `old` is disabled and never ran, `report` starts processes.
+fn cron_jobs() -> Vec<CronJobRow> {
+    let row = |name: &str| CronJobRow {
+        name: String::from(name),
+        spec: String::from("0 * * * *"),
+        zone: String::from("Europe/Berlin"),
+        action: String::from("tick to worker_0"),
+        enabled: true,
+        next: Some(at(3600)),
+        last_run: Some(at(60)),
+        overlap: "skip",
+        missed: "skip",
+        runs: 9,
+        ..CronJobRow::default()
+    };
+    vec![
+        CronJobRow {
+            last_error: String::from("no such process"),
+            fallback: Some((String::from("worker_3"), String::from("a tag"))),
+            failures: 2,
+            skipped: 3,
+            missed_runs: 4,
+            missed: "run once",
+            ..row("backup")
+        },
+        CronJobRow { enabled: false, next: None, last_run: None, runs: 0, ..row("old") },
+        CronJobRow { overlap: "queue", ..row("report") },
+    ]
+}
+
 /// `count` processes with ids from 1001, of which number i has received 10 * i messages.
 fn processes(count: u64) -> Vec<Process> {
     (0..count)
@@ -124,7 +159,7 @@ fn processes(count: u64) -> Vec<Process> {
                 shard: u16::try_from(i % 2).expect("small"),
                 system: i == 0,
                 state: if i == 7 { ProcessState::WaitResponse } else { ProcessState::Sleep },
-                log_level: LogLevel::Info,
+                log_level: if i == 3 { LogLevel::Debug } else { LogLevel::Info },
                 messages_in: 10 * i,
                 messages_out: 5 * i,
                 mailbox: i % 4,
@@ -170,6 +205,18 @@ fn shard(id: u32) -> ShardRow {
         // Four below 200 ms, three below 1 s, two below 5 s, and one that took longer than all bounds.
         stalls: vec![4, 2, 1, 1, 1, 0, 0, 0, 0, 1],
         stalled_ns: 310_500_000_000,
+        io: IoRow {
+            tasks: 31,
+            descriptors: 32,
+            opened: 33,
+            closed: 34,
+            failed: 35,
+            refused: 36,
+            bytes_in: 37,
+            bytes_out: 38,
+            held: 39,
+            requests: 40,
+        },
         ..ShardRow::default()
     }
 }
@@ -287,6 +334,7 @@ impl Source for Fake {
                 name: String::from("default"),
                 behavior: String::from("file"),
                 levels: vec![LogLevel::Info, LogLevel::Error],
+                lost: 6,
             }],
             phase: self.edit().phase,
         }
@@ -356,6 +404,28 @@ impl Source for Fake {
 
     fn events(&self) -> Vec<EventRow> {
         self.edit().events.clone()
+    }
+
+    fn cron(&self) -> CronView {
+        let names = [String::from("backup"), String::from("report")];
+        CronView { next: Some(at(3600)), spool: names.to_vec(), jobs: cron_jobs() }
+    }
+
+    /// Each enabled job every hour.
+    fn cron_schedule(&self, since: SystemTime, span: Duration, limit: usize, job: Option<&str>) -> CronPlan {
+        let names: Vec<_> = cron_jobs()
+            .into_iter()
+            .filter(|row| row.enabled && job.is_none_or(|job| row.name == job))
+            .map(|row| row.name)
+            .collect();
+        let hours = span.as_secs() / 3600;
+        let slots = (1..=hours)
+            .map(|hour| CronSlotRow { time: since + Duration::from_secs(hour * 3600), jobs: names.clone() });
+        CronPlan { slots: slots.take(limit).collect(), truncated: hours > limit as u64 }
+    }
+
+    fn log_lost(&self) -> [u64; 6] {
+        [6, 5, 4, 3, 2, 1]
     }
 
     fn acceptors(&self) -> Vec<AcceptorRow> {

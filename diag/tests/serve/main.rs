@@ -4,6 +4,7 @@
 
 mod client;
 mod fake;
+mod lately;
 mod limits;
 mod node;
 mod processes;

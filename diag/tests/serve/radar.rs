@@ -150,11 +150,47 @@ fn stalls_and_losses_are_told_by_shard() {
             ("shard_ring_refused_total", 28.0),
             ("shard_mailbox_bytes", 29.0),
             ("shard_over_budget_total", 30.0),
+            ("shard_io_tasks", 31.0),
+            ("shard_io_descriptors", 32.0),
+            ("shard_io_opened_total", 33.0),
+            ("shard_io_closed_total", 34.0),
+            ("shard_io_failed_total", 35.0),
+            ("shard_io_refused_total", 36.0),
+            ("shard_io_held_total", 39.0),
+            ("shard_io_requests_total", 40.0),
         ] {
             assert_eq!(of(name, shard, "")[""], value, "{name}");
         }
+        let bytes = of("shard_io_bytes_total", shard, "direction");
+        assert_eq!((bytes.len(), bytes["in"], bytes["out"]), (2, 37.0, 38.0));
     }
     assert_eq!(of("shard_policy_dropped_total", "outside", "")[""], 5.0);
+}
+
+#[test]
+fn cron_jobs_and_lost_log_lines_are_counted() {
+    let (_node, diag) = connected();
+    let (samples, _) = parse(&get(diag.radar_addresses()[0], "/metrics").body);
+    let by = |name: &str, label: &str| -> BTreeMap<String, f64> {
+        samples[name].iter().map(|(labels, value)| (labels[label].clone(), *value)).collect()
+    };
+    let lost = by("shard_log_lost_total", "level");
+    assert_eq!((lost.len(), lost["trace"], lost["panic"]), (6, 6.0, 1.0));
+    assert_eq!(by("shard_log_dropped_total", "sink"), BTreeMap::from([(String::from("default"), 6.0)]));
+    let jobs = by("shard_cron_jobs", "state");
+    assert_eq!((jobs.len(), jobs["enabled"], jobs["disabled"]), (2, 2.0, 1.0));
+    assert_eq!(samples["shard_cron_next_run_timestamp_seconds"][0].1, 3600.0);
+    for (name, value) in [
+        ("shard_cron_runs_total", 9.0),
+        ("shard_cron_failures_total", 2.0),
+        ("shard_cron_skipped_total", 3.0),
+        ("shard_cron_missed_total", 4.0),
+    ] {
+        let counts = by(name, "job");
+        assert_eq!((counts.len(), counts["backup"]), (3, value), "{name}");
+    }
+    let last = by("shard_cron_last_run_timestamp_seconds", "job");
+    assert_eq!((last.len(), last["backup"]), (2, 60.0), "one never ran");
 }
 
 #[test]

@@ -350,6 +350,88 @@ fn events_by_filter_rank_and_name() {
 }
 
 #[test]
+fn cron_jobs_and_what_they_will_do() {
+    let pair = Pair::new();
+    let info = call(pair.address(), "cron_info", &json!({}));
+    assert_eq!((&info["Next"], &info["Total"]), (&json!("1970-01-01T01:00:00.000Z"), &json!(3)));
+    assert_eq!((&info["Spool"], &info["Truncated"]), (&json!(["backup", "report"]), &json!(false)));
+    let names: Vec<_> = info["Jobs"].as_array().expect("jobs").iter().map(|job| &job["Name"]).collect();
+    assert_eq!(names, ["backup", "old", "report"]);
+    let cut = call(pair.address(), "cron_info", &json!({ "limit": 1, "node": NODE2.0 }));
+    assert_eq!((cut["Jobs"].as_array().map(Vec::len), &cut["Truncated"]), (Some(1), &json!(true)));
+    let backup = call(pair.address(), "cron_job", &json!({ "name": "backup" }));
+    let expected = json!({
+        "Disabled": false, "Name": "backup", "Spec": "0 * * * *", "Location": "Europe/Berlin",
+        "ActionInfo": "tick to worker_0", "Next": "1970-01-01T01:00:00.000Z", "LastRun": "1970-01-01T00:01:00.000Z",
+        "LastErr": "no such process", "Fallback": { "Enable": true, "Name": "worker_3", "Tag": "a tag" },
+        "Overlap": "skip", "Missed": "run once", "Runs": 9, "Failures": 2, "Skipped": 3, "MissedRuns": 4,
+    });
+    assert_eq!(backup, expected);
+    let old = call(pair.address(), "cron_job", &json!({ "name": "old", "node": NODE2.0 }));
+    assert_eq!((&old["Disabled"], &old["LastRun"], &old["Next"]), (&json!(true), &Value::Null, &Value::Null));
+    let node = call(pair.address(), "node_info", &json!({}))["Cron"].clone();
+    assert_eq!((&node["Jobs"], &node["Next"]), (&json!(["backup", "old", "report"]), &info["Next"]));
+
+    let plan = |arguments: Value| call(pair.address(), "cron_schedule", &arguments);
+    assert_eq!(plan(json!({}))["Schedule"].as_array().map(Vec::len), Some(1), "one hour");
+    let since = "2026-07-28T14:00:00+02:00";
+    let two = plan(json!({ "since": since, "duration_seconds": 7200, "job": "report" }));
+    let expected = json!({ "Truncated": false, "Schedule": [
+        { "Time": "2026-07-28T13:00:00.000Z", "Jobs": ["report"] },
+        { "Time": "2026-07-28T14:00:00.000Z", "Jobs": ["report"] },
+    ]});
+    assert_eq!(two, expected);
+    let cut = plan(json!({ "hours": 48, "limit": 3, "node": NODE2.0 }));
+    assert_eq!((cut["Schedule"].as_array().map(Vec::len), &cut["Truncated"]), (Some(3), &json!(true)));
+    for (tool, arguments) in
+        [("cron_job", json!({ "name": "no" })), ("cron_schedule", json!({ "job": "no" }))]
+    {
+        assert_eq!(fail(pair.address(), tool, &arguments)["kind"], "unknown_job", "{tool}");
+    }
+    for (arguments, field) in [
+        (json!({ "since": "tomorrow" }), "/since"),
+        (json!({ "since": "1969-07-20T20:17:00Z" }), "/since"),
+        (json!({ "since": "2200-01-02T00:00:00Z" }), "/since"),
+        (json!({ "hours": 1, "duration_seconds": 5 }), "/hours"),
+        (json!({ "hours": 8785 }), "/hours"),
+        (json!({ "limit": 0 }), "/limit"),
+    ] {
+        let error = fail(pair.address(), "cron_schedule", &arguments);
+        assert_eq!((&error["kind"], &error["field"]), (&json!("invalid_argument"), &json!(field)), "{error}");
+    }
+}
+
+#[test]
+fn loggers_and_levels() {
+    let pair = Pair::new();
+    let loggers = call(pair.address(), "loggers_list", &json!({ "node": NODE2.0 }));
+    let default = json!({ "name": "default", "behavior": "file", "levels": ["info", "error"], "lost": 6 });
+    assert_eq!((&loggers["items"], &loggers["total"]), (&json!([default]), &json!(1)));
+    let full = format!("{}:{}.{CREATION}", NODE1.0, (1_u64 << 52) + 1004);
+    for (arguments, text, pid, level) in [
+        (json!({}), String::from("node log level: info"), Value::Null, "info"),
+        (json!({ "target": "node" }), String::from("node log level: info"), Value::Null, "info"),
+        (
+            json!({ "target": "worker_3" }),
+            String::from("process worker_3 (<574801E2.1048576.1004>) log level: debug"),
+            json!(full),
+            "debug",
+        ),
+        (json!({ "target": full }), format!("process {full} log level: debug"), json!(full), "debug"),
+    ] {
+        let ask = json!({ "name": "log_level_get", "arguments": arguments });
+        let answer = rpc(pair.address(), "tools/call", &ask)["result"].clone();
+        assert_eq!(answer["content"][0]["text"], json!(text));
+        let level_of = &answer["structuredContent"];
+        assert_eq!((&level_of["LogLevel"], &level_of["PID"]), (&json!(level), &pid), "{answer}");
+    }
+    let error = fail(pair.address(), "log_level_get", &json!({ "target": "nobody" }));
+    assert_eq!(error["kind"], "unknown_process");
+    let error = fail(pair.address(), "log_level_get", &json!({ "target": "<574801E2.0>" }));
+    assert_eq!(error["field"], "/target");
+}
+
+#[test]
 fn the_network_as_one_node_sees_it() {
     let pair = Pair::new();
     let nodes = call(pair.address(), "cluster_nodes", &json!({}));
@@ -438,5 +520,7 @@ fn the_official_python_client_lists_and_calls() {
     let output = Command::new(python).args([script, &url, NODE1.0, NODE2.0]).output().expect("runs");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("13 tools") && text.contains(NODE2.0), "{text}");
+    let tools =
+        rpc(pair.address(), "tools/list", &json!({}))["result"]["tools"].as_array().map_or(0, Vec::len);
+    assert!(text.contains(&format!("{tools} tools")) && text.contains(NODE2.0), "{text}");
 }

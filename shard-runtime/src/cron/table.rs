@@ -21,6 +21,8 @@ use std::time::{Duration, SystemTime};
 const MAX_JOBS: usize = 4096;
 /// "Not yet", for times.
 const NONE: i64 = i64::MIN;
+/// Runs of one answer to what cron will run.
+const MAX_FORETOLD: usize = 20_000;
 const NANOS: i64 = 1_000_000_000;
 
 /// One job.
@@ -258,7 +260,7 @@ impl CronTable {
         CronFacts { next, spool, jobs }
     }
 
-    /// What runs after `since` and not after `since + span`, at most `limit` times.
+    /// What runs after `since` and not after `since + span`, at most `limit` times, and not more than 20000 runs.
     pub(crate) fn schedule(
         &self,
         since: SystemTime,
@@ -270,18 +272,25 @@ impl CronTable {
         let end = from.saturating_add(i64::try_from(span.as_secs()).unwrap_or(i64::MAX));
         let jobs: Vec<_> = self.jobs.pin().values().filter(|cell| cell.is_on()).cloned().collect();
         let mut heap = BinaryHeap::new();
-        for cell in &jobs {
+        for (index, cell) in jobs.iter().enumerate() {
             if only.is_none_or(|only| *cell.name == *only)
                 && let Some(next) = cell.spec.next(from)
             {
-                heap.push(Reverse((next, Arc::clone(&cell.name))));
+                heap.push(Reverse((next, Arc::clone(&cell.name), index)));
             }
         }
         let mut found = CronSchedule::default();
-        while let Some(Reverse((time, name))) = heap.pop() {
+        let mut runs = 0;
+        while let Some(Reverse((time, name, index))) = heap.pop() {
             if time > end {
                 break;
             }
+            // LIMIT: runs of one answer, since each slot may hold every job.
+            if runs >= MAX_FORETOLD {
+                found.truncated = true;
+                break;
+            }
+            runs += 1;
             let wall = second(time);
             let is_full = found.slots.len() >= limit;
             match found.slots.last_mut() {
@@ -292,9 +301,8 @@ impl CronTable {
                 }
                 _ => found.slots.push(CronSlot { time: wall, jobs: vec![Arc::clone(&name)] }),
             }
-            let cell = jobs.iter().find(|cell| cell.name == name);
-            if let Some(next) = cell.and_then(|cell| cell.spec.next(time)) {
-                heap.push(Reverse((next, name)));
+            if let Some(next) = jobs.get(index).and_then(|cell| cell.spec.next(time)) {
+                heap.push(Reverse((next, name, index)));
             }
         }
         found

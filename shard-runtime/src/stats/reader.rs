@@ -97,6 +97,8 @@ pub struct ProcessStats {
     pub init_ns: u64,
     /// Sum over handled messages of the nanoseconds they waited.
     pub waited_ns: u64,
+    /// The least level of its log lines: its own, or that of its application or node.
+    pub log_level: LogLevel,
 }
 
 /// One shard at one moment.
@@ -250,6 +252,8 @@ impl Reader {
             uptime_ns: self.ns(now.saturating_sub(identity.born.load(Relaxed))),
             init_ns: self.ns(activity.init),
             waited_ns: self.ns(activity.latency),
+            log_level: Flags::level_of(activity.flags)
+                .unwrap_or_else(|| self.node.log().level_of(|| identity.application.load(Relaxed))),
         };
         // ORDERING: the fields above before the second look at the id (V2).
         fence(Acquire);

@@ -4,8 +4,13 @@ mod app_info;
 mod app_list;
 mod app_processes;
 mod cluster_nodes;
+mod cron_info;
+mod cron_job;
+mod cron_schedule;
 mod event_info;
 mod event_list;
+mod log_level_get;
+mod loggers_list;
 mod network_node_info;
 mod network_nodes;
 mod network_ping;
@@ -20,7 +25,7 @@ mod runtime_stats;
 use super::tool::Tool;
 
 /// All tools: by group, then by name.
-pub(crate) static ALL: [Tool; 16] = [
+pub(crate) static ALL: [Tool; 21] = [
     node_info::TOOL,
     process_info::TOOL,
     process_inspect::TOOL,
@@ -35,8 +40,13 @@ pub(crate) static ALL: [Tool; 16] = [
     network_node_info::TOOL,
     network_nodes::TOOL,
     network_ping::TOOL,
+    cron_info::TOOL,
+    cron_job::TOOL,
+    cron_schedule::TOOL,
     cluster_nodes::TOOL,
     runtime_stats::TOOL,
+    log_level_get::TOOL,
+    loggers_list::TOOL,
 ];
 
 /// The tool of that name.

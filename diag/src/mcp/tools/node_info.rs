@@ -23,6 +23,9 @@ pub(super) const TOOL: Tool = Tool {
     run: |call| at_once(run(&call)),
 };
 
+/// Names of cron jobs in this answer at most: it is asked often.
+const JOBS_MAX: usize = 100;
+
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Logger {
@@ -37,6 +40,7 @@ struct Cron {
     /// Next run; null if no job is set.
     next: Option<String>,
     spool: Vec<String>,
+    /// Names, the first 100 of them; `cron_info` has the jobs.
     jobs: Vec<String>,
 }
 
@@ -120,6 +124,7 @@ struct NodeInfo {
 fn run(call: &Call) -> Result<Answer, ToolError> {
     let source = &call.desk.source;
     let (id, c, usage) = (source.identity(), source.node_counters(), Usage::read());
+    let cron = source.cron();
     let loggers = id.loggers.iter().map(|logger| Logger {
         name: logger.name.clone(),
         behavior: logger.behavior.clone(),
@@ -136,7 +141,11 @@ fn run(call: &Call) -> Result<Answer, ToolError> {
         tracing_exporters: Vec::new(),
         log_messages: c.log_messages,
         tracing_spans: c.tracing_spans,
-        cron: Cron { next: None, spool: Vec::new(), jobs: Vec::new() },
+        cron: Cron {
+            next: cron.next.map(rfc3339),
+            spool: cron.spool.into_iter().take(JOBS_MAX).collect(),
+            jobs: cron.jobs.into_iter().take(JOBS_MAX).map(|job| job.name).collect(),
+        },
         processes_total: signed(c.processes_total),
         processes_running: signed(c.processes_running),
         processes_wait_response: signed(c.processes_wait_response),

@@ -1,0 +1,207 @@
+//! The runtime's records as ours.
+//!
+//! Threads: the diagnostics thread. Cost: what the copies cost.
+
+use shard_runtime::wire::handshake::PROTOCOL;
+use shard_runtime::wire::header::FRAME_VERSION;
+use shard_runtime::{
+    AppInfo, CronFacts, CronJobFacts, CronSchedule, EventFacts, Missed, Overlap, PeerStats, ProcessStats,
+    ShardCounters,
+};
+
+use crate::source::{
+    AppRow, CronJobRow, CronPlan, CronSlotRow, CronView, EventRow, IoRow, LogLevel, LoggerRow, PeerFlags,
+    PeerRow, ProcessCells, ProcessState,
+};
+
+pub(crate) fn app_row(app: AppInfo, exposed: bool) -> AppRow {
+    AppRow {
+        state: app.state.name(),
+        mode: app.mode.name(),
+        uptime_ns: u64::try_from(app.uptime.as_nanos()).unwrap_or(u64::MAX),
+        weight: app.weight,
+        tags: app.tags,
+        roles: app.roles,
+        depends: app.depends.iter().map(|on| String::from(&**on)).collect(),
+        needs_network: app.needs_network,
+        env: app.env.shown(exposed),
+        members: app.members.iter().map(|id| id.0).collect(),
+        processes: app.processes,
+        starts: app.starts,
+        last_reason: app.last_reason.map_or_else(String::new, |reason| String::from(&*reason)),
+        timeouts: app.timeouts,
+        description: app.description,
+        version: app.version,
+        name: String::from(&*app.name),
+    }
+}
+
+pub(crate) fn event_row(event: EventFacts) -> EventRow {
+    EventRow {
+        message_type: event.message_type,
+        producer: event.producer.0,
+        buffer: event.options.buffer as u64,
+        kept: event.kept,
+        notify: event.options.notify,
+        open: event.options.open,
+        subscribers: event.subscribers,
+        published: event.published,
+        local_sent: event.delivered,
+        remote_sent: 0,
+        lost: event.lost,
+        created: event.created_at,
+        last_published: event.last_published_at,
+        utilization: event.utilization().name(),
+        name: event.name,
+    }
+}
+
+pub(crate) fn peer_row(peer: PeerStats) -> PeerRow {
+    let counters = &peer.counters;
+    PeerRow {
+        node: peer.name,
+        creation: peer.key,
+        uptime_ns: peer.uptime_ns,
+        connection_uptime_ns: peer.connection_uptime_ns,
+        handshake_version: format!("shs:{}", PROTOCOL.highest),
+        proto_version: format!("swp:{FRAME_VERSION}"),
+        pool_size: peer.slots,
+        pool_len: counters.links,
+        max_message_size: peer.max_frame,
+        messages_in: counters.messages_in,
+        messages_out: counters.messages_out,
+        bytes_in: counters.bytes_in,
+        bytes_out: counters.bytes_out,
+        reconnections: peer.reconnections,
+        outbox_bytes: counters.outbox_bytes,
+        outbox_full: counters.outbox_refused,
+        rtt_ns: peer.rtt_ns,
+        flags: PeerFlags { simultaneous_connect: true, ..PeerFlags::default() },
+        ..PeerRow::default()
+    }
+}
+
+pub(crate) fn cells(process: &ProcessStats) -> ProcessCells {
+    ProcessCells {
+        id: process.id.0,
+        log_level: level(process.log_level),
+        parent: process.parent.0,
+        leader: process.leader.0,
+        shard: process.id.shard(),
+        state: state(process.state),
+        messages_in: process.messages_in,
+        messages_out: process.messages_out,
+        mailbox: process.mailbox,
+        mailbox_main: process.mailbox_main,
+        oldest_ns: process.mailbox_latency_ns,
+        running_ns: process.running_ns,
+        wakeups: process.wakeups,
+        uptime_ns: process.uptime_ns,
+        init_ns: process.init_ns,
+        state_ns: process.state_ns,
+        callback_elapsed_ns: process.callback_ns,
+        ..ProcessCells::default()
+    }
+}
+
+pub(crate) fn state(state: shard_runtime::ProcessState) -> ProcessState {
+    use shard_runtime::ProcessState as Runtime;
+    match state {
+        Runtime::Init => ProcessState::Init,
+        Runtime::Running => ProcessState::Running,
+        Runtime::WaitResponse => ProcessState::WaitResponse,
+        Runtime::Terminated => ProcessState::Terminated,
+        Runtime::Zombee => ProcessState::Zombee,
+        // A state of a newer runtime reads as the one without a promise.
+        _ => ProcessState::Sleep,
+    }
+}
+
+/// A logger with the levels that reach it, unless a process or an application has a lower one.
+pub(crate) fn logger_row(logger: &shard_runtime::LoggerFacts, least: LogLevel) -> LoggerRow {
+    let gets = |runtime: &shard_runtime::LogLevel| logger.levels.has(*runtime) && level(*runtime) >= least;
+    let behavior = if logger.process.is_some() { "process" } else { "tap.LogSink" };
+    LoggerRow {
+        name: logger.name.to_string(),
+        lost: logger.lost,
+        behavior: String::from(behavior),
+        levels: shard_runtime::LogLevel::ALL
+            .iter()
+            .filter(|level| gets(level))
+            .map(|at| level(*at))
+            .collect(),
+    }
+}
+
+pub(crate) fn level(level: shard_runtime::LogLevel) -> LogLevel {
+    use shard_runtime::LogLevel as Runtime;
+    match level {
+        Runtime::Trace => LogLevel::Trace,
+        Runtime::Debug => LogLevel::Debug,
+        Runtime::Info => LogLevel::Info,
+        Runtime::Warning => LogLevel::Warning,
+        Runtime::Error => LogLevel::Error,
+        Runtime::Panic => LogLevel::Panic,
+        Runtime::Disabled => LogLevel::Disabled,
+    }
+}
+
+pub(crate) fn cron_view(cron: CronFacts) -> CronView {
+    CronView {
+        next: cron.next,
+        spool: texts(&cron.spool),
+        jobs: cron.jobs.into_iter().map(cron_job_row).collect(),
+    }
+}
+
+fn cron_job_row(job: CronJobFacts) -> CronJobRow {
+    CronJobRow {
+        name: String::from(&*job.name),
+        spec: job.spec,
+        zone: job.zone,
+        action: job.action,
+        enabled: job.enabled,
+        next: job.next,
+        last_run: job.last_run,
+        last_error: job.last_error.map_or_else(String::new, |error| String::from(&*error)),
+        fallback: job.fallback.map(|(name, tag)| (name, String::from(&*tag))),
+        overlap: match job.overlap {
+            Overlap::Allow => "allow",
+            Overlap::Queue => "queue",
+            // What a newer runtime adds reads as the default.
+            _ => "skip",
+        },
+        missed: match job.missed {
+            Missed::RunOnce => "run once",
+            _ => "skip",
+        },
+        runs: job.runs,
+        failures: job.failures,
+        skipped: job.skipped,
+        missed_runs: job.missed_runs,
+    }
+}
+
+pub(crate) fn cron_plan(schedule: CronSchedule) -> CronPlan {
+    let row = |slot: shard_runtime::CronSlot| CronSlotRow { time: slot.time, jobs: texts(&slot.jobs) };
+    CronPlan { slots: schedule.slots.into_iter().map(row).collect(), truncated: schedule.truncated }
+}
+
+fn texts(names: &[std::sync::Arc<str>]) -> Vec<String> {
+    names.iter().map(|name| String::from(&**name)).collect()
+}
+
+pub(crate) fn io_row(counters: &ShardCounters) -> IoRow {
+    IoRow {
+        tasks: counters.io_tasks,
+        descriptors: counters.io_descriptors,
+        opened: counters.io_opened,
+        closed: counters.io_closed,
+        failed: counters.io_failed,
+        refused: counters.io_refused,
+        bytes_in: counters.io_bytes_in,
+        bytes_out: counters.io_bytes_out,
+        held: counters.io_held,
+        requests: counters.io_requests,
+    }
+}

@@ -1,0 +1,26 @@
+//! What the I/O processes of a shard do, as diagnostics sees it.
+
+/// Counters and gauges of the I/O processes of one shard.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IoRow {
+    /// Tasks that read and write for I/O processes. Now.
+    pub tasks: u64,
+    /// Descriptors of I/O processes. Now.
+    pub descriptors: u64,
+    /// Connections and programs opened since start.
+    pub opened: u64,
+    /// Those that have ended, since start.
+    pub closed: u64,
+    /// Those among them that ended by a failure: of the peer, of the system, of a limit.
+    pub failed: u64,
+    /// Connections refused by the limit of their server or for want of descriptors, since start.
+    pub refused: u64,
+    /// Bytes read since start.
+    pub bytes_in: u64,
+    /// Bytes written since start.
+    pub bytes_out: u64,
+    /// Times that reading was held because what had been read was not handled yet, since start.
+    pub held: u64,
+    /// Requests that web servers have answered since start, whatever the answer.
+    pub requests: u64,
+}
