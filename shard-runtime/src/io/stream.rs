@@ -149,6 +149,9 @@ impl Tls {
             // Reading brings it on, and whoever writes here reads, too.
             return Poll::Pending;
         }
+        if buffers.iter().all(|buffer| buffer.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
         let written = self.session.writer().write_vectored(buffers)?;
         if written == 0 {
             return Poll::Ready(Err(ErrorKind::WriteZero.into()));

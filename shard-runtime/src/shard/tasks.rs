@@ -324,6 +324,7 @@ pub(crate) fn on_shard(f: impl FnOnce(&Shard)) {
 pub(crate) struct Pause {
     duration: Duration,
     alarm: Option<(Arc<Alarm>, crate::actor::TimerRef)>,
+    has_yielded: bool,
 }
 
 #[derive(Default)]
@@ -335,7 +336,7 @@ struct Alarm {
 impl Pause {
     /// A pause that begins at its first poll.
     pub(crate) fn new(duration: Duration) -> Self {
-        Self { duration, alarm: None }
+        Self { duration, alarm: None, has_yielded: false }
     }
 }
 
@@ -356,8 +357,14 @@ impl std::future::Future for Pause {
                 ringing.waker.wake();
             })
         });
-        // LIMIT: timers of the shard. The pause is over at once rather than never.
-        let Some(timer) = timer else { return Poll::Ready(()) };
+        let Some(timer) = timer else {
+            // LIMIT: timers of the shard. The pause is over at the next turn rather than never, so that others run meanwhile.
+            if std::mem::replace(&mut self.has_yielded, true) {
+                return Poll::Ready(());
+            }
+            task.waker().wake_by_ref();
+            return Poll::Pending;
+        };
         self.alarm = Some((alarm, timer));
         Poll::Pending
     }

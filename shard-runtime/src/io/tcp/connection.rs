@@ -118,7 +118,7 @@ impl Conn {
         }
         let mut outbox = self.outbox.borrow_mut();
         outbox.push(bytes, written);
-        let (pending, limit) = (outbox.bytes(), self.options.max_pending);
+        let (pending, limit) = (outbox.weight(), self.options.max_pending);
         drop(outbox);
         if pending > limit {
             self.end.borrow_mut().get_or_insert(IoEnd::SlowPeer { pending, limit });
@@ -555,7 +555,7 @@ impl<'a> Service<'a> {
         else {
             return;
         };
-        if Pin::new(&mut *pause).poll(task).is_pending() {
+        if self.conn.is_closing.get() || Pin::new(&mut *pause).poll(task).is_pending() {
             return;
         }
         let now = self.conn.bytes_out.get();

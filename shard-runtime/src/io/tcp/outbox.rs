@@ -8,6 +8,8 @@ use crate::io::IoBytes;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
+/// What a write that waits costs beside its bytes.
+const ITEM: usize = 64;
 /// Buffers handed to the system with one call.
 const SLICES: usize = 32;
 
@@ -31,6 +33,11 @@ impl Outbox {
     /// Bytes that wait.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// What waits with what it costs beside its bytes: many small writes take memory, too.
+    pub(crate) fn weight(&self) -> usize {
+        self.bytes + self.items.len() * ITEM
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use crate::error::{CallError, IoEnd, SendReason};
 use crate::io::stream::Stream;
+use crate::io::tcp::Open;
 use crate::io::web::body::{BadBody, WebBody, collect};
 use crate::io::web::call::call;
 use crate::io::web::message::{WebRequest, WebResponse};
@@ -52,7 +53,7 @@ impl Service<Request<Incoming>> for Answerer {
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(site: &Rc<Site>, stream: Stream, remote: SocketAddr) {
+pub(super) async fn serve(site: &Rc<Site>, stream: Stream, remote: SocketAddr, open: Open) {
     on_shard(|shard| shard.count(|cells| &cells.io_opened, 1));
     let upgrade = Upgrade::default();
     let answerer = Answerer { site: Rc::clone(site), remote, upgrade: Rc::clone(&upgrade) };
@@ -74,12 +75,13 @@ pub(super) async fn serve(site: &Rc<Site>, stream: Stream, remote: SocketAddr) {
     let upgrade = upgrade.take();
     if let (Ok(()), Some(upgrade)) = (&served, upgrade) {
         // It stays open, as a process of its own.
-        upgrade.start(site, io.into_stream(), &parts.read_buf);
+        upgrade.start(site, io.into_stream(), &parts.read_buf, open);
         return;
     }
     if served.is_ok() {
         let _gone = poll_fn(|task| Pin::new(&mut io).poll_shutdown(task)).await;
     }
+    drop(open);
     on_shard(|shard| {
         shard.count(|cells| &cells.io_closed, 1);
         if served.is_err() {

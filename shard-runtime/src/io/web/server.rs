@@ -10,13 +10,14 @@ use crate::io::stream::Stream;
 use crate::io::tcp::{Accept, Open, accept_all, listen};
 use crate::io::web::connection::serve;
 use crate::io::web::route::{Routes, WebRoute};
+use crate::io::web::websocket::Shared;
 use crate::io::{CloseIo, TlsServer};
 use crate::reactor::poller::Watched;
 use crate::shard::{Pause, Shard, Task, on_shard};
 use shard_runtime_macros::{actor, handle};
 use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpStream};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 /// How long requests that are being answered may take once the server is told to close.
@@ -157,6 +158,7 @@ impl IoProcess for WebServer {
                     is_closing: Cell::new(false),
                     requests: Cell::new(0),
                     tasks: RefCell::default(),
+                    sockets: RefCell::default(),
                 }),
             },
             Some(local),
@@ -172,6 +174,8 @@ pub(super) struct Site {
     pub(super) is_closing: Cell<bool>,
     pub(super) requests: Cell<u64>,
     tasks: RefCell<TaskList>,
+    /// The WebSockets it has made: those that live are told when it closes.
+    sockets: RefCell<Vec<Weak<Shared>>>,
 }
 
 /// The tasks of connections, by place.
@@ -192,8 +196,7 @@ impl Site {
         };
         let site = Rc::clone(self);
         let task = shard.spawn_task(self.ident.local(), async move {
-            serve(&site, stream, remote).await;
-            drop(open);
+            serve(&site, stream, remote, open).await;
             let done = {
                 let mut tasks = site.tasks.borrow_mut();
                 tasks.free.push(place);
@@ -206,11 +209,23 @@ impl Site {
         }
     }
 
+    /// Remembers a WebSocket.
+    pub(super) fn keep(&self, socket: &Rc<Shared>) {
+        let mut sockets = self.sockets.borrow_mut();
+        if sockets.len() == sockets.capacity() {
+            sockets.retain(|socket| socket.strong_count() > 0);
+        }
+        sockets.push(Rc::downgrade(socket));
+    }
+
     /// Tells the connections to end when what they are at is answered.
     fn close(&self) {
         self.is_closing.set(true);
         for task in self.tasks.borrow().places.iter().flatten() {
             task.wake();
+        }
+        for socket in self.sockets.borrow().iter().filter_map(Weak::upgrade) {
+            socket.close();
         }
     }
 }
@@ -250,6 +265,9 @@ impl WebListener {
     /// Takes no more connections, answers what was asked, and ends.
     #[handle]
     fn close(&mut self, _: CloseIo, cx: &mut Context<'_>) -> ActorResult {
+        if self.draining.is_some() {
+            return Ok(());
+        }
         self.accepting = None;
         self.site.close();
         if self.open.get() == 0 {

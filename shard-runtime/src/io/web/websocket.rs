@@ -8,6 +8,7 @@ use crate::error::{ActorResult, ExitReason, IoEnd};
 use crate::io::open::{Ident, Opener};
 use crate::io::stream::Stream;
 use crate::io::target::{IoTarget, Sent};
+use crate::io::tcp::Open;
 use crate::io::web::connection::count_end;
 use crate::io::web::server::Site;
 use crate::io::{CloseIo, IoBytes, Window};
@@ -31,6 +32,8 @@ use tungstenite::{Error, Message, WebSocket};
 
 /// Messages of one browser before others get their turn.
 const READS: usize = 16;
+/// What a message that waits costs beside its bytes.
+const ITEM: usize = 64;
 /// How long the closing handshake may take.
 const CLOSING: Duration = Duration::from_secs(5);
 /// Pause before a receiver without room is tried again.
@@ -222,12 +225,14 @@ pub(super) fn accept(
 
 impl Upgrade {
     /// Makes a process of the connection.
-    pub(super) fn start(self, site: &Site, stream: Stream, read: &Bytes) {
+    pub(super) fn start(self, site: &Site, stream: Stream, read: &Bytes, open: Open) {
         let Self { handler, index, remote, uri, headers } = self;
-        let socket = Socket { stream, waker: Waker::noop().clone() };
+        let socket = Socket { stream, waker: Waker::noop().clone(), reads: READS };
         let config = WebSocketConfig::default()
             .max_message_size(Some(handler.max_message))
             .max_frame_size(Some(handler.max_message))
+            // An idle socket should hold little.
+            .read_buffer_size(4 << 10)
             .write_buffer_size(16 << 10)
             .max_write_buffer_size(handler.max_message.max(handler.max_pending).saturating_add(1 << 20));
         let socket = WebSocket::from_partially_read(socket, read.to_vec(), Role::Server, Some(config));
@@ -235,8 +240,8 @@ impl Upgrade {
         on_shard(|shard| {
             let opener = Opener { shard, owner: site.ident.local() };
             let Some(target) = target else { return };
-            let make = |ident| WsProcess {
-                shared: Rc::new(Shared {
+            let make = |ident| {
+                let shared = Rc::new(Shared {
                     ident,
                     target,
                     queue: RefCell::default(),
@@ -247,12 +252,17 @@ impl Upgrade {
                     end: RefCell::new(None),
                     messages_in: Cell::new(0),
                     messages_out: Cell::new(0),
-                }),
-                start: Some((socket, WsHello { remote, uri, headers }, handler.ping_every)),
-                max_pending: handler.max_pending,
-                remote,
-                is_known: false,
-                task: None,
+                });
+                site.keep(&shared);
+                WsProcess {
+                    shared,
+                    start: Some((socket, WsHello { remote, uri, headers }, handler.ping_every)),
+                    max_pending: handler.max_pending,
+                    remote,
+                    is_known: false,
+                    task: None,
+                    _open: open,
+                }
             };
             if opener.spawn(make, None).is_err() {
                 count_end(&IoEnd::NoTarget);
@@ -271,6 +281,8 @@ struct WsHello {
 struct Socket {
     stream: Stream,
     waker: Waker,
+    /// Reads that are left of this turn: a message may come in frames without end, and others want their turn.
+    reads: usize,
 }
 
 impl Socket {
@@ -284,6 +296,11 @@ impl Socket {
 
 impl io::Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.reads == 0 {
+            self.waker.wake_by_ref();
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.reads -= 1;
         let read = Self::now(self.stream.poll_read(&TaskContext::from_waker(&self.waker), buffer))?;
         on_shard(|shard| shard.count(|cells| &cells.io_bytes_in, read as u64));
         Ok(read)
@@ -304,7 +321,7 @@ impl io::Write for Socket {
 }
 
 /// What the process and its task share.
-struct Shared {
+pub(super) struct Shared {
     ident: Rc<Ident>,
     target: IoTarget,
     queue: RefCell<VecDeque<(Message, Option<ReplyTo<()>>)>>,
@@ -324,6 +341,12 @@ impl Shared {
         }
     }
 
+    /// Closes in order.
+    pub(super) fn close(&self) {
+        self.is_closing.set(true);
+        self.wake();
+    }
+
     fn end(&self, end: IoEnd) {
         let reason = if end.is_ordinary() { ExitReason::Normal } else { ExitReason::custom(end.clone()) };
         self.end.borrow_mut().get_or_insert(end);
@@ -339,6 +362,8 @@ struct WsProcess {
     remote: SocketAddr,
     is_known: bool,
     task: Option<Task>,
+    /// Counts it as open with its server.
+    _open: Open,
 }
 
 #[actor(crate = shard_runtime)]
@@ -361,7 +386,8 @@ impl WsProcess {
                 socket,
                 stalled: None,
                 retry: None,
-                closing: None,
+                limit: None,
+                is_closing: false,
                 silence: Pause::new(ping_every),
                 ping_every,
                 is_asked: false,
@@ -379,7 +405,7 @@ impl WsProcess {
             return Ok(());
         }
         let bytes = m.body.into_bytes();
-        let (pending, limit) = (self.shared.bytes.get() + bytes.len(), self.max_pending);
+        let (pending, limit) = (self.shared.bytes.get() + bytes.len() + ITEM, self.max_pending);
         if pending > limit {
             self.shared.end(IoEnd::SlowPeer { pending, limit });
             return Ok(());
@@ -401,8 +427,7 @@ impl WsProcess {
 
     #[handle]
     fn close(&mut self, _: CloseIo, _cx: &mut Context<'_>) -> ActorResult {
-        self.shared.is_closing.set(true);
-        self.shared.wake();
+        self.shared.close();
         Ok(())
     }
 
@@ -434,7 +459,10 @@ struct Service<'a> {
     socket: WebSocket<Socket>,
     stalled: Option<WsMessage>,
     retry: Option<Pause>,
-    closing: Option<Pause>,
+    /// Of a close in order.
+    limit: Option<Pause>,
+    /// The close frame is on its way.
+    is_closing: bool,
     silence: Pause,
     ping_every: Duration,
     /// A ping is on its way, and nothing has come since.
@@ -458,15 +486,17 @@ fn would_block(error: &Error) -> bool {
 impl Service<'_> {
     fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<IoEnd> {
         self.shared.waker.set(Some(task.waker().clone()));
-        self.socket.get_mut().waker.clone_from(task.waker());
+        let socket = self.socket.get_mut();
+        socket.waker.clone_from(task.waker());
+        socket.reads = READS;
         if let Err(end) = self.check_silence(task) {
             return Poll::Ready(end);
         }
         if let Err(end) = self.write(task) {
             return Poll::Ready(end);
         }
-        if let Some(closing) = &mut self.closing
-            && Pin::new(closing).poll(task).is_ready()
+        if let Some(limit) = &mut self.limit
+            && Pin::new(limit).poll(task).is_ready()
         {
             return Poll::Ready(IoEnd::Local);
         }
@@ -477,7 +507,17 @@ impl Service<'_> {
     }
 
     fn write(&mut self, task: &mut TaskContext<'_>) -> Result<(), IoEnd> {
-        loop {
+        if self.shared.is_closing.get() && self.limit.is_none() {
+            // Also for a browser that does not read what waits for it.
+            let mut pause = Pause::new(CLOSING);
+            let _armed = Pin::new(&mut pause).poll(task);
+            self.limit = Some(pause);
+        }
+        // What was handed over before must be on its way first: so a slow browser holds back, and does not fill a buffer.
+        while self.flush()? {
+            if !self.socket.can_write() {
+                return Ok(());
+            }
             let Some((message, reply)) = self.shared.queue.borrow_mut().pop_front() else { break };
             let length = message.len();
             match self.socket.write(message) {
@@ -486,26 +526,21 @@ impl Service<'_> {
                 Err(error) if would_block(&error) => {}
                 Err(error) => return Err(end_of(error)),
             }
-            self.shared.bytes.set(self.shared.bytes.get().saturating_sub(length));
+            self.shared.bytes.set(self.shared.bytes.get().saturating_sub(length + ITEM));
             self.shared.messages_out.set(self.shared.messages_out.get() + 1);
             if let Some(reply) = reply {
                 reply.send(());
             }
-            if self.flush()? {
-                continue;
-            }
-            return Ok(());
         }
-        if self.shared.is_closing.get() && self.closing.is_none() {
+        let is_empty = self.shared.queue.borrow().is_empty();
+        if self.shared.is_closing.get() && is_empty && !self.is_closing && self.socket.can_write() {
+            self.is_closing = true;
             let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
             match self.socket.close(Some(frame)) {
                 Ok(()) => {}
                 Err(error) if would_block(&error) => {}
                 Err(error) => return Err(end_of(error)),
             }
-            let mut pause = Pause::new(CLOSING);
-            let _armed = Pin::new(&mut pause).poll(task);
-            self.closing = Some(pause);
         }
         self.flush().map(|_| ())
     }
@@ -578,12 +613,15 @@ impl Service<'_> {
             return Ok(());
         }
         // Messages that wait for their receiver are not the browser's silence.
-        if self.is_asked && self.stalled.is_none() {
+        if self.is_asked && self.stalled.is_none() && self.shared.window.is_open(task.waker()) {
             return Err(IoEnd::TimedOut { what: "the answer to a ping" });
         }
         self.is_asked = true;
         self.silence = Pause::new(self.ping_every);
         let _armed = Pin::new(&mut self.silence).poll(task);
+        if !self.socket.can_write() {
+            return Ok(());
+        }
         match self.socket.write(Message::Ping(Bytes::new())) {
             Ok(()) => Ok(()),
             Err(error) if would_block(&error) => Ok(()),
