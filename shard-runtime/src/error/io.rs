@@ -1,6 +1,6 @@
 //! Why an I/O process could not be started, and why it ended.
 
-use crate::error::SpawnError;
+use crate::error::{ExitReason, SpawnError};
 use crate::io::PortStatus;
 use std::io;
 
@@ -156,6 +156,19 @@ impl IoEnd {
     #[must_use]
     pub fn is_ordinary(&self) -> bool {
         matches!(self, Self::Closed | Self::Local)
+    }
+
+    /// The end of a connection whose process ended by itself or by somebody else.
+    pub(crate) fn by(reason: &ExitReason) -> Self {
+        match reason {
+            ExitReason::Normal | ExitReason::Shutdown => Self::Local,
+            other => Self::Ended { reason: other.to_string() },
+        }
+    }
+
+    /// The exit reason of the process whose connection has ended so.
+    pub(crate) fn exit_reason(&self) -> ExitReason {
+        if self.is_ordinary() { ExitReason::Normal } else { ExitReason::custom(self.clone()) }
     }
 }
 

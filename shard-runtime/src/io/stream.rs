@@ -3,7 +3,10 @@
 //! Invariant: S1 TLS holds at most 64 KiB of plain text that is not encrypted yet, and what is encrypted is handed to the socket
 //! before more is taken.
 
+use crate::error::IoError;
+use crate::io::TlsServer;
 use crate::reactor::poller::Watched;
+use crate::shard::Shard;
 use rustls::Connection;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -28,6 +31,19 @@ impl Stream {
     pub(crate) fn tls(socket: Watched<TcpStream>, mut session: Connection) -> Self {
         session.set_buffer_limit(Some(TLS_BUFFER));
         Self::Tls(Box::new(Tls { socket, session }))
+    }
+
+    /// A connection that a server has accepted.
+    pub(crate) fn accepted(
+        shard: &Shard,
+        socket: TcpStream,
+        tls: Option<&TlsServer>,
+    ) -> Result<Self, IoError> {
+        let socket = Watched::new(shard.poller()?, socket)?;
+        Ok(match tls {
+            None => Self::Plain(socket),
+            Some(tls) => Self::tls(socket, tls.session()?.into()),
+        })
     }
 
     fn socket(&self) -> &Watched<TcpStream> {

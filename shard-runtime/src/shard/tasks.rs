@@ -270,6 +270,14 @@ impl Shard {
         }
     }
 
+    /// Counts the end of what an I/O process had opened.
+    pub(crate) fn count_io_end(&self, is_ordinary: bool) {
+        self.count(|cells| &cells.io_closed, 1);
+        if !is_ordinary {
+            self.count(|cells| &cells.io_failed, 1);
+        }
+    }
+
     /// Ends a process of this shard from outside its handlers.
     pub(crate) fn end_process(&self, local: u64, reason: ExitReason) {
         if let Some(record) = self.live_record(local) {

@@ -95,10 +95,7 @@ impl Shared {
     /// The program has ended or is let go: counts it.
     fn close(&self, shard: &Shard, is_ordinary: bool) {
         if self.is_open.replace(false) {
-            shard.count(|cells| &cells.io_closed, 1);
-            if !is_ordinary {
-                shard.count(|cells| &cells.io_failed, 1);
-            }
+            shard.count_io_end(is_ordinary);
         }
     }
 }

@@ -150,10 +150,7 @@ impl Conn {
     /// The connection has ended: tells the receiver (N1) and whoever waits for writes.
     pub(crate) fn retract(&self, shard: &Shard, end: &IoEnd) {
         if let Some(stream) = self.stream.take() {
-            shard.count(|cells| &cells.io_closed, 1);
-            if !end.is_ordinary() {
-                shard.count(|cells| &cells.io_failed, 1);
-            }
+            shard.count_io_end(end.is_ordinary());
             drop(stream);
         }
         self.outbox.borrow_mut().fail(end);
@@ -227,10 +224,7 @@ impl TcpConnection {
     fn terminate(&mut self, reason: &ExitReason, cx: &mut Context<'_>) {
         drop(self.task.take());
         let end = self.conn.end.borrow().clone();
-        let end = end.unwrap_or_else(|| match reason {
-            ExitReason::Normal | ExitReason::Shutdown => IoEnd::Local,
-            other => IoEnd::Ended { reason: other.to_string() },
-        });
+        let end = end.unwrap_or_else(|| IoEnd::by(reason));
         self.conn.retract(cx.shard(), &end);
     }
 
@@ -250,7 +244,7 @@ impl TcpConnection {
 
 /// Ends the process of a connection for this.
 pub(crate) fn finish(conn: &Conn, end: IoEnd) {
-    let reason = if end.is_ordinary() { ExitReason::Normal } else { ExitReason::custom(end.clone()) };
+    let reason = end.exit_reason();
     conn.end.borrow_mut().get_or_insert(end);
     on_shard(|shard| shard.end_process(conn.ident.local(), reason));
 }

@@ -219,11 +219,7 @@ impl Serving {
             if let Some(after) = self.options.tcp_keep_alive {
                 SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(after))?;
             }
-            let socket = Watched::new(shard.poller()?, stream)?;
-            let stream = match &self.tls {
-                None => Stream::Plain(socket),
-                Some(tls) => Stream::tls(socket, tls.session()?.into()),
-            };
+            let stream = Stream::accepted(shard, stream, self.tls.as_ref())?;
             let index = self.next.get();
             self.next.set((index + 1) % self.targets.len().max(1));
             let Some(target) = self.targets.get(index).cloned() else { return Ok(()) };

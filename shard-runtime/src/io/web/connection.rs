@@ -1,6 +1,6 @@
 //! One HTTP connection: its requests one after the other, until it ends or becomes something else.
 
-use crate::error::{CallError, IoEnd, SendReason};
+use crate::error::{CallError, SendReason};
 use crate::io::stream::Stream;
 use crate::io::tcp::Open;
 use crate::io::web::body::{BadBody, WebBody, collect};
@@ -82,12 +82,7 @@ pub(super) async fn serve(site: &Rc<Site>, stream: Stream, remote: SocketAddr, o
         let _gone = poll_fn(|task| Pin::new(&mut io).poll_shutdown(task)).await;
     }
     drop(open);
-    on_shard(|shard| {
-        shard.count(|cells| &cells.io_closed, 1);
-        if served.is_err() {
-            shard.count(|cells| &cells.io_failed, 1);
-        }
-    });
+    on_shard(|shard| shard.count_io_end(served.is_ok()));
 }
 
 async fn answer(
@@ -186,14 +181,4 @@ fn plain(status: StatusCode, text: impl Into<String>) -> Response<WebBody> {
 fn closing(mut response: Response<WebBody>) -> Response<WebBody> {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
-}
-
-/// Counts the end of what was a connection of this server.
-pub(super) fn count_end(end: &IoEnd) {
-    on_shard(|shard| {
-        shard.count(|cells| &cells.io_closed, 1);
-        if !end.is_ordinary() {
-            shard.count(|cells| &cells.io_failed, 1);
-        }
-    });
 }

@@ -11,6 +11,7 @@ mod server;
 mod socket;
 mod sse;
 mod websocket;
+mod websocket_process;
 
 pub use message::{WebRequest, WebResponse};
 pub use route::{WebHandler, WebRoute};

@@ -100,7 +100,11 @@ impl Routes {
     /// The handler of a path, and the number of the request among its own.
     pub(super) fn find(&self, path: &str) -> Option<(&WebRoute, usize)> {
         let matches = |known: &str, takes_all| {
-            if takes_all { path.starts_with(known) || format!("{path}/") == known } else { path == known }
+            if takes_all {
+                path.starts_with(known) || known.strip_suffix('/') == Some(path)
+            } else {
+                path == known
+            }
         };
         let found = self.entries.iter().find(|(known, takes_all, ..)| matches(known, *takes_all));
         found.map(|(_, _, handler, count)| (handler, count.replace(count.get().wrapping_add(1))))

@@ -10,7 +10,7 @@ use crate::io::stream::Stream;
 use crate::io::tcp::{Accept, Open, accept_all, listen};
 use crate::io::web::connection::serve;
 use crate::io::web::route::{Routes, WebRoute};
-use crate::io::web::websocket::Shared;
+use crate::io::web::websocket_process::Shared;
 use crate::io::{CloseIo, TlsServer};
 use crate::reactor::poller::Watched;
 use crate::shard::{Pause, Shard, Task, on_shard};
@@ -245,18 +245,13 @@ impl WebListener {
     fn init(&mut self, cx: &mut Context<'_>) -> ActorResult {
         let Some((accept, tls)) = self.accept.take() else { return Ok(()) };
         let site = Rc::clone(&self.site);
-        let begin = move |shard: &Shard, stream: TcpStream, remote, open| {
-            let begun = || -> Result<Stream, IoError> {
-                let socket = Watched::new(shard.poller()?, stream)?;
-                Ok(match &tls {
-                    None => Stream::Plain(socket),
-                    Some(tls) => Stream::tls(socket, tls.session()?.into()),
-                })
-            };
-            match begun() {
-                Ok(stream) => site.start(shard, stream, remote, open),
-                Err(_) => shard.count(|cells| &cells.io_refused, 1),
-            }
+        let begin = move |shard: &Shard, stream: TcpStream, remote, open| match Stream::accepted(
+            shard,
+            stream,
+            tls.as_ref(),
+        ) {
+            Ok(stream) => site.start(shard, stream, remote, open),
+            Err(_) => shard.count(|cells| &cells.io_refused, 1),
         };
         self.accepting = Some(cx.shard().spawn_task(self.site.ident.local(), accept_all(accept, begin)));
         Ok(())

@@ -9,7 +9,6 @@ use crate::io::CloseIo;
 use crate::io::open::{Ident, Opener};
 use crate::io::target::{IoTarget, Sent};
 use crate::io::web::body::WebBody;
-use crate::io::web::connection::count_end;
 use crate::io::web::server::Site;
 use crate::shard::{Pause, on_shard, with_current};
 use bytes::Bytes;
@@ -156,7 +155,7 @@ impl Shared {
     }
 
     fn end(&self, end: IoEnd) {
-        let reason = if end.is_ordinary() { ExitReason::Normal } else { ExitReason::custom(end.clone()) };
+        let reason = end.exit_reason();
         self.end.borrow_mut().get_or_insert(end);
         on_shard(|shard| shard.end_process(self.ident.local(), reason));
     }
@@ -295,11 +294,8 @@ impl SseStream {
         self.shared.is_over.set(true);
         self.shared.wake();
         let end = self.shared.end.borrow().clone();
-        let end = end.unwrap_or_else(|| match reason {
-            ExitReason::Normal | ExitReason::Shutdown => IoEnd::Local,
-            other => IoEnd::Ended { reason: other.to_string() },
-        });
-        count_end(&end);
+        let end = end.unwrap_or_else(|| IoEnd::by(reason));
+        cx.shard().count_io_end(end.is_ordinary());
         if self.is_known {
             let news = SseDisconnect { id: self.shared.ident.alias(), reason: end };
             self.shared.target.clone().tell(cx.shard(), news);
