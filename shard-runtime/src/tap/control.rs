@@ -12,7 +12,7 @@ use crate::tap::log::LogTap;
 use crate::tap::thread::{Command, Logger, LoggerCell};
 use crate::tap::{LogLevels, LogRecord, LogSink, LoggerFacts};
 use shard_wire::{NodeName, Pid};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 use std::sync::{Arc, Weak};
 
 /// Loggers of one node.
@@ -91,6 +91,9 @@ impl LogTap {
 
     fn delete(&self, name: &str) -> Result<(), LogError> {
         let cell = self.core().loggers.pin().remove(name).cloned().ok_or(LogError::Unknown)?;
+        let core = self.core();
+        // ORDERING: Release pairs with the load of who queues a record afterwards.
+        cell.end.store(core.deletions.fetch_add(1, AcqRel) + 1, Release);
         self.command(Command::Delete(cell));
         Ok(())
     }

@@ -68,6 +68,8 @@ pub(crate) struct Entry {
     pub(crate) writer: Writer,
     /// The only logger that gets it, as a symbol; 0 for all.
     pub(crate) only: u32,
+    /// How many loggers had been deleted when it was queued; the queue says.
+    pub(crate) deletions: u32,
     pub(crate) text: Text,
     pub(crate) fields: Vec<(&'static str, String)>,
 }

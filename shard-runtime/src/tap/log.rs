@@ -16,8 +16,8 @@ use crate::tap::{LogLevels, LogSink};
 use crossbeam_queue::{ArrayQueue, SegQueue};
 use shard_wire::{NodeName, Pid};
 use std::fmt::{Display, Write};
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::Thread;
@@ -72,6 +72,8 @@ pub(crate) struct LogCore {
     pub(super) commands: SegQueue<Command>,
     pub(super) is_asleep: AtomicBool,
     pub(super) is_closed: AtomicBool,
+    /// Loggers that were deleted.
+    pub(super) deletions: AtomicU32,
     pub(super) loggers: papaya::HashMap<Arc<str>, Arc<LoggerCell>>,
     pub(super) node: OnceLock<Weak<NodeShared>>,
     level: AtomicU8,
@@ -106,6 +108,7 @@ impl LogTap {
             commands: SegQueue::new(),
             is_asleep: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
+            deletions: AtomicU32::new(0),
             loggers: papaya::HashMap::new(),
             node: OnceLock::new(),
             level: AtomicU8::new(level as u8),
@@ -182,9 +185,11 @@ impl LogTap {
     }
 
     /// Queues a record of a shard, or of another thread; `at` in ticks.
-    pub(crate) fn put(&self, shard: Option<u16>, entry: Entry) {
+    pub(crate) fn put(&self, shard: Option<u16>, mut entry: Entry) {
         let lane = shard.map_or(0, |shard| usize::from(shard) + 1);
         let Some(lane) = self.core.lanes.get(lane).or_else(|| self.core.lanes.first()) else { return };
+        // ORDERING: Acquire pairs with the deletion: a logger that this count knows as deleted gets nothing of this.
+        entry.deletions = self.core.deletions.load(Acquire);
         let level = entry.level;
         let refused = match lane.main.push(entry) {
             Err(entry) if level >= LogLevel::Error => lane.reserved.push(entry).err(),
@@ -257,5 +262,5 @@ pub(crate) fn entry(level: LogLevel, at: u64, writer: Writer, text: impl Display
     let mut line = Text::default();
     // A `Display` that fails leaves what it has written.
     let _partly = write!(line, "{text}");
-    Entry { level, at, writer, only: 0, text: line, fields: Vec::new() }
+    Entry { level, at, writer, only: 0, deletions: 0, text: line, fields: Vec::new() }
 }

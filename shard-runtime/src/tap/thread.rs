@@ -1,8 +1,8 @@
 //! The log thread: takes records from the queues and gives them to the loggers.
 //!
 //! Invariants: H1 records of one queue are written in order, errors that took the reserved part after what was queued before.
-//! H2 a logger
-//! that is added gets what is queued after that; one that is removed, and who waits for a flush, what was queued before. H3 a sink that panics is removed, and takes nothing with it.
+//! H2 a logger that is added gets what is queued after that; one that is removed gets what was queued before and nothing
+//! else; who waits for a flush waits for what was queued before. H3 a sink that panics is removed, and takes nothing with it.
 
 use crate::shard::LogLevel;
 use crate::symbol::Symbol;
@@ -13,8 +13,8 @@ use shard_wire::{LocalId, Pid};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::Weak;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
@@ -28,11 +28,19 @@ pub(crate) struct LoggerCell {
     pub(crate) levels: LogLevels,
     pub(crate) process: Option<Pid>,
     pub(crate) lost: AtomicU64,
+    /// The count of deletions that this one's made; it gets no record that was queued at or after it.
+    pub(crate) end: AtomicU32,
 }
 
 impl LoggerCell {
     pub(crate) fn new(name: &str, levels: LogLevels, process: Option<Pid>) -> Self {
-        Self { name: name.into(), levels, process, lost: AtomicU64::new(0) }
+        Self { name: name.into(), levels, process, lost: AtomicU64::new(0), end: AtomicU32::new(u32::MAX) }
+    }
+
+    /// Whether it was deleted before a record was queued.
+    fn had_ended(&self, deletions: u32) -> bool {
+        // ORDERING: Acquire pairs with the store of the deletion, which comes before the record.
+        deletions >= self.end.load(Acquire)
     }
 
     /// Gets only what is sent to it by name.
@@ -155,11 +163,13 @@ fn write(core: &LogCore, loggers: &mut Vec<Logger>, entry: Entry) {
         text: entry.text.as_str().to_owned(),
         fields: entry.fields,
     };
+    let deletions = entry.deletions;
     loggers.retain_mut(|logger| {
-        let is_meant = match only {
-            Some(only) => *logger.cell.name == *only,
-            None => !logger.cell.is_hidden(),
-        };
+        let is_meant = !logger.cell.had_ended(deletions)
+            && match only {
+                Some(only) => *logger.cell.name == *only,
+                None => !logger.cell.is_hidden(),
+            };
         !is_meant || !logger.cell.levels.has(record.level) || give(core, logger, &record)
     });
 }

@@ -303,6 +303,34 @@ fn a_slow_logger_loses_lines_by_level_and_keeps_room_for_errors() {
     assert_eq!(seen.len() as u64, 5101 - lost[LogLevel::Info as usize]);
 }
 
+#[test]
+fn a_deleted_logger_gets_what_was_said_before_and_nothing_else_however_late_the_log_thread_is() {
+    let (let_go, go) = channel();
+    let held = Arc::new(AtomicBool::new(false));
+    let sink = Stuck { go, held: Arc::clone(&held), seen: Arc::default() };
+    let sim = Simulation::with_log("log@localhost", 1, 1, LogLevel::Info, Box::new(sink)).unwrap();
+    let mut world = World::Simulated(Box::new(sim));
+    let (pid, _) = world.puppet(0, SpawnOptions::new());
+    let say = |world: &mut World, line: &'static str| {
+        world.run(pid, move |cx| {
+            cx.log().info(line);
+            String::new()
+        });
+    };
+    say(&mut world, "first");
+    world.until("the logger is stuck", |_| held.load(Ordering::Relaxed));
+    let old = memory(&world, "same", LogLevels::ALL);
+    say(&mut world, "before");
+    world.delete("same").unwrap();
+    let new = memory(&world, "same", LogLevels::ALL);
+    say(&mut world, "after");
+    let_go.send(()).unwrap();
+    let World::Simulated(sim) = &world else { unreachable!() };
+    assert!(sim.flush_log(LIMIT));
+    assert_eq!(texts(&old).last().unwrap(), "info before");
+    assert_eq!(texts(&new).last().unwrap(), "info after");
+}
+
 /// Panics at its first record.
 struct Fragile;
 
