@@ -1,7 +1,7 @@
 # The project's commands. Logic lives in Rust and in tests/prepare; this file only spells commands.
 #
 # Builds: clippy and doc share the `dev` metadata, nextest and doc tests share one `dev` build of the workspace, the
-# binaries that multi-process tests start use the `demo` profile. Loom needs another cfg, hence its own directory.
+# binaries that multi-process tests start and the loom models use the `demo` profile.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -27,8 +27,10 @@ verify: fmt clippy doc tidy counts ## formatting, lints, docs with warnings deni
 fmt:
 	$(CARGO) fmt --all --check
 
+# The second: without its features the runtime is whole, too.
 clippy: | prepare-verify
 	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	$(CARGO) clippy $(LOCKED) -p shard-runtime --lib --no-default-features -- -D warnings
 
 doc: | prepare-verify
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --workspace --no-deps
@@ -58,13 +60,11 @@ bins:
 doctest:
 	$(CARGO) test $(LOCKED) --quiet --workspace --doc
 
-# Fat LTO would double the time of this build and prove nothing more.
+# In the profile of the binaries, so that what both depend on is built once.
 loom:
 	@if grep -rqE 'fn loom_' shard-runtime/src; then \
-	    set -x; RUSTFLAGS="--cfg shard_loom" CARGO_TARGET_DIR="$(TARGET)/loom" \
-	    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=false \
-	    LOOM_MAX_PREEMPTIONS="$${LOOM_MAX_PREEMPTIONS:-2}" \
-	    $(CARGO) test $(LOCKED) -p shard-runtime --lib --release loom_; \
+	    set -x; LOOM_MAX_PREEMPTIONS="$${LOOM_MAX_PREEMPTIONS:-2}" \
+	    $(CARGO) test $(LOCKED) --profile demo -p shard-runtime --lib --no-default-features --features loom loom_; \
 	else echo "loom: there is no model in shard-runtime/src"; fi
 
 # A stable compiler does not build sanitizer coverage; the bootstrap switch lets it. Building proves the target compiles,

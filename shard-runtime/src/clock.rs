@@ -413,6 +413,6 @@ fn kernel_ns(clock: libc::clockid_t) -> u64 {
     (time.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec as u64)
 }
 
-#[cfg(all(test, not(shard_loom)))]
+#[cfg(all(test, not(feature = "loom")))]
 #[path = "clock_tests.rs"]
 mod tests;

@@ -28,6 +28,12 @@
 //!     node.run_until_signal()
 //! }
 //! ```
+//!
+//! # Cargo features
+//!
+//! - `tls`, on by default: TLS for TCP and web servers, by rustls.
+//! - `web`, on by default: web servers, WebSockets and streams of events, by hyper and tungstenite.
+//! - `loom`: for the models of this crate only; outside of them nothing works with it.
 
 extern crate self as shard_runtime;
 
@@ -83,14 +89,20 @@ pub use error::{
 };
 pub use event::{Event, EventFacts, EventOptions, EventStart, EventStop, Topic, Utilization};
 /// Methods, status codes and header names of web requests.
+#[cfg(feature = "web")]
 pub use http;
 pub use io::{
     Chunk, CloseIo, Io, IoBytes, IoProcess, IoTarget, IoText, Port, PortData, PortError, PortStart,
-    PortStatus, PortTerminate, PortText, SseConnect, SseDisconnect, SseHandler, SseMessage, TcpClient,
-    TcpConnect, TcpData, TcpDisconnect, TcpServer, TlsClient, TlsServer, UdpPacket, UdpServer, WebHandler,
-    WebRequest, WebResponse, WebRoute, WebServer, WebSocketHandler, WriteBytes, WsConnect, WsDisconnect,
-    WsKind, WsMessage,
+    PortStatus, PortTerminate, PortText, TcpClient, TcpConnect, TcpData, TcpDisconnect, TcpServer, UdpPacket,
+    UdpServer, WriteBytes,
 };
+#[cfg(feature = "web")]
+pub use io::{
+    SseConnect, SseDisconnect, SseHandler, SseMessage, WebHandler, WebRequest, WebResponse, WebRoute,
+    WebServer, WebSocketHandler, WsConnect, WsDisconnect, WsKind, WsMessage,
+};
+#[cfg(feature = "tls")]
+pub use io::{TlsClient, TlsServer};
 pub use link::LinkCounters;
 pub use node::{LateProcess, Node, NodeBuilder, Pinning, StopPhase, StopPlan, StopReport};
 pub use process::{Env, OnFull};
@@ -144,7 +156,7 @@ pub mod bench_internals {
 }
 
 /// The guide's examples compile and hold.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "tls", feature = "web"))]
 mod guide {
     #[doc = include_str!("../../docs/guide/getting-started.md")]
     struct GettingStarted;

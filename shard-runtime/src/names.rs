@@ -121,7 +121,7 @@ impl Names {
     }
 }
 
-#[cfg(all(test, not(shard_loom)))]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use std::sync::Barrier;
 

@@ -230,11 +230,11 @@ impl<T: Send> fmt::Debug for Receiver<T> {
     }
 }
 
-#[cfg(all(test, not(shard_loom)))]
+#[cfg(all(test, not(feature = "loom")))]
 #[path = "oneshot_tests.rs"]
 mod tests;
 
-#[cfg(all(test, shard_loom))]
+#[cfg(all(test, feature = "loom"))]
 mod loom_tests {
     use loom::future::block_on;
     use loom::sync::Arc;

@@ -142,7 +142,7 @@ impl Symbols {
     }
 }
 
-#[cfg(all(test, not(shard_loom)))]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use super::{CHUNK, MAX_SYMBOL_BYTES, MAX_SYMBOLS, Symbol, SymbolError, Symbols};
 

@@ -1,14 +1,14 @@
-//! The synchronisation primitives of the registered modules: std, or loom under our own `cfg(shard_loom)`.
+//! The synchronisation primitives of the registered modules: std, or loom with the feature `loom`.
 //!
 //! Owns: the one switch between the two worlds, so that each proven file is written once. Invariant: S1 a module that
 //! loom proves takes atomics, cells, fences, wakers, queues and shared pointers from here only.
 //! Threads: any. Cost: none; the std side is re-exports and one transparent cell.
 
-#[cfg(shard_loom)]
+#[cfg(feature = "loom")]
 pub(crate) use self::queue::SegQueue;
-#[cfg(shard_loom)]
+#[cfg(feature = "loom")]
 pub(crate) use self::waker::AtomicWaker;
-#[cfg(shard_loom)]
+#[cfg(feature = "loom")]
 pub(crate) use loom::{
     cell::UnsafeCell,
     sync::{
@@ -17,19 +17,19 @@ pub(crate) use loom::{
     },
 };
 
-#[cfg(not(shard_loom))]
+#[cfg(not(feature = "loom"))]
 pub(crate) use self::cell::UnsafeCell;
-#[cfg(not(shard_loom))]
+#[cfg(not(feature = "loom"))]
 pub(crate) use atomic_waker::AtomicWaker;
-#[cfg(not(shard_loom))]
+#[cfg(not(feature = "loom"))]
 pub(crate) use crossbeam_queue::SegQueue;
-#[cfg(not(shard_loom))]
+#[cfg(not(feature = "loom"))]
 pub(crate) use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
 };
 
-#[cfg(not(shard_loom))]
+#[cfg(not(feature = "loom"))]
 mod cell {
     /// A cell with loom's interface: the pointer lives only inside the closure.
     #[derive(Debug)]
@@ -50,7 +50,7 @@ mod cell {
     }
 }
 
-#[cfg(shard_loom)]
+#[cfg(feature = "loom")]
 mod waker {
     /// loom's atomic waker with the signature of the one it stands in for.
     pub(crate) struct AtomicWaker(loom::future::AtomicWaker);
@@ -70,7 +70,7 @@ mod waker {
     }
 }
 
-#[cfg(shard_loom)]
+#[cfg(feature = "loom")]
 mod queue {
     use super::{AtomicBool, AtomicUsize, Ordering};
 
@@ -125,7 +125,7 @@ mod queue {
 }
 
 /// Runs a model with at most two preemptions, unless `LOOM_MAX_PREEMPTIONS` says otherwise.
-#[cfg(all(test, shard_loom))]
+#[cfg(all(test, feature = "loom"))]
 pub(crate) fn model(body: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(2));

@@ -12,8 +12,12 @@ mod port;
 mod stream;
 mod target;
 mod tcp;
+#[cfg_attr(not(feature = "tls"), path = "tls_off.rs")]
 mod tls;
+#[cfg(feature = "tls")]
+mod tls_stream;
 mod udp;
+#[cfg(feature = "web")]
 mod web;
 
 pub use bytes::{IoBytes, IoText};
@@ -23,12 +27,15 @@ pub use open::{Io, IoProcess};
 pub use port::{Port, PortData, PortError, PortStart, PortStatus, PortTerminate, PortText};
 pub use target::IoTarget;
 pub use tcp::{TcpClient, TcpServer};
+#[cfg(feature = "tls")]
 pub use tls::{TlsClient, TlsServer};
 pub use udp::UdpServer;
+#[cfg(feature = "web")]
 pub use web::{
     SseConnect, SseDisconnect, SseHandler, SseMessage, WebHandler, WebRequest, WebResponse, WebRoute,
     WebServer, WebSocketHandler, WsConnect, WsDisconnect, WsKind, WsMessage,
 };
 
 pub(crate) use bytes::Window;
+#[cfg(feature = "web")]
 pub(crate) use tcp::tls_end;

@@ -3,11 +3,14 @@
 //! TLS 1.2 and 1.3 only. Nothing is verified less than fully: there is no option to skip that.
 
 use crate::error::IoError;
+pub(crate) use crate::io::tls_stream::Tls;
+use crate::reactor::poller::Watched;
 use arc_swap::ArcSwap;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+use std::net::TcpStream;
 use std::sync::Arc;
 
 fn bad(reason: impl std::fmt::Display) -> IoError {
@@ -79,8 +82,9 @@ impl TlsServer {
         Ok(())
     }
 
-    pub(crate) fn session(&self) -> Result<ServerConnection, IoError> {
-        ServerConnection::new(self.config.load_full()).map_err(bad)
+    pub(crate) fn stream(&self, socket: Watched<TcpStream>) -> Result<Tls, IoError> {
+        let session = ServerConnection::new(self.config.load_full()).map_err(bad)?;
+        Ok(Tls::new(socket, session.into()))
     }
 }
 
@@ -150,13 +154,14 @@ impl TlsClient {
         self
     }
 
-    pub(crate) fn session(&self, address: &str) -> Result<ClientConnection, IoError> {
+    pub(crate) fn stream(&self, address: &str, socket: Watched<TcpStream>) -> Result<Tls, IoError> {
         let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let name = self.server_name.as_deref().unwrap_or(host);
         let name = ServerName::try_from(name.to_owned()).map_err(|_| {
             bad(format_args!("`{name}` is no name that a certificate can have; set it with `server_name`"))
         })?;
-        ClientConnection::new(Arc::clone(&self.config), name).map_err(bad)
+        let session = ClientConnection::new(Arc::clone(&self.config), name).map_err(bad)?;
+        Ok(Tls::new(socket, session.into()))
     }
 }

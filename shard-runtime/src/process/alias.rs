@@ -135,7 +135,7 @@ impl OwnedAliases {
     }
 }
 
-#[cfg(all(test, not(shard_loom)))]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use super::{AliasTable, OwnedAliases};
     use std::sync::Arc;
@@ -159,7 +159,7 @@ mod tests {
     }
 }
 
-#[cfg(all(test, shard_loom))]
+#[cfg(all(test, feature = "loom"))]
 mod loom_tests {
     use super::{Entry, INDEX_BITS};
     use crate::sync::AtomicU64;

@@ -48,7 +48,7 @@ pub(crate) struct Bound {
     tag: AtomicU32,
 }
 
-#[cfg(not(shard_loom))]
+#[cfg(not(feature = "loom"))]
 const _: () = assert!(size_of::<Bound>() == 64);
 
 impl Bound {
@@ -150,7 +150,7 @@ mod tests {
         }
     }
 
-    #[cfg(not(shard_loom))]
+    #[cfg(not(feature = "loom"))]
     #[test]
     fn a_queue_has_its_own_places_and_a_stale_sender_none() {
         use super::NoPlace;
@@ -172,7 +172,7 @@ mod tests {
     }
 
     /// Two senders and the owner, who gives back and closes: never more places than the limit, none for the dead.
-    #[cfg(shard_loom)]
+    #[cfg(feature = "loom")]
     #[test]
     fn loom_bound_never_gives_more_places_than_it_has() {
         use crate::sync::Ordering;
@@ -198,7 +198,7 @@ mod tests {
 
     /// A sender that takes a place and does not get its message away, against an owner that ends the process and gives the
     /// slot to another one: nobody takes or gives back a place of the successor.
-    #[cfg(shard_loom)]
+    #[cfg(feature = "loom")]
     #[test]
     fn loom_bound_a_late_cancel_touches_no_successor() {
         crate::sync::model(|| {

@@ -32,7 +32,7 @@ mod tests {
     use super::KillMark;
     use crate::sync::AtomicU64;
 
-    #[cfg(not(shard_loom))]
+    #[cfg(not(feature = "loom"))]
     #[test]
     fn a_mark_is_for_one_process() {
         let mark = KillMark(AtomicU64::new(0));
@@ -44,7 +44,7 @@ mod tests {
     }
 
     /// A kill of the process before, in flight for long, against one of the process that has the slot now.
-    #[cfg(shard_loom)]
+    #[cfg(feature = "loom")]
     #[test]
     fn loom_signal_of_the_dead_hides_none_of_the_living() {
         crate::sync::model(|| {

@@ -133,7 +133,7 @@ pub(crate) struct Identity {
     pub(crate) signal: KillMark,
 }
 
-#[cfg(not(shard_loom))]
+#[cfg(not(feature = "loom"))]
 const _: () = assert!(size_of::<Identity>() == 64);
 
 /// Whether counters per message and activation, latency stamps and the stall beacon are compiled in. They always are, but for

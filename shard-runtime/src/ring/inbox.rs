@@ -221,11 +221,11 @@ impl<T: Send> fmt::Debug for Inbox<T> {
     }
 }
 
-#[cfg(all(test, not(shard_loom)))]
+#[cfg(all(test, not(feature = "loom")))]
 #[path = "inbox_tests.rs"]
 mod tests;
 
-#[cfg(all(test, shard_loom))]
+#[cfg(all(test, feature = "loom"))]
 mod loom_tests {
     use loom::sync::{Arc, Notify};
     use loom::thread;

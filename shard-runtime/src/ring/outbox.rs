@@ -203,7 +203,7 @@ impl<T: Send> fmt::Debug for Outbox<T> {
     }
 }
 
-#[cfg(all(test, not(shard_loom)))]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use std::collections::VecDeque;
 

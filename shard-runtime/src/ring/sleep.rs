@@ -132,7 +132,7 @@ impl Sleep {
     }
 }
 
-#[cfg(all(test, not(shard_loom)))]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use super::Sleep;
 
@@ -168,7 +168,7 @@ mod tests {
     }
 }
 
-#[cfg(all(test, shard_loom))]
+#[cfg(all(test, feature = "loom"))]
 mod loom_tests {
     use loom::sync::{Arc, Notify};
     use loom::thread;

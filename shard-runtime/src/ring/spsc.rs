@@ -80,7 +80,7 @@ pub struct Receiver<T: Send> {
 pub fn channel<T: Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     const {
         assert!(
-            size_of::<Slot<T>>() == SLOT_BYTES || cfg!(shard_loom),
+            size_of::<Slot<T>>() == SLOT_BYTES || cfg!(feature = "loom"),
             "a ring item must fit one 64-byte slot"
         )
     };
@@ -108,13 +108,13 @@ impl<T> Shared<T> {
     #[inline]
     fn claim(&self, cursor: usize) {
         // `_mm_prefetch` asks for a line to read unless the build names a newer processor.
-        #[cfg(all(target_arch = "x86_64", not(any(shard_loom, miri))))]
+        #[cfg(all(target_arch = "x86_64", not(any(feature = "loom", miri))))]
         // SAFETY: a hint: it reads and writes nothing, and processors that do not know it ignore it.
         unsafe {
             let slot = self.slots.as_ptr().wrapping_add(cursor & self.mask);
             std::arch::asm!("prefetchw [{}]", in(reg) slot, options(nostack, preserves_flags, readonly));
         }
-        #[cfg(not(all(target_arch = "x86_64", not(any(shard_loom, miri)))))]
+        #[cfg(not(all(target_arch = "x86_64", not(any(feature = "loom", miri)))))]
         let _ = cursor;
     }
 
@@ -390,10 +390,10 @@ impl<T: Send> fmt::Debug for Receiver<T> {
     }
 }
 
-#[cfg(all(test, not(shard_loom)))]
+#[cfg(all(test, not(feature = "loom")))]
 #[path = "spsc_tests.rs"]
 mod tests;
 
-#[cfg(all(test, shard_loom))]
+#[cfg(all(test, feature = "loom"))]
 #[path = "spsc_loom.rs"]
 mod loom_tests;

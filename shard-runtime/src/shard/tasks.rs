@@ -88,6 +88,7 @@ pub(crate) struct Task {
 
 impl Task {
     /// Has it polled again. On its shard only.
+    #[cfg(feature = "web")]
     pub(crate) fn wake(&self) {
         on_shard(|shard| {
             let waker = shard.tasks.slots.borrow().get(self.slot as usize).and_then(|place| {

@@ -102,8 +102,7 @@ mod tests {
         assert!(source.production().ends_with("fn b() {}\n"));
         assert_eq!(source.places_of("tests"), ["a.rs:6"]);
         assert_eq!(
-            Source::new("a.rs", "//! a\n#[cfg(all(test, shard_loom))]\nmod loom_tests;\n")
-                .lines_before_tests(),
+            Source::new("a.rs", "//! a\n#[cfg(all(test, loom))]\nmod loom_tests;\n").lines_before_tests(),
             1
         );
     }

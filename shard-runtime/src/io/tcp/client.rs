@@ -71,6 +71,7 @@ impl TcpClient {
     }
 
     /// Speaks TLS.
+    #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: TlsClient) -> Self {
         self.tls = Some(tls);
@@ -174,8 +175,8 @@ impl Dial {
                 Ok(socket) => {
                     return match &self.tls {
                         None => Ok(Stream::Plain(socket)),
-                        Some(tls) => match tls.session(&self.address) {
-                            Ok(session) => Ok(Stream::tls(socket, session.into())),
+                        Some(tls) => match tls.stream(&self.address, socket) {
+                            Ok(tls) => Ok(Stream::Tls(Box::new(tls))),
                             Err(error) => Err(failed(error.to_string())),
                         },
                     };

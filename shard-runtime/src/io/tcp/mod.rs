@@ -9,6 +9,8 @@ mod server;
 pub use client::TcpClient;
 pub use server::TcpServer;
 
+#[cfg(feature = "web")]
 pub(crate) use connection::tls_end;
 pub(crate) use outbox::{Outbox, Written};
+#[cfg(feature = "web")]
 pub(crate) use server::{Accept, Open, accept_all, listen};

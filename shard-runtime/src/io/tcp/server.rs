@@ -83,6 +83,7 @@ impl TcpServer {
     }
 
     /// Speaks TLS.
+    #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: TlsServer) -> Self {
         self.tls = Some(tls);

@@ -5,13 +5,14 @@
 
 use crate::actor::{Context, Inspect};
 use crate::error::{ActorError, ActorResult, IoError};
+use crate::io::CloseIo;
 use crate::io::open::{Ident, Io, IoProcess, Opener};
 use crate::io::stream::Stream;
 use crate::io::tcp::{Accept, Open, accept_all, listen};
+use crate::io::tls::TlsServer;
 use crate::io::web::connection::serve;
 use crate::io::web::route::{Routes, WebRoute};
 use crate::io::web::websocket_process::Shared;
-use crate::io::{CloseIo, TlsServer};
 use crate::reactor::poller::Watched;
 use crate::shard::{Pause, Shard, Task, on_shard};
 use shard_runtime_macros::{actor, handle};
@@ -102,6 +103,7 @@ impl WebServer {
     }
 
     /// Speaks TLS.
+    #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: TlsServer) -> Self {
         self.tls = Some(tls);

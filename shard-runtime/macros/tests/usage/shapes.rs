@@ -1,7 +1,9 @@
 //! Every shape of handler and hook, in a public actor, with nothing imported by glob.
 #![deny(warnings, missing_docs, unused_qualifications, unreachable_pub, elided_lifetimes_in_paths)]
 
-use shard_runtime::prelude::{ActorError, ActorResult, Context, ExitReason, Inspect, ReplyTo, actor, handle, message};
+use shard_runtime::prelude::{
+    ActorError, ActorResult, Context, ExitReason, Inspect, ReplyTo, actor, handle, message,
+};
 
 #[message(local)]
 struct Add(i64);
@@ -73,6 +75,7 @@ impl Counter {
     }
 }
 
-fn main() {
+#[test]
+fn holds() {
     let _ = (Add(1), Total, Later, Slow, Wait);
 }

@@ -37,7 +37,8 @@ impl Switch {
 #[cfg(not(target_os = "linux"))]
 impl Switch {}
 
-fn main() {
+#[test]
+fn holds() {
     let _ = (Switch, Here);
     const { assert!(!<Switch as shard_runtime::Actor>::HAS_INIT) }
 }

@@ -32,7 +32,8 @@ impl Pinger {
     }
 }
 
-fn main() {
+#[test]
+fn holds() {
     struct Inner;
 
     #[actor]

@@ -33,7 +33,8 @@ where
 
 fn is_actor<A: shard_runtime::Actor>(_: A) {}
 
-fn main() {
+#[test]
+fn holds() {
     is_actor(Worker::<u8, 2> { done: vec![] });
     is_actor(Worker::<String, 0> { done: vec![] });
     let _ = (Job(1), Count);
