@@ -1,7 +1,7 @@
 //! The list of workloads: the only place where a name, its sides and its ratios to hold meet.
 
 use crate::error::RunError;
-use crate::own::{across, diag, events, network, population, same_shard, sockets, styles, timers};
+use crate::own::{across, diag, events, logging, network, population, same_shard, sockets, styles, timers};
 use crate::peer::{
     actix, bare_sockets, futex, glommio_tasks, kameo, ractor, raw_ring, raw_socket, tokio_timers,
 };
@@ -228,6 +228,24 @@ pub static WORKLOADS: &[Workload] = &[
         unit: "M/s",
         better: Better::Higher,
         sides: &[ours(ONE_CORE, events::deliver)],
+        derived: &[],
+        references: &[],
+    },
+    Workload {
+        name: "log_lines",
+        about: "one process logs as fast as its lines are formatted, none lost",
+        unit: "M lines/s",
+        better: Better::Higher,
+        sides: &[ours(ONE_CORE, logging::lines)],
+        derived: &[],
+        references: &[],
+    },
+    Workload {
+        name: "log_line_cost",
+        about: "what a line costs the process that writes it, beside one below its level",
+        unit: "ns",
+        better: Better::Lower,
+        sides: &[ours(ONE_CORE, logging::kept), peer("filtered", ONE_CORE, logging::filtered)],
         derived: &[],
         references: &[],
     },
