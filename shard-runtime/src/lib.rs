@@ -33,6 +33,7 @@
 //!
 //! - `tls`, on by default: TLS for TCP and web servers, by rustls.
 //! - `web`, on by default: web servers, WebSockets and streams of events, by hyper and tungstenite.
+//! - `tracing`: the log to and from `tracing`, see `TracingSink` and `Node::tracing_layer`.
 //! - `loom`: for the models of this crate only; outside of them nothing works with it.
 
 extern crate self as shard_runtime;
@@ -129,6 +130,9 @@ pub use tap::{
     ConsoleSink, JsonSink, Log, LogLevels, LogLine, LogRecord, LogSink, LogSource, LogWith, LoggerFacts,
     MemorySink, Output, RotatingFile, StderrSink,
 };
+
+#[cfg(feature = "tracing")]
+pub use tap::{LogLayer, TracingSink};
 
 /// What the macros emit refers to. Not an API.
 #[doc(hidden)]

@@ -169,7 +169,7 @@ impl Steward {
         let (name, mode) = (app.name.as_ref().to_owned(), app.mode.name().to_owned());
         let starters = std::mem::take(&mut app.starters);
         self.show(at, cx);
-        Self::log(cx, LogLevel::Info, || format!("application {name} runs ({mode})"));
+        Self::log(cx, &self.apps[at].name, LogLevel::Info, || format!("application {name} runs ({mode})"));
         Self::publish(CoreEvent::AppStarted { name, mode }, cx);
         for starter in starters {
             starter.send(Ok(()));

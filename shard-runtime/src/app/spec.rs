@@ -4,7 +4,7 @@ use crate::actor::{Actor, SpawnOptions};
 use crate::app::AppContext;
 use crate::error::{ActorResult, ExitReason};
 use crate::process::Env;
-use crate::shard::Shard;
+use crate::shard::{LogLevel, Shard};
 use crate::supervisor::Backoff;
 use std::any::Any;
 use std::fmt;
@@ -153,6 +153,7 @@ pub struct AppSpec {
     pub(crate) init_timeout: Duration,
     pub(crate) start_timeout: Duration,
     pub(crate) stop_timeout: Duration,
+    pub(crate) log_level: Option<LogLevel>,
 }
 
 impl Default for AppSpec {
@@ -171,6 +172,7 @@ impl Default for AppSpec {
             init_timeout: DEFAULT_TIMEOUT,
             start_timeout: DEFAULT_TIMEOUT,
             stop_timeout: DEFAULT_TIMEOUT,
+            log_level: None,
         }
     }
 }
@@ -295,6 +297,14 @@ impl AppSpec {
     #[must_use]
     pub fn stop_timeout(mut self, limit: Duration) -> Self {
         self.stop_timeout = limit;
+        self
+    }
+
+    /// Sets the level of its processes' lines from its loading on, for those that have no level of their own. Default: that of
+    /// the node. [`Node::set_application_log_level`](crate::Node::set_application_log_level) changes it while it runs.
+    #[must_use]
+    pub fn log_level(mut self, level: LogLevel) -> Self {
+        self.log_level = Some(level);
         self
     }
 }

@@ -13,6 +13,7 @@ use crate::app::{AppFailure, AppInfo, AppMode, AppSpec, AppState, CORE_EVENT, Co
 use crate::error::{ActorResult, AppError, ExitReason, SpawnError};
 use crate::event::Topic;
 use crate::shard::{LogLevel, Shard};
+use crate::tap::Writer;
 use rustc_hash::FxHashSet;
 use shard_wire::{Pid, Vtable, vtable};
 use std::rc::Rc;
@@ -247,6 +248,9 @@ impl Steward {
         if !shard.node().apps().claim(symbol.0) {
             return Err(limit);
         }
+        if spec.log_level.is_some() {
+            shard.node().log().set_application_level(symbol.0, spec.log_level);
+        }
         let cut = Rc::new(Cut::default());
         let runner = HookRunner {
             name: Arc::clone(&name),
@@ -302,6 +306,7 @@ impl Steward {
         let shard = cx.shard();
         shard.node().apps().hide(&app.name);
         shard.node().apps().release(app.symbol);
+        shard.node().log().set_application_level(app.symbol, None);
         shard.kill(app.runner);
         Self::publish(CoreEvent::AppUnloaded { name: app.name.as_ref().into() }, cx);
         Ok(Ok(()))
@@ -332,8 +337,9 @@ impl Steward {
         Ok(())
     }
 
-    pub(super) fn log(cx: &Context<'_>, level: LogLevel, text: impl FnOnce() -> String) {
-        cx.shard().node().log().node(level, text);
+    pub(super) fn log(cx: &Context<'_>, name: &Arc<str>, level: LogLevel, text: impl FnOnce() -> String) {
+        let writer = || Writer::Application { name: Arc::clone(name) };
+        cx.shard().node().log().of(level, writer, text);
     }
 }
 

@@ -134,7 +134,7 @@ impl Steward {
         }
         if !kills && !left.is_empty() {
             let name = Arc::clone(&app.name);
-            Self::log(cx, LogLevel::Warning, || {
+            Self::log(cx, &name, LogLevel::Warning, || {
                 format!(
                     "application {name}: its members have ended and left processes behind, which are told to end: {}",
                     named(&left)
@@ -161,7 +161,7 @@ impl Steward {
         match (m.what, app.phase) {
             (Alarm::StopTimeout, Phase::Exiting | Phase::Orphans) => {
                 let (name, limit, symbol) = (Arc::clone(&app.name), app.spec.stop_timeout, app.symbol);
-                Self::log(cx, LogLevel::Error, || {
+                Self::log(cx, &name, LogLevel::Error, || {
                     let left = left_of(cx, symbol);
                     format!(
                         "application {name}: {} did not end within {limit:?} and are killed: {}",
@@ -173,7 +173,7 @@ impl Steward {
             }
             (Alarm::KillTimeout, Phase::Killing) => {
                 let (name, symbol) = (Arc::clone(&app.name), app.symbol);
-                Self::log(cx, LogLevel::Error, || {
+                Self::log(cx, &name, LogLevel::Error, || {
                     let left = left_of(cx, symbol);
                     format!(
                         "application {name}: {} were killed and have not returned; going on without them: {}",
@@ -220,7 +220,9 @@ impl Steward {
         // Who waits for the first start decides what comes of its failure.
         let is_told = !starters.is_empty();
         self.show(at, cx);
-        Self::log(cx, LogLevel::Info, || format!("application {name} has ended: {reason}"));
+        Self::log(cx, &self.apps[at].name, LogLevel::Info, || {
+            format!("application {name} has ended: {reason}")
+        });
         Self::publish(CoreEvent::AppStopped { name, mode, reason }, cx);
         for starter in starters {
             starter.send(Err(error.clone().unwrap_or_else(|| AppError::Interrupted(self.apps[at].title()))));
@@ -239,11 +241,11 @@ impl Steward {
         let shard = cx.shard();
         match self.on_failure {
             _ if shard.node().is_stopping() => {}
-            AppFailure::Ignore => Self::log(cx, LogLevel::Error, || {
+            AppFailure::Ignore => Self::log(cx, &name, LogLevel::Error, || {
                 format!("the permanent application {name} ended: {reason}; the node goes on without it")
             }),
             AppFailure::StopNode => {
-                Self::log(cx, LogLevel::Error, || {
+                Self::log(cx, &name, LogLevel::Error, || {
                     format!("the permanent application {name} ended: {reason}; the node stops")
                 });
                 shard.node().app_failed(&name, reason);
@@ -254,7 +256,7 @@ impl Steward {
                 let is_fresh = ran_for.is_some_and(|ran_for| ran_for >= forgiven);
                 app.attempts = if is_fresh { 1 } else { app.attempts.saturating_add(1) };
                 let wait = backoff.delay(app.attempts, shard.random());
-                Self::log(cx, LogLevel::Error, || {
+                Self::log(cx, &name, LogLevel::Error, || {
                     format!(
                         "the permanent application {name} ended: {reason}; it is started again in {wait:?}"
                     )

@@ -8,6 +8,7 @@ use crate::control::input::{Authenticated, Input, Inputs};
 use crate::control::shake::Shaker;
 use crate::shard::LogLevel;
 use crate::shared::NodeShared;
+use crate::tap::Writer;
 use shard_wire::handshake::Reason;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -28,7 +29,8 @@ pub(super) async fn serve(listener: TcpListener, shaker: Rc<Shaker>, node: Arc<N
             Err(error) => {
                 let failures = node.net().accept_failures.fetch_add(1, Relaxed) + 1;
                 if failures.is_power_of_two() {
-                    node.log().node(LogLevel::Error, || {
+                    let writer = || Writer::Network { peer: None };
+                    node.log().of(LogLevel::Error, writer, || {
                         format!("accept failed ({failures} times so far): {error}; raise the limit of open files if it is that")
                     });
                 }

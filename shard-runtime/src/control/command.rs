@@ -70,12 +70,12 @@ impl Driver {
             Command::PeerUp { peer, session, placement } => self.peer_up(&peer, session, placement),
             Command::PeerDown { peer, session, reason } => self.peer_down(&peer, session, reason),
             Command::PeerSuspect { peer, .. } => {
-                self.log(LogLevel::Warning, || {
+                self.log_of(&peer, LogLevel::Warning, || {
                     format!("node {peer} is suspect: it does not answer heartbeats")
                 });
             }
             Command::PeerHealthy { peer, .. } => {
-                self.log(LogLevel::Info, || format!("node {peer} answers again"));
+                self.log_of(&peer, LogLevel::Info, || format!("node {peer} answers again"));
             }
             Command::PeerStalls { peer, stalls, .. } => self.peer_stalls(&peer, stalls),
             Command::LinkUp { peer, session, slot, epoch, link, owner } => {
@@ -108,7 +108,7 @@ impl Driver {
     fn say_once(&mut self, level: LogLevel, peer: &NodeName, text: &str) {
         // LIMIT: names remembered; a stranger cannot get here without the cookie.
         if self.said.len() < MAX_SAID && self.said.insert(peer.clone()) {
-            self.log(level, || format!("node {peer} {text}"));
+            self.log_of(peer, level, || format!("node {peer} {text}"));
         }
     }
 
@@ -257,7 +257,9 @@ impl Driver {
             }
             Err(Refusal::Unfit(error)) => {
                 self.node.net().control_errors.fetch_add(1, Relaxed);
-                self.log(LogLevel::Error, || format!("a control message to {peer} was not sent: {error}"));
+                self.log_of(peer, LogLevel::Error, || {
+                    format!("a control message to {peer} was not sent: {error}")
+                });
             }
         }
     }
@@ -280,7 +282,7 @@ impl Driver {
 
     fn peer_up(&mut self, intro: &Introduction, number: u64, placement: Placement) {
         let Some(peer) = self.node.peers().entry(&intro.name, self.node.shards()) else {
-            self.log(LogLevel::Error, || format!("no room to remember node {}", intro.name));
+            self.log_of(&intro.name, LogLevel::Error, || format!("no room to remember node {}", intro.name));
             return self.core.disconnect(self.now_ns(), &intro.name);
         };
         let clock = self.node.clock();
@@ -308,7 +310,7 @@ impl Driver {
         let known = Known { session: Arc::clone(&session), control: None, slots: HashSet::new() };
         self.sessions.insert(intro.name.clone(), known);
         self.said.remove(&intro.name);
-        self.log(LogLevel::Info, || format!("node {} up (session {number})", intro.name));
+        self.log_of(&intro.name, LogLevel::Info, || format!("node {} up (session {number})", intro.name));
         self.poster.post_all(move |shard| shard.session_up(Arc::clone(&session)));
         self.publish(&up_event(&intro.name, number));
     }
@@ -324,7 +326,7 @@ impl Driver {
         let net = self.node.net();
         net.count_down(reason);
         net.set_stalls(peer, Vec::new());
-        self.log(LogLevel::Info, || format!("node {peer} down: {}", reason.name()));
+        self.log_of(peer, LogLevel::Info, || format!("node {peer} down: {}", reason.name()));
         let name = peer.clone();
         self.poster.post_all(move |shard| shard.session_down(&name, session));
         self.publish(&NodeEvent::Down { name: peer.as_str().to_owned(), session, reason });
@@ -334,12 +336,12 @@ impl Driver {
         let first = stalls.first().copied();
         let changed = self.node.net().set_stalls(peer, stalls);
         match first {
-            Some(stall) if changed => self.log(LogLevel::Warning, || {
+            Some(stall) if changed => self.log_of(peer, LogLevel::Warning, || {
                 let (shard, pid, ms) = (stall.shard, stall.pid, stall.stalled_ms);
                 format!("node {peer}: shard {shard} is stalled by {pid} for {ms} ms; the node lives")
             }),
             None if changed => {
-                self.log(LogLevel::Info, || format!("node {peer}: no shard is stalled any more"))
+                self.log_of(peer, LogLevel::Info, || format!("node {peer}: no shard is stalled any more"))
             }
             _ => {}
         }

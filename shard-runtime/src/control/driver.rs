@@ -17,6 +17,7 @@ use crate::error::DiagCallError;
 use crate::link::{Request, Session};
 use crate::shard::LogLevel;
 use crate::shared::NodeShared;
+use crate::tap::Writer;
 use shard_wire::handshake::{CookiePolicyError, Established, Intent, Source};
 use shard_wire::placement::Slot;
 use shard_wire::session::{ControlMsg, LinkId, SessionCore};
@@ -78,7 +79,12 @@ impl Driver {
     }
 
     pub(super) fn log(&self, level: LogLevel, text: impl FnOnce() -> String) {
-        self.node.log().node(level, text);
+        self.node.log().of(level, || Writer::Network { peer: None }, text);
+    }
+
+    /// A line about a peer.
+    pub(super) fn log_of(&self, peer: &NodeName, level: LogLevel, text: impl FnOnce() -> String) {
+        self.node.log().of(level, || Writer::Network { peer: Some(peer.clone()) }, text);
     }
 
     /// When the loop must look again, in nanoseconds of its clock.
@@ -194,7 +200,7 @@ impl Driver {
     fn on_lost(&mut self, now_ns: u64, link: LinkId, why: &'static str) {
         self.links.remove(&link);
         if let Some(peer) = self.peer_on(link) {
-            self.log(LogLevel::Debug, || format!("the control link to {peer} was lost: {why}"));
+            self.log_of(&peer, LogLevel::Debug, || format!("the control link to {peer} was lost: {why}"));
             self.unlink(&peer);
         }
         self.core.on_link_lost(now_ns, link);
@@ -237,7 +243,7 @@ impl Driver {
     pub(super) fn connect(&mut self, peer: &NodeName) {
         let connecting = self.core.connect(self.now_ns(), peer);
         if !connecting && peer != self.node.node_name() && !self.node.is_stopping() {
-            self.log(LogLevel::Warning, || format!("not connecting to {peer}: too many peers"));
+            self.log_of(peer, LogLevel::Warning, || format!("not connecting to {peer}: too many peers"));
         }
     }
 

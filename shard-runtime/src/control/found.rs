@@ -58,7 +58,7 @@ impl Driver {
             return;
         }
         let (name, incarnation) = (record.name.clone(), record.incarnation);
-        self.log(LogLevel::Debug, || {
+        self.log_of(&name, LogLevel::Debug, || {
             format!("the registrar knows {name} at {}", record.addresses.join(", "))
         });
         self.found.insert(name.clone(), record);

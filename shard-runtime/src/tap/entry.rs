@@ -1,7 +1,9 @@
 //! One line on its way from the thread that writes it to the log thread: fixed size, no allocation up to [`INLINE`] bytes.
 
 use crate::shard::LogLevel;
+use shard_wire::NodeName;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// Bytes of a text that need no allocation.
 const INLINE: usize = 200;
@@ -54,9 +56,11 @@ impl Write for Text {
 }
 
 /// Who writes.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) enum Writer {
     Node,
+    Network { peer: Option<NodeName> },
+    Application { name: Arc<str> },
     Process { local: u64, name: u32, behavior: &'static str },
 }
 

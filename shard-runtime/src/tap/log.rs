@@ -219,17 +219,34 @@ impl LogTap {
 
     /// A record of the node itself, from any thread.
     pub(crate) fn node(&self, level: LogLevel, text: impl FnOnce() -> String) {
+        self.of(level, || Writer::Node, text);
+    }
+
+    /// A record of a part of the node, from any thread.
+    pub(crate) fn of(&self, level: LogLevel, writer: impl FnOnce() -> Writer, text: impl FnOnce() -> String) {
         if self.is_on(level) {
-            self.node_line(level, text());
+            self.outside(level, writer(), text(), Vec::new());
         }
     }
 
     /// The same with a text that is formatted here.
     pub(crate) fn node_line(&self, level: LogLevel, text: impl Display) {
+        self.outside(level, Writer::Node, text, Vec::new());
+    }
+
+    /// A record of no shard.
+    pub(super) fn outside(
+        &self,
+        level: LogLevel,
+        writer: Writer,
+        text: impl Display,
+        fields: Vec<(&'static str, String)>,
+    ) {
         if let Some(count) = self.core.counts.get(level as usize).filter(|_| self.is_on(level)) {
             count.fetch_add(1, Relaxed);
-            let at = self.core.clock.ticks();
-            self.put(None, entry(level, at, Writer::Node, text));
+            let mut line = entry(level, self.core.clock.ticks(), writer, text);
+            line.fields = fields;
+            self.put(None, line);
         }
     }
 

@@ -12,6 +12,16 @@ use std::time::SystemTime;
 pub enum LogSource {
     /// The node itself.
     Node,
+    /// The node's end of the network.
+    Network {
+        /// The other node, if it is about one.
+        peer: Option<NodeName>,
+    },
+    /// An application of the node: its start, end and restarts. What its processes write has those as sources.
+    Application {
+        /// Its name.
+        name: Arc<str>,
+    },
     /// A process.
     Process {
         /// Which.

@@ -1,16 +1,21 @@
 //! A logger that writes to a file and begins a new one now and then.
 //!
 //! The file that is written to is `{prefix}.log`. When it is as old or as large as it may be, it is renamed to
-//! `{prefix}.{YYYYMMDDHHMMSS}.log`, by the time of its last record, with `.1`, `.2` ... before `.log` if that is taken.
-//! Threads: the log thread. What the disk refuses is lost, and the file is tried anew with the next record.
+//! `{prefix}.{YYYYMMDDHHMMSS}.log`, by the time of its last record, with `.1`, `.2` ... before `.log` if that is taken, and
+//! compressed to `.log.gz` if that is asked for.
+//! Threads: the log thread; a thread for each file that is compressed, one at a time. What the disk refuses is lost, and the file is tried anew with the next record.
 
 use crate::tap::sinks::{json_line, text_line};
 use crate::tap::{LogRecord, LogSink};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use shard_wire::NodeName;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, SystemTime};
 
 /// The shortest period.
@@ -27,6 +32,8 @@ pub struct RotatingFile {
     size: Option<u64>,
     depth: usize,
     is_json: bool,
+    /// Where renamed files go to be compressed.
+    packer: Option<Sender<PathBuf>>,
     live: Option<Live>,
     line: String,
 }
@@ -59,6 +66,7 @@ impl RotatingFile {
             size: None,
             depth: 0,
             is_json: false,
+            packer: None,
             live: None,
             line: String::new(),
         };
@@ -95,6 +103,29 @@ impl RotatingFile {
         self
     }
 
+    /// Compresses renamed files with gzip, on a thread of its own at their turn. Until one is done it lies beside itself as
+    /// `.log.gz.part`, and stays as it was if that fails.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn compress(mut self) -> io::Result<Self> {
+        let (packer, files) = channel();
+        crate::reactor::spawn_thread("log-gzip", move || pack_all(&files))?;
+        for entry in std::fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let is_part = path.extension().is_some_and(|end| end == "part");
+            if is_part && self.stamp_of(&path.with_extension("")).is_some() {
+                // What a run that was killed has left; the plain file is still there.
+                std::fs::remove_file(&path)?;
+            } else if path.extension().is_some_and(|end| end == "log") && self.stamp_of(&path).is_some() {
+                // As when it is renamed.
+                let _gone = packer.send(path);
+            }
+        }
+        self.packer = Some(packer);
+        Ok(self)
+    }
+
     fn path(&self) -> PathBuf {
         self.folder.join(format!("{}.log", self.prefix))
     }
@@ -127,8 +158,12 @@ impl RotatingFile {
             && let Some(mut live) = self.live.take()
         {
             live.file.flush()?;
-            self.rename(live.last)?;
+            let renamed = self.rename(live.last)?;
             self.prune()?;
+            if let Some(packer) = &self.packer {
+                // Without the thread it stays as it is.
+                let _gone = packer.send(renamed);
+            }
         }
         let mut live = match self.live.take() {
             Some(live) => live,
@@ -141,14 +176,14 @@ impl RotatingFile {
         Ok(())
     }
 
-    fn rename(&self, last: SystemTime) -> io::Result<()> {
+    fn rename(&self, last: SystemTime) -> io::Result<PathBuf> {
         let stamp =
             Timestamp::try_from(last).unwrap_or(Timestamp::UNIX_EPOCH).strftime("%Y%m%d%H%M%S").to_string();
         for same in 0..MAX_SAME {
             let tail = if same == 0 { String::new() } else { format!(".{same}") };
             let to = self.folder.join(format!("{}.{stamp}{tail}.log", self.prefix));
-            if !to.exists() {
-                return std::fs::rename(self.path(), to);
+            if !to.exists() && !packed(&to).exists() {
+                return std::fs::rename(self.path(), &to).map(|()| to);
             }
         }
         Err(io::Error::new(io::ErrorKind::AlreadyExists, "too many log files of one second"))
@@ -159,26 +194,56 @@ impl RotatingFile {
         if self.depth == 0 {
             return Ok(());
         }
-        let mut old: Vec<(String, u32, PathBuf)> = Vec::new();
+        // One that is being compressed is there twice for a moment, and counts once.
+        let mut old: BTreeMap<(String, u32), Vec<PathBuf>> = BTreeMap::new();
         for entry in std::fs::read_dir(&self.folder)? {
             let path = entry?.path();
-            if let Some((stamp, same)) = self.stamp_of(&path) {
-                old.push((stamp, same, path));
+            if let Some(stamp) = self.stamp_of(&path) {
+                old.entry(stamp).or_default().push(path);
             }
         }
-        old.sort();
         let surplus = old.len().saturating_sub(self.depth);
-        old.into_iter().take(surplus).try_for_each(|(_, _, path)| std::fs::remove_file(path))
+        old.into_values().take(surplus).flatten().try_for_each(std::fs::remove_file)
     }
 
     /// When a renamed file of ours ended, and which of that second it is; `None` for all other files.
     fn stamp_of(&self, path: &Path) -> Option<(String, u32)> {
         let name = path.file_name()?.to_str()?;
+        let name = name.strip_suffix(".gz").unwrap_or(name);
         let middle = name.strip_prefix(&self.prefix)?.strip_prefix('.')?.strip_suffix(".log")?;
         let (stamp, same) = middle.split_once('.').unwrap_or((middle, "0"));
         let is_stamp = stamp.len() == 14 && stamp.bytes().all(|byte| byte.is_ascii_digit());
         Some((stamp.to_owned(), same.parse().ok()?)).filter(|_| is_stamp)
     }
+}
+
+/// The name of a file once it is compressed.
+fn packed(path: &Path) -> PathBuf {
+    path.with_added_extension("gz")
+}
+
+/// Compresses files until the logger is gone and all are done. The queue holds names, one for each rotation.
+fn pack_all(files: &Receiver<PathBuf>) {
+    while let Ok(path) = files.recv() {
+        let part = packed(&path).with_added_extension("part");
+        // A log that cannot be written has nowhere to say so; the plain file is still there.
+        if pack(&path, &part).is_err() {
+            let _left = std::fs::remove_file(&part);
+        }
+    }
+}
+
+fn pack(path: &Path, part: &Path) -> io::Result<()> {
+    let mut from = File::open(path)?;
+    let mut to = GzEncoder::new(File::create(part)?, Compression::default());
+    io::copy(&mut from, &mut to)?;
+    to.finish()?.sync_all()?;
+    std::fs::rename(part, packed(path))?;
+    if std::fs::remove_file(path).is_err() {
+        // It was removed as one too many meanwhile.
+        std::fs::remove_file(packed(path))?;
+    }
+    Ok(())
 }
 
 impl LogSink for RotatingFile {

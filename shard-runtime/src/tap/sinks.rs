@@ -101,6 +101,8 @@ pub(super) fn text_line(out: &mut String, node: &NodeName, record: &LogRecord, i
             }
         }
         LogSource::Node => write!(out, "{time} {color}[{level}]{end} {node} "),
+        LogSource::Network { .. } => write!(out, "{time} {color}[{level}]{end} {node} network: "),
+        LogSource::Application { .. } => write!(out, "{time} {color}[{level}]{end} {node} application: "),
     };
     escaped(out, &record.text);
     for (key, value) in &record.fields {
@@ -135,8 +137,8 @@ fn color(level: LogLevel) -> &'static str {
     }
 }
 
-/// Writes a JSON object in a line for each record: `time` (nanoseconds since the Unix epoch), `level`, `source` (`type`, `node`, and
-/// for a process `pid`, `name`, `behavior`), `message`, `fields` (values as texts; not there if there are none).
+/// Writes a JSON object in a line for each record: `time` (nanoseconds since the Unix epoch), `level`, `source` (`type`, `node`,
+/// for a process `pid`, `name`, `behavior`, for the network `peer`, for an application `name`), `message`, `fields` (values as texts; not there if there are none).
 #[derive(Debug)]
 pub struct JsonSink<W> {
     to: W,
@@ -180,6 +182,16 @@ pub(super) fn json_line(out: &mut String, node: &NodeName, record: &LogRecord) {
     text(",\"level\":", record.level.name());
     match &record.source {
         LogSource::Node => text(",\"source\":{\"type\":\"node\",\"node\":", node.as_str()),
+        LogSource::Network { peer } => {
+            text(",\"source\":{\"type\":\"network\",\"node\":", node.as_str());
+            if let Some(peer) = peer {
+                text(",\"peer\":", peer.as_str());
+            }
+        }
+        LogSource::Application { name } => {
+            text(",\"source\":{\"type\":\"application\",\"node\":", node.as_str());
+            text(",\"name\":", name);
+        }
         LogSource::Process { pid, name, behavior } => {
             text(",\"source\":{\"type\":\"process\",\"node\":", node.as_str());
             text(",\"pid\":", &pid.short(node.crc()).to_string());

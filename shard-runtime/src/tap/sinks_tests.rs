@@ -94,7 +94,10 @@ impl Drop for Folder {
 }
 
 fn names(folder: &Folder) -> Vec<String> {
-    folder.files().into_iter().map(|(name, _)| name).collect()
+    let entries = std::fs::read_dir(&folder.0).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 #[test]
@@ -147,4 +150,28 @@ fn a_disk_that_refuses_loses_records_not_the_node() {
     sink.flush();
     assert!(folder.files()[0].1.ends_with("three\n"));
     assert!(RotatingFile::new(&folder.0, "../app").is_err());
+}
+
+#[test]
+fn renamed_files_are_compressed_and_count_as_before() {
+    let folder = Folder::new("gzip");
+    std::fs::create_dir_all(&folder.0).unwrap();
+    std::fs::write(folder.0.join("app.19700101000000.log"), "left plain\n").unwrap();
+    std::fs::write(folder.0.join("app.19700101000000.log.gz.part"), "half").unwrap();
+    let mut sink = RotatingFile::new(&folder.0, "app").unwrap().at_size(1).keep(3).compress().unwrap();
+    for second in 1..=5 {
+        sink.write(&node(), &record(&format!("at {second}"), second));
+    }
+    sink.flush();
+    let expected =
+        ["app.19700101000002.log.gz", "app.19700101000003.log.gz", "app.19700101000004.log.gz", "app.log"];
+    let begun = crate::clock::now();
+    while names(&folder) != expected {
+        assert!(crate::clock::now() - begun < Duration::from_secs(20), "{:?}", names(&folder));
+        std::thread::yield_now();
+    }
+    let mut text = String::new();
+    let file = std::fs::File::open(folder.0.join(expected[2])).unwrap();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(file), &mut text).unwrap();
+    assert!(text.ends_with("at 4\n"), "{text}");
 }

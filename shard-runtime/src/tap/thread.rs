@@ -148,6 +148,8 @@ fn write(core: &LogCore, loggers: &mut Vec<Logger>, entry: Entry) {
     let only = if entry.only == 0 { None } else { text(entry.only) };
     let (pid, source) = match entry.writer {
         Writer::Node => (None, LogSource::Node),
+        Writer::Network { peer } => (None, LogSource::Network { peer }),
+        Writer::Application { name } => (None, LogSource::Application { name }),
         Writer::Process { local, name, behavior } => {
             let key = node.as_ref().map_or(shard_wire::IncarnationKey(0), |node| node.key());
             let pid = Pid { node: key, local: LocalId(local) };

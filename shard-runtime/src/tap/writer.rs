@@ -131,7 +131,7 @@ impl Shard {
     }
 
     /// A line of the current process that is kept.
-    fn log_own(&self, level: LogLevel, text: impl Display, fields: Vec<(&'static str, String)>) {
+    pub(super) fn log_own(&self, level: LogLevel, text: impl Display, fields: Vec<(&'static str, String)>) {
         let mut line = entry(level, self.now_ticks(), self.writer(self.current_id()), text);
         line.fields = fields;
         line.only = self.logger_of_current();

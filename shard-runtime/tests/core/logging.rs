@@ -4,7 +4,8 @@ use crate::world::{Note, Panic, Reports, World, both};
 use shard_runtime::prelude::*;
 use shard_runtime::wire::NodeName;
 use shard_runtime::{
-    LogError, LogLevel, LogLevels, LogRecord, LogSink, LogSource, LoggerFacts, MemorySink, Simulation,
+    AppSpec, Application, LogError, LogLevel, LogLevels, LogRecord, LogSink, LogSource, LoggerFacts,
+    MemorySink, Simulation,
 };
 use std::fmt::{Display, Formatter};
 use std::sync::Arc;
@@ -366,6 +367,48 @@ fn a_stop_waits_for_the_last_lines() {
         memory.records().into_iter().filter(|record| record.text.starts_with("line")).collect();
     assert_eq!(lines.len(), 1000);
     assert!(lines.iter().enumerate().all(|(index, record)| record.text == format!("line {index}")));
+}
+
+/// Says one line of each kind at its start.
+#[derive(Default)]
+struct Clark;
+
+#[actor]
+impl Clark {
+    fn init(&mut self, cx: &mut Context<'_>) -> ActorResult {
+        cx.log().info("too quiet for its application");
+        cx.log().warning("open");
+        Ok(())
+    }
+}
+
+struct Desk;
+
+impl Application for Desk {
+    fn name(&self) -> &'static str {
+        "desk"
+    }
+
+    fn spec(&self) -> AppSpec {
+        AppSpec::new().member(Clark::default, SpawnOptions::new()).log_level(LogLevel::Warning)
+    }
+}
+
+#[test]
+fn the_specification_of_an_application_has_a_level_and_its_course_is_a_source() {
+    let memory = MemorySink::new(100);
+    let log = Box::new(memory.clone());
+    let mut sim = Simulation::with_log("log@localhost", 1, 1, LogLevel::Info, log).unwrap();
+    sim.load_app(Desk).unwrap();
+    sim.start_app("desk").unwrap();
+    assert!(sim.flush_log(LIMIT));
+    assert_eq!(texts(&memory), ["warning open", "info application desk runs (temporary)"]);
+    assert_eq!(memory.records()[1].source, LogSource::Application { name: "desk".into() });
+    sim.set_application_log_level("desk", Some(LogLevel::Info)).unwrap();
+    sim.stop_app("desk").unwrap();
+    sim.start_app("desk").unwrap();
+    assert!(sim.flush_log(LIMIT));
+    assert!(texts(&memory).contains(&"info too quiet for its application".to_owned()));
 }
 
 #[test]
