@@ -1,6 +1,6 @@
 //! Names of the prelude and of `core` that mean something else where the actor is written.
 #![deny(warnings, missing_docs, unused_qualifications, unreachable_pub, elided_lifetimes_in_paths)]
-#![allow(dead_code, non_snake_case)]
+#![expect(dead_code, non_snake_case, reason = "what matters is that the names are there")]
 
 use shard_runtime::prelude::*;
 

@@ -50,6 +50,9 @@ impl Counter {
     }
 
     /// Answers.
+    ///
+    /// # Errors
+    /// Never.
     #[handle]
     pub fn total(&mut self, _: Total, _: &mut Context<'_>) -> Result<i64, ActorError> {
         Ok(self.total)
