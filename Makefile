@@ -33,7 +33,7 @@ clippy: | prepare-verify
 	$(CARGO) clippy $(LOCKED) -p shard-runtime --lib --no-default-features -- -D warnings
 
 doc: | prepare-verify
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --workspace --no-deps --features shard-runtime/tracing
 
 tidy: | prepare-verify
 	$(CARGO) test $(LOCKED) --quiet -p shard-tests --test tidy

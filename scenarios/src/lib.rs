@@ -7,8 +7,10 @@
 //!
 //! The programs `node` (one node) and `demo` (five of them on this machine) run them.
 //! [`soak`] is a program of its own: it loads one node at random and accounts for every message.
+//! `sample_service` is what an ordinary program looks like: HTTP, a supervised pool, cron, an event and a TCP feed.
 
 mod catalogue;
+pub mod exit;
 pub mod hog;
 pub mod http;
 pub mod messaging;

@@ -1,7 +1,8 @@
 //! Messages between nodes: order, sizes, errors, restarts. Several nodes in one OS process, real sockets.
 
 use shard_runtime::prelude::*;
-use shard_runtime::{LogLevel, NodeEvent, SendReason};
+use shard_runtime::wire::NodeName;
+use shard_runtime::{LogLevel, LogSource, MemorySink, NodeEvent, SendReason};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
@@ -329,4 +330,21 @@ fn a_name_that_moved_is_asked_for_again() {
         assert!(now() < until);
     }
     assert!(pair.one.stats().process(second.local).unwrap().messages_in > 0);
+}
+
+#[test]
+fn the_log_says_which_node_a_line_of_the_network_is_about() {
+    let memory = MemorySink::new(100);
+    let one = builder("one@localhost", 1).log_level(LogLevel::Info).log_sink(memory.clone()).start().unwrap();
+    let two = join(&one, 1);
+    wait_up(&two.subscribe_nodes().unwrap());
+    two.stop();
+    one.stop();
+    let peer = Some(NodeName::new("two@localhost").unwrap());
+    let lines: Vec<_> = memory
+        .records()
+        .into_iter()
+        .filter(|line| line.source == LogSource::Network { peer: peer.clone() })
+        .collect();
+    assert!(lines.iter().any(|line| line.text.starts_with("node two@localhost up")), "{lines:?}");
 }

@@ -15,6 +15,7 @@ use shard_runtime::{
     AppContext, AppFailure, AppMode, AppSpec, Application, Child, CloseIo, CronJob, CronTick, Io, IoBytes,
     TcpConnect, TcpData, TcpDisconnect, TcpServer, WebHandler, WebRequest, WebResponse, WebServer,
 };
+use shard_scenarios::exit::{INTERNAL, MACHINE, UNAVAILABLE, arguments};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -23,11 +24,6 @@ use std::time::Duration;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-const USAGE: u8 = 64;
-const UNAVAILABLE: u8 = 69;
-const INTERNAL: u8 = 70;
-const MACHINE: u8 = 78;
 
 /// The event that each order is published as.
 const ORDERS: &str = "orders";
@@ -398,12 +394,9 @@ impl Application for Orders {
 }
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args: Args = match arguments() {
         Ok(args) => args,
-        Err(error) => {
-            drop(error.print());
-            return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
-        }
+        Err(status) => return status,
     };
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@
 
 use clap::Parser;
 use shard_runtime::NodeError;
+use shard_scenarios::exit::{INTERNAL, MACHINE, arguments};
 use shard_scenarios::soak::{Account, Settings, run, run_simulated};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
@@ -15,9 +16,6 @@ use std::time::Duration;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const DIFFERS: u8 = 1;
-const USAGE: u8 = 64;
-const MACHINE: u8 = 78;
-const INTERNAL: u8 = 70;
 
 /// Loads one node with every kind of message and of end, at random, and accounts for every message to the unit.
 #[derive(Debug, Parser)]
@@ -46,12 +44,9 @@ fn say(text: impl std::fmt::Display) {
 }
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args: Args = match arguments() {
         Ok(args) => args,
-        Err(error) => {
-            drop(error.print());
-            return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
-        }
+        Err(status) => return status,
     };
     // The standard library seeds its hash states from the system's randomness.
     let seed = args.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000_000);

@@ -87,7 +87,7 @@ fn joined(fields: &[(&'static str, String)]) -> String {
 /// Needs the feature `tracing`. What it returns from [`Node::tracing_layer`] goes into a registry of `tracing-subscriber`.
 ///
 /// The event's `target` and the values of its spans become fields. Events of a node's own log are left out. When the node has
-/// stopped, nothing is written.
+/// stopped, nothing is written. A logger of the node that writes events itself would hear them again: keep those from this layer.
 #[derive(Clone, Debug)]
 pub struct LogLayer {
     node: Weak<NodeShared>,

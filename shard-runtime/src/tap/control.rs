@@ -187,7 +187,8 @@ macro_rules! loggers {
                 set_process_level(self.$node(), pid, level)
             }
 
-            /// Sets the level of the processes of an application that have none of their own; `None`: that of the node.
+            /// Sets the level of the processes of an application that have none of their own, until it is unloaded; `None`: that
+            /// of the node.
             ///
             /// # Errors
             /// The name is too long, or the node holds as many names as it can.

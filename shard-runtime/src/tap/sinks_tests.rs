@@ -41,6 +41,39 @@ fn a_line_is_one_line() {
 }
 
 #[test]
+fn parts_of_the_node_are_named() {
+    let of = |source| LogRecord { source, ..record("up", 1) };
+    let peer = Some(NodeName::new("b@localhost").unwrap());
+    let records = [
+        of(LogSource::Network { peer }),
+        of(LogSource::Network { peer: None }),
+        of(LogSource::Application { name: "shop".into() }),
+    ];
+    let texts = records.each_ref().map(|record| {
+        let mut line = String::new();
+        text_line(&mut line, &node(), record, false);
+        line
+    });
+    let head = "1970-01-01T00:00:01.005Z [warning] a@localhost";
+    let network = format!("{head} network: up\n");
+    assert_eq!(texts, [network.clone(), network, format!("{head} application: up\n")]);
+    let objects = records.each_ref().map(|record| {
+        let mut line = String::new();
+        json_line(&mut line, &node(), record);
+        line
+    });
+    assert!(
+        objects[0].contains(r#"{"type":"network","node":"a@localhost","peer":"b@localhost"}"#),
+        "{objects:?}"
+    );
+    assert!(objects[1].contains(r#"{"type":"network","node":"a@localhost"}"#), "{objects:?}");
+    assert!(
+        objects[2].contains(r#"{"type":"application","node":"a@localhost","name":"shop"}"#),
+        "{objects:?}"
+    );
+}
+
+#[test]
 fn json_lines_are_objects_with_texts() {
     let mut sink = JsonSink::new(Vec::new());
     sink.write(&node(), &record("quote \" back \\ line\n\u{1}é", 1));

@@ -16,6 +16,7 @@ use clap::Parser;
 use layout::Layout;
 use screen::Screen;
 use shard_runtime::doctor;
+use shard_scenarios::exit::{INTERNAL, MACHINE, UNAVAILABLE, USAGE, arguments};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::fmt::Display;
@@ -32,11 +33,6 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
 /// How long the nodes may take to stop before they are killed.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
-
-const USAGE: u8 = 64;
-const UNAVAILABLE: u8 = 69;
-const INTERNAL: u8 = 70;
-const MACHINE: u8 = 78;
 
 /// Starts nodes `demo@cluster-node1`, `demo@cluster-node2`, ... on loopback, with traffic between them.
 #[derive(Debug, Parser)]
@@ -90,12 +86,9 @@ fn failure(status: u8, text: impl Display) -> Failure {
 }
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args: Args = match arguments() {
         Ok(args) => args,
-        Err(error) => {
-            drop(error.print());
-            return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
-        }
+        Err(status) => return status,
     };
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,

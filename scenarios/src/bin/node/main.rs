@@ -7,11 +7,11 @@
 mod settings;
 mod stop;
 
-use clap::Parser;
 use settings::{Args, Checked, Command};
 use shard_diag::source::Version;
 use shard_diag::{Diag, DiagError, DiagOptions, NodeSource};
 use shard_runtime::{LogLevel, Node, NodeError, doctor};
+use shard_scenarios::exit::{INTERNAL, MACHINE, UNAVAILABLE, USAGE, arguments};
 use std::fmt::Display;
 use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -24,14 +24,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Not healthy.
 const UNHEALTHY: u8 = 1;
-/// Settings that cannot be: `EX_USAGE`.
-const USAGE: u8 = 64;
-/// An address or the registrar is not available: `EX_UNAVAILABLE`.
-const UNAVAILABLE: u8 = 69;
-/// Something that should not happen: `EX_SOFTWARE`.
-const INTERNAL: u8 = 70;
-/// The machine lacks something: `EX_CONFIG`.
-const MACHINE: u8 = 78;
 
 /// How long `healthcheck` waits.
 const HEALTH_LIMIT: Duration = Duration::from_secs(2);
@@ -47,13 +39,9 @@ fn failure(status: u8, text: impl Display) -> Failure {
 }
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args: Args = match arguments() {
         Ok(args) => args,
-        Err(error) => {
-            // Nothing can be done where even this cannot be written.
-            drop(error.print());
-            return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
-        }
+        Err(status) => return status,
     };
     let outcome = match args.command.unwrap_or(Command::Run) {
         Command::Run => run(&args),
