@@ -259,18 +259,16 @@ both! {
         assert_eq!((before.messages_in, before.messages_out), (2, 1));
         assert!(before.wakeups >= 2 && before.mailbox == 0, "{before:?}");
         assert_eq!(before.behavior, "world.Puppet");
-        world.run_async(dedicated, move |cx| {
-            Box::pin(async move {
-                // While it is suspended, these queue up.
-                let filled = cx.call(puppet, Act(Box::new(move |cx| {
-                    for (n, priority) in [(1, Priority::Normal), (2, Priority::High), (3, Priority::Max)] {
-                        cx.send_with(dedicated, Note(n), priority).unwrap();
-                    }
-                    String::new()
-                })));
-                filled.await.unwrap()
-            })
-        }).unwrap();
+        // Between priorities order holds for what has arrived: on a real node that is after all three are queued.
+        world.hold(dedicated);
+        world.run(puppet, move |cx| {
+            for (n, priority) in [(1, Priority::Normal), (2, Priority::High), (3, Priority::Max)] {
+                cx.send_with(dedicated, Note(n), priority).unwrap();
+            }
+            String::new()
+        });
+        world.until("all are queued", |world| world.facts(dedicated).queues.iter().sum::<u64>() == 3);
+        world.cancel_waits(dedicated);
         expect(&reports, world, &["note 3", "note 2", "note 1"]);
         world.until("all is counted", |world| world.process(dedicated).unwrap().messages_in == 6);
         let spawned = world.counters();
