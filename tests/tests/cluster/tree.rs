@@ -30,7 +30,9 @@ fn every_node_shows_its_tree_and_restarts_are_seen_from_elsewhere() {
             let drain = row["Drain"].as_f64().expect("a number");
             let (messages, wakeups) = (row["MessagesIn"].as_f64(), row["Wakeups"].as_f64());
             let expected = messages.zip(wakeups).filter(|(_, wakeups)| *wakeups > 0.0);
-            assert_eq!(drain, expected.map_or(0.0, |(messages, wakeups)| messages / wakeups), "{row}");
+            let expected = expected.map_or(0.0, |(messages, wakeups)| messages / wakeups);
+            // What reads the JSON may miss a fraction by its last bit.
+            assert!((drain - expected).abs() <= 2.0 * f64::EPSILON * expected, "{expected}: {row}");
         }
         assert_eq!(
             (&of(POOL)["Parent"], &of(SENDER)["Parent"]),
