@@ -334,7 +334,8 @@ impl Shard {
         options: &SpawnOptions,
         origin: Origin,
     ) {
-        let family = (origin.parent, self.leader_of(origin.parent));
+        let parent = origin.parent;
+        let family = (parent, self.leader_of(parent));
         self.fill(record, id, table, options.budget_or(DEFAULT_BUDGET), family);
         if origin.application != 0 {
             self.table.table().identity(id as u32).application.store(origin.application, Relaxed);
@@ -347,13 +348,14 @@ impl Shard {
         let cells = self.cells();
         bump(&cells.spawned, 1);
         bump(&cells.processes, 1);
-        self.inherit(record, origin.parent, origin.env);
+        self.inherit(record, parent, origin.env);
         if let Some(rare) = options.rare() {
-            self.dress(record, id, rare, origin.parent, origin.links_child);
+            self.dress(record, id, rare, parent, origin.links_child);
         }
         if has_init {
             self.make_ready(record);
         }
+        self.watch_spawn(id, table, parent);
     }
 
     /// Starts a process of the runtime itself in a place below those of processes: it is in no list and no count, traps all
