@@ -124,18 +124,25 @@ impl Shard {
     }
 
     #[cold]
+    #[inline(never)]
     fn note_spawn(&self, id: u64, behavior: &'static str, parent: u64) {
         let (child, by) = (self.party(self.pid(id)), self.party(self.pid(parent)));
         self.note(|_, at, _| Record::Spawned(Spawned { at, by, child, behavior }));
     }
 
     /// A process ends.
-    #[cold]
+    #[inline]
     pub(super) fn watch_end(&self, id: u64, behavior: &'static str, reason: &ExitReason) {
         if self.is_watched() {
-            let (who, reason) = (self.party(self.pid(id)), reason.clone());
-            self.note(|_, at, _| Record::Ended(Ended { at, who, behavior, reason }));
+            self.note_end(id, behavior, reason);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note_end(&self, id: u64, behavior: &'static str, reason: &ExitReason) {
+        let (who, reason) = (self.party(self.pid(id)), reason.clone());
+        self.note(|_, at, _| Record::Ended(Ended { at, who, behavior, reason }));
     }
 
     /// The current process publishes an event, if the gate says that somebody wants to know. The gate is not open.
