@@ -1,6 +1,7 @@
 # The project's commands. Logic lives in Rust and in tests/prepare; this file only spells commands.
 #
-# Builds: clippy and doc share the `dev` metadata, nextest and doc tests share one `dev` build of the workspace, the
+# Builds: clippy and doc share the `dev` metadata, tidy, nextest and doc tests share one `dev` build of the workspace (so
+# tidy is built as one of the workspace: alone, its dependencies would have other features, and be built twice), the
 # binaries that multi-process tests start and the loom models use the `demo` profile.
 
 SHELL := /bin/bash
@@ -36,7 +37,7 @@ doc: | prepare-verify
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --workspace --no-deps --features shard-runtime/tracing
 
 tidy: | prepare-verify
-	$(CARGO) test $(LOCKED) --quiet -p shard-tests --test tidy
+	$(CARGO) test $(LOCKED) --quiet --workspace --test tidy
 
 counts: | prepare-verify ## instructions per message against the baseline (ARGS=--write to write it)
 	benches/counts.sh $(ARGS)

@@ -1,7 +1,9 @@
-//! How a service is tested: on a simulated node with a virtual clock, with probes for those it talks to.
+//! How a service is tested: on a simulated node with a virtual clock, with a stub and a probe for those it talks to, and a
+//! journal of what it does.
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
+use shard_runtime::LogLevel;
 use shard_runtime::prelude::*;
 use shard_runtime::testing::Bed;
 use std::time::Duration;
@@ -12,7 +14,7 @@ struct Charge {
 }
 
 #[message(local)]
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Shipped {
     order: u64,
 }
@@ -47,29 +49,33 @@ impl Desk {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     for seed in 0..20 {
         let mut bed = Bed::new(seed)?;
-        let bank = bed.probe_with(SpawnOptions::named("bank"));
+        bed.watch::<Shipped>();
+        let bank = bed.stub_with(SpawnOptions::named("bank"), |charge: Charge| charge.cents < 1000);
         let warehouse = bed.probe_with(SpawnOptions::named("warehouse"));
         let desk = bed.spawn(Desk::default, SpawnOptions::new())?;
 
-        // An order that can be paid for is shipped.
+        // An order that can be paid for is shipped, another one is not.
         bed.send(desk, Order { id: 1, cents: 500 });
-        let (charge, reply) = bed.expect_call::<Charge>(&bank);
-        assert_eq!(charge.cents, 500);
-        bed.expect_nothing(&warehouse);
-        reply.send(true);
-        assert_eq!(bed.expect::<Shipped>(&warehouse).message, Shipped { order: 1 });
+        bed.send(desk, Order { id: 2, cents: 5000 });
+        bed.called::<Charge>().from(desk).to("bank").times(2);
+        assert_eq!(bed.sent::<Shipped>().to(&warehouse).message(), Shipped { order: 1 });
 
         // A bank that is silent is asked again after 30 + 60 seconds, which take no time here.
-        bed.send(desk, Order { id: 2, cents: 700 });
-        let (_, forgotten) = bed.expect_call::<Charge>(&bank);
+        let before = bed.mark();
+        bank.ignore_next(1);
+        bed.send(desk, Order { id: 3, cents: 700 });
         bed.advance(Duration::from_secs(89));
-        bed.expect_nothing(&bank);
+        bed.called::<Charge>().since(before).once();
+        bed.sent::<Shipped>().since(before).none();
         bed.advance(Duration::from_secs(2));
-        let (_, reply) = bed.expect_call::<Charge>(&bank);
-        reply.send(false);
-        drop(forgotten);
-        bed.expect_nothing(&warehouse);
-        assert!(bed.is_alive(desk));
+        bed.called::<Charge>().since(before).times(2);
+        bed.sent::<Shipped>().since(before).with(|m| m.order == 3).once();
+
+        // One that is down ends the desk, which says so in the log.
+        bank.fail_next(1, CallError::Terminated);
+        bed.send(desk, Order { id: 4, cents: 700 });
+        bed.ended().of(desk).abnormally().once();
+        bed.logged().by(desk).level(LogLevel::Error).once();
     }
     println!("20 runs in 20 orders, all the same");
     Ok(())

@@ -356,8 +356,10 @@ fn a_caller_whose_pool_ends_while_it_waits_for_room_is_told() {
     bed.send(pool, Note(1));
     let probe = bed.probe();
     bed.send(client, Asker { pool, tell: probe.pid() });
-    bed.expect_nothing(&probe);
+    bed.sent::<Told>().none();
     bed.kill(pool);
+    bed.ended().of(pool).because(|reason| matches!(reason, ExitReason::Kill)).once();
+    bed.sent::<Told>().from(client).to(&probe).once();
     assert_eq!(bed.expect::<Told>(&probe).message.0, Err(CallError::Killed));
 }
 

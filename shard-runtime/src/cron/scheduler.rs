@@ -281,6 +281,7 @@ impl Shard {
                 Ok(false)
             }
         };
+        self.watch_job(&cell.name);
         bump(&cell.runs, 1);
         cell.ran_at(self.wall_ns());
         let outcome = self.speaking_as(LocalId::CORE.0, || catch_unwind(AssertUnwindSafe(act)));

@@ -8,7 +8,8 @@
 use crate::error::{ExitReason, NodeError};
 use crate::shard::{Inbound, Lease, Port, Shard, Turn, panic_message};
 use crate::shared::NodeShared;
-use std::cell::RefCell;
+use crate::testing::Journal;
+use std::cell::{OnceCell, RefCell};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -26,16 +27,31 @@ const VACANT_PARK: Duration = Duration::from_millis(100);
 pub(crate) struct Logical {
     shards: RefCell<Vec<Rc<Shard>>>,
     annexes: RefCell<Vec<(Lease, Rc<Shard>)>>,
+    /// Where a test bed writes down what processes do.
+    journal: OnceCell<Rc<Journal>>,
 }
 
 impl Logical {
     /// Ties the shards of a simulated node together, until [`Logical::dissolve`].
     pub(crate) fn of(shards: &[Rc<Shard>]) -> Rc<Self> {
-        let logical = Rc::new(Self { shards: RefCell::new(shards.to_vec()), annexes: RefCell::default() });
+        let logical = Rc::new(Self { shards: RefCell::new(shards.to_vec()), ..Self::default() });
         for shard in shards {
             shard.set_logical(&logical);
         }
         logical
+    }
+
+    /// Has all that processes do from now on written into a journal.
+    pub(crate) fn keep_journal(&self, journal: Rc<Journal>) {
+        if self.journal.set(journal).is_ok() {
+            for shard in &*self.shards.borrow() {
+                shard.begin_watch();
+            }
+        }
+    }
+
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        self.journal.get().map(|journal| &**journal)
     }
 
     pub(crate) fn shard(&self, index: u16) -> Option<Rc<Shard>> {

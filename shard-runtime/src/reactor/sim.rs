@@ -22,6 +22,7 @@ use crate::shard::{Carried, MAX_NODES, NodeTable, Origin, Port, Shard, ShardCoun
 use crate::shared::NodeShared;
 use crate::stats::{ProcessFacts, ProcessStats, Reader};
 use crate::tap::{LogSink, LogTap, StderrSink};
+use crate::testing::Journal;
 use shard_wire::{Incarnation, LocalId, Message, NodeName, Pid, Registry};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -214,6 +215,16 @@ impl Simulation {
 
     pub(crate) fn shared(&self) -> &Arc<NodeShared> {
         &self.node
+    }
+
+    /// Has all that processes do from now on written into a journal. Once; dedicated processes are not there yet.
+    pub(crate) fn keep_journal(&self, journal: Rc<Journal>) {
+        self.logical.keep_journal(journal);
+    }
+
+    /// The time on the clock of the shards.
+    pub(crate) fn time(&self) -> Duration {
+        Duration::from_nanos(self.clock.span_ns(self.clock.ticks()))
     }
 
     /// Waits until all that was logged is written, for `within` of real time at most; whether it was.

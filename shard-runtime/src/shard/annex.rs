@@ -241,6 +241,9 @@ impl Shard {
     pub(crate) fn set_logical(&self, logical: &Rc<Logical>) {
         // Once, when it is made.
         let _set_before = self.logical.set(Rc::clone(logical));
+        if logical.journal().is_some() {
+            self.begin_watch();
+        }
     }
 
     /// The other shards of a simulated node.

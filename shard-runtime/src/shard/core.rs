@@ -58,7 +58,8 @@ pub(crate) struct ShardSettings {
 pub struct Shard {
     // What a send touches.
     pub(super) key: u64,
-    /// `key`, or 0 while a process runs whose sends have options of their own: then no target is on the fast path.
+    /// `key`, or another value while a process runs whose sends have options of their own, and always on a shard that a test
+    /// bed watches: then no target is on the fast path.
     pub(super) gate: Cell<u64>,
     pub(super) table: OwnedTable,
     pub(super) pool: Pool,

@@ -9,6 +9,7 @@ use crate::mailbox::{EnvelopePtr, Meta};
 use crate::process::{Extension, Flags, INSTRUMENTS, Record, bump};
 use crate::shard::bounded::Admission;
 use crate::shard::waiter::{Alarm, RemoteWait, Sink, State, Waiter};
+use crate::shard::watched::{is_plain_gate, is_watched_gate};
 use crate::shard::{Outcome, Parcel, Shard};
 use crate::wheel::TimerKey;
 use shard_wire::header::Deadline;
@@ -147,7 +148,11 @@ impl Shard {
     /// Not a process of this shard: another shard's, another node's, or nobody.
     #[inline(never)]
     fn elsewhere<M: Message>(&self, to: Pid, message: M, flags: u64, reply: u64) -> Result<(), SendError<M>> {
-        if self.gate.get() != self.key {
+        let gate = self.gate.get();
+        if gate != self.key {
+            if is_watched_gate(gate) {
+                return self.deliver_watched(to, message, flags, reply);
+            }
             let flags = if flags & Meta::QUEUE == Meta::MAIN { flags | self.send_queue() } else { flags };
             return self.ungated(|| self.deliver(to, message, flags, reply));
         }
@@ -194,7 +199,8 @@ impl Shard {
     /// The priority of what the current process sends without naming one.
     #[cold]
     pub(crate) fn send_queue(&self) -> u64 {
-        if self.gate.get() == self.key {
+        let gate = self.gate.get();
+        if gate == self.key || is_plain_gate(gate) {
             return Meta::MAIN;
         }
         let record = self.table.record(self.current_id.get() as u32);

@@ -50,6 +50,7 @@ impl Shard {
             self.count(|cells| &cells.interrupted, 1);
         }
         // The reason's own `Display` and `Drop` are the user's code.
+        self.watch_end(record, &reason);
         self.contain(|| self.log_end(table.behavior, identity.name.load(Relaxed), id, &reason));
         self.contain(|| self.cancel_live(record));
         let reason = Rc::new(reason);
@@ -106,13 +107,13 @@ impl Shard {
         self.intake.set(EnvelopePtr::NULL);
         self.limit.set(0);
         if record.flags() & Flags::SENDER != 0 {
-            self.gate.set(0);
+            self.gate.set(self.gate_of_options());
         }
         self.contain(|| {
             // SAFETY: A1; the suspended handler is gone, so nobody borrows the body.
             unsafe { table.terminate(self, record) };
         });
-        self.gate.set(self.key);
+        self.rest_gate();
         if !record.live.get().is_null() {
             self.count(|cells| &cells.terminate_cut, 1);
             self.contain(|| self.cancel_live(record));

@@ -354,6 +354,7 @@ impl Shard {
         if has_init {
             self.make_ready(record);
         }
+        self.watch_spawn(record);
     }
 
     /// Starts a process of the runtime itself in a place below those of processes: it is in no list and no count, traps all

@@ -30,6 +30,7 @@ mod timers;
 mod topics;
 mod waiter;
 mod watch;
+mod watched;
 
 pub use core::Shard;
 

@@ -362,10 +362,10 @@ impl Shard {
     #[inline(never)]
     fn uncommon(&self, record: &Record, flags: u32) -> Exit {
         if flags & Flags::SENDER != 0 {
-            self.gate.set(0);
+            self.gate.set(self.gate_of_options());
         }
         let exit = self.uncommon_kinds(record, flags);
-        self.gate.set(self.key);
+        self.rest_gate();
         exit
     }
 
@@ -570,7 +570,7 @@ impl Shard {
             self.in_hand.set(EnvelopePtr::NULL);
             self.count(|cells| &cells.interrupted, 1);
         }
-        self.gate.set(self.key);
+        self.rest_gate();
         self.source.set(Self::SOURCE_MAIN);
         let now = self.clock.ticks();
         bump(&record.run, now.saturating_sub(self.now.get()));

@@ -60,6 +60,7 @@ impl Shard {
         self.with_extension(record, |extension| extension.events.push(symbol));
         let home = Home { cell: Arc::clone(&cell), sequence: 0, kept: VecDeque::new(), shards: Vec::new() };
         self.topics.0.borrow_mut().insert(symbol, home);
+        self.watch_registration(&cell.name);
         Ok(Topic::new(cell))
     }
 
@@ -172,7 +173,12 @@ impl Shard {
         if cell.is_gone() {
             return Err(EventError::Unknown);
         }
-        let queue = self.send_queue();
+        let queue = if self.gate.get() == self.key {
+            Meta::MAIN
+        } else {
+            self.watch_publication(&cell.name, &message);
+            self.send_queue()
+        };
         let publication = Published {
             cell: Arc::clone(cell),
             publisher: self.current_pid(),

@@ -238,6 +238,7 @@ impl Shard {
             Some(_) => {}
         }
         let source = Target::Pid(self.pid(from));
+        self.watch_exit(to, &reason);
         self.tell(to.local.shard(), move |shard| {
             if let Some(record) = shard.live_record(to.local.0) {
                 shard.exit_signal(record, source, reason);

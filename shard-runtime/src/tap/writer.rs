@@ -133,6 +133,7 @@ impl Shard {
     /// A line of the current process that is kept.
     pub(super) fn log_own(&self, level: LogLevel, text: impl Display, fields: Vec<(&'static str, String)>) {
         let mut line = entry(level, self.now_ticks(), self.writer(self.current_id()), text);
+        self.watch_line(self.current_id(), level, line.text.as_str(), &fields);
         line.fields = fields;
         line.only = self.logger_of_current();
         if let Some(count) = self.cells().log.get(level as usize) {
@@ -160,7 +161,9 @@ impl Shard {
         if let Some(count) = self.cells().log.get(level as usize) {
             crate::process::bump(count, 1);
         }
-        log.put(Some(self.index()), entry(level, self.now_ticks(), self.writer(local), text()));
+        let line = entry(level, self.now_ticks(), self.writer(local), text());
+        self.watch_line(local, level, line.text.as_str(), &[]);
+        log.put(Some(self.index()), line);
     }
 
     /// Sets the level of a process of this shard; `None`: that of its application or node.

@@ -1,10 +1,15 @@
 //! The test bed: a simulated node, the processes under test, and what became of them.
 
+use super::journal::Journal;
 use super::probe::{self, Inbox, Probe, Received, Recorder};
+use super::stub::{Answering, Plan, Stub};
+use crate::LogLevel;
 use crate::actor::{Actor, Address, Down, Placement, ReplyTo, SpawnOptions, Target};
 use crate::error::{CallError, ExitReason, NodeError, SpawnError};
 use crate::reactor::sim::Simulation;
-use shard_wire::{Message, Pid};
+use crate::tap::{LogRecord, LogSink, StderrSink};
+use shard_wire::{Message, NodeName, Pid};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// A simulated node for tests. Its methods panic with what was expected and what was found.
@@ -15,6 +20,22 @@ pub struct Bed {
     watcher: Pid,
     downs: Inbox,
     ended: Vec<(Pid, ExitReason)>,
+    journal: Rc<Journal>,
+}
+
+/// Shows panics: all else is in the journal.
+struct Panics(StderrSink);
+
+impl LogSink for Panics {
+    fn write(&mut self, node: &NodeName, record: &LogRecord) {
+        if record.level == LogLevel::Panic {
+            self.0.write(node, record);
+        }
+    }
+
+    fn flush(&mut self) {
+        self.0.flush();
+    }
 }
 
 impl Bed {
@@ -31,11 +52,27 @@ impl Bed {
     /// # Errors
     /// As for [`Bed::new`].
     pub fn with_shards(shards: u16, seed: u64) -> Result<Self, NodeError> {
-        let mut simulation = Simulation::new("bed@localhost", shards, seed)?;
+        Self::with_level(shards, seed, LogLevel::Debug)
+    }
+
+    /// A node with several shards that keeps log lines of this level and above; the others are of level
+    /// [`Debug`](LogLevel::Debug).
+    ///
+    /// # Errors
+    /// As for [`Bed::new`].
+    pub fn with_level(shards: u16, seed: u64, level: LogLevel) -> Result<Self, NodeError> {
+        let sink = Box::new(Panics(StderrSink::default()));
+        let mut simulation = Simulation::with_log("bed@localhost", shards, seed, level, sink)?;
         let downs = Inbox::default();
         let recorder = downs.clone();
         let watcher = simulation.spawn(0, move || Recorder(recorder), &SpawnOptions::new())?;
-        Ok(Self { simulation, watcher, downs, ended: Vec::new() })
+        let journal = Rc::new(Journal::new(simulation.time()));
+        simulation.keep_journal(Rc::clone(&journal));
+        Ok(Self { simulation, watcher, downs, ended: Vec::new(), journal })
+    }
+
+    pub(super) fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// Starts a process under test; its `init` has run, or waits for something, when this returns.
@@ -52,7 +89,7 @@ impl Bed {
             Placement::Shard(shard) => shard,
             _ => 0,
         };
-        let pid = self.simulation.spawn(shard, factory, &options)?;
+        let pid = self.journal.aside(|| self.simulation.spawn(shard, factory, &options))?;
         // It has just been made, so it can be watched.
         let _watched = self.simulation.monitor(self.watcher, pid);
         self.run();
@@ -80,12 +117,37 @@ impl Bed {
         }
     }
 
+    /// A process that answers each `M` it is sent or called with: a service that the processes under test need.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    pub fn stub<M: Message>(&mut self, answer: impl FnMut(M) -> M::Reply + 'static) -> Stub<M> {
+        self.stub_with(SpawnOptions::new(), answer)
+    }
+
+    /// The same, started with options: a name, another shard.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    pub fn stub_with<M: Message>(
+        &mut self,
+        options: SpawnOptions,
+        answer: impl FnMut(M) -> M::Reply + 'static,
+    ) -> Stub<M> {
+        let plan = Rc::new(Plan::default());
+        let shared = Rc::clone(&plan);
+        match self.spawn(move || Answering { plan: shared, answer }, options) {
+            Ok(pid) => Stub { pid, plan },
+            Err(error) => panic!("a stub could not be started: {error}"),
+        }
+    }
+
     /// Sends a message and runs what follows from it.
     ///
     /// # Panics
     /// It is refused.
     pub fn send<M: Message>(&mut self, to: impl Address, message: M) {
-        if let Err(error) = self.simulation.send(to, message) {
+        if let Err(error) = self.journal.aside(|| self.simulation.send(to, message)) {
             panic!("a send was refused: {error}");
         }
         self.run();
@@ -96,7 +158,7 @@ impl Bed {
     /// # Panics
     /// It is refused.
     pub fn send_as<M: Message>(&mut self, from: Pid, to: impl Address, message: M) {
-        if let Err(error) = self.simulation.send_as(from, to, message) {
+        if let Err(error) = self.journal.aside(|| self.simulation.send_as(from, to, message)) {
             panic!("a send was refused: {error}");
         }
         self.run();

@@ -18,4 +18,5 @@ mod relations;
 mod sending;
 mod shutdown;
 mod supervision;
+mod testing;
 mod world;

@@ -1,0 +1,210 @@
+//! What the journal of a test bed is told of what processes do.
+//!
+//! Cost on a real node: none per message. The gate, which each send compares with its target's node anyway, has a value of
+//! its own on a shard that is watched: there, every send takes the way of those that have options.
+//! Invariant: W1 only a simulated shard is watched, and from then on until it is dropped.
+
+use crate::error::{ExitReason, SendError};
+use crate::mailbox::Meta;
+use crate::process;
+use crate::shard::{LogLevel, Shard};
+use crate::symbol::Symbol;
+use crate::testing::{
+    Copied, CronRan, Ended, ExitSent, Journal, Logged, Party, Published, Record, Registered, Sent, Spawned,
+};
+use shard_wire::{LocalId, Message, Pid, Vtable, vtable};
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// The gate of a watched shard. No node's key.
+const WATCHED: u64 = 1;
+/// The same while a process runs whose sends have options of their own.
+const WATCHED_OPTIONS: u64 = 3;
+/// The gate of another shard while such a process runs.
+const OPTIONS: u64 = 0;
+
+/// Whether a gate is that of a watched shard; it is known not to be open.
+#[inline(always)]
+pub(super) fn is_watched_gate(gate: u64) -> bool {
+    gate & WATCHED != 0
+}
+
+/// Whether what is sent behind this gate has no options of its own; it is known not to be open.
+#[inline(always)]
+pub(super) fn is_plain_gate(gate: u64) -> bool {
+    gate == WATCHED
+}
+
+impl Shard {
+    /// Has what processes do here written into the journal of the simulation.
+    pub(crate) fn begin_watch(&self) {
+        self.gate.set(WATCHED);
+    }
+
+    #[inline(always)]
+    fn is_watched(&self) -> bool {
+        matches!(self.gate.get(), WATCHED | WATCHED_OPTIONS)
+    }
+
+    /// The gate for a process whose sends have options.
+    #[inline]
+    pub(super) fn gate_of_options(&self) -> u64 {
+        if self.gate.get() == self.key { OPTIONS } else { WATCHED_OPTIONS }
+    }
+
+    /// No process runs any more whose sends have options.
+    #[inline]
+    pub(super) fn rest_gate(&self) {
+        if self.gate.get() != self.key {
+            self.rest_shut_gate();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn rest_shut_gate(&self) {
+        self.gate.set(if self.journal().is_some() { WATCHED } else { self.key });
+    }
+
+    fn journal(&self) -> Option<&Journal> {
+        self.logical()?.journal()
+    }
+
+    fn party(&self, pid: Pid) -> Party {
+        let is_own = pid.node.0 == self.key && pid.local != LocalId::CORE;
+        let port = self.node.port(pid.local.shard()).filter(|_| is_own);
+        let name = port.map_or(0, |port| port.table.identity(pid.local.slot()).name.load(Relaxed));
+        let name = self.node.symbols().text(Symbol(name)).filter(|name| !name.is_empty());
+        Party { pid, name: name.map(Arc::from) }
+    }
+
+    /// Writes down what the current process does; the number of the record.
+    fn note(&self, make: impl FnOnce(&Journal, Duration, Party) -> Record) -> Option<u64> {
+        let journal = self.journal()?;
+        let at = Duration::from_nanos(self.now_ns());
+        let who = self.party(self.current_pid());
+        journal.put(at, |at| make(journal, at, who))
+    }
+
+    /// Sends on a watched shard.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn deliver_watched<M: Message>(
+        &self,
+        to: Pid,
+        message: M,
+        flags: u64,
+        reply: u64,
+    ) -> Result<(), SendError<M>> {
+        let flags = if flags & Meta::QUEUE == Meta::MAIN { flags | self.send_queue() } else { flags };
+        let number = self.note_send(to, vtable::<M>(), &message, flags);
+        let sent = self.ungated(|| self.deliver(to, message, flags, reply));
+        if sent.is_err()
+            && let Some(number) = number
+            && let Some(journal) = self.journal()
+        {
+            journal.take_back(number);
+        }
+        sent
+    }
+
+    fn note_send(&self, to: Pid, vtable: &'static Vtable, message: &dyn Any, flags: u64) -> Option<u64> {
+        let is_call = flags & Meta::CALL != 0;
+        if is_call && self.current_id.get() == LocalId::CORE.0 {
+            // The test's own question.
+            return None;
+        }
+        let to = self.party(to);
+        self.note(|journal, at, from| {
+            let message = Copied::of(vtable, journal.copy(message));
+            Record::Sent(Sent { at, from, to, is_call, message })
+        })
+    }
+
+    /// A process has been started.
+    #[inline]
+    pub(super) fn watch_spawn(&self, record: &process::Record) {
+        if self.is_watched() {
+            self.note_spawn(record);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note_spawn(&self, record: &process::Record) {
+        let behavior = record.behavior().unwrap_or_default();
+        let child = self.party(self.pid(record.id.load(Relaxed)));
+        let by = self.party(self.pid(self.identity(record).parent.load(Relaxed)));
+        self.note(|_, at, _| Record::Spawned(Spawned { at, by, child, behavior }));
+    }
+
+    /// A process ends.
+    #[inline]
+    pub(super) fn watch_end(&self, record: &process::Record, reason: &ExitReason) {
+        if self.is_watched() {
+            self.note_end(record, reason);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note_end(&self, record: &process::Record, reason: &ExitReason) {
+        let behavior = record.behavior().unwrap_or_default();
+        let (who, reason) = (self.party(self.pid(record.id.load(Relaxed))), reason.clone());
+        self.note(|_, at, _| Record::Ended(Ended { at, who, behavior, reason }));
+    }
+
+    /// The current process publishes an event, if the gate says that somebody wants to know. The gate is not open.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn watch_publication<M: Message>(&self, event: &Arc<str>, message: &M) {
+        if is_watched_gate(self.gate.get()) {
+            self.note(|journal, at, by| {
+                let message = Copied::of(vtable::<M>(), journal.copy(message));
+                Record::Published(Published { at, by, event: Arc::clone(event), message })
+            });
+        }
+    }
+
+    /// The current process has registered an event.
+    #[cold]
+    pub(super) fn watch_registration(&self, event: &Arc<str>) {
+        if self.is_watched() {
+            self.note(|_, at, by| Record::Registered(Registered { at, by, event: Arc::clone(event) }));
+        }
+    }
+
+    /// The current process sends an exit signal.
+    #[cold]
+    pub(super) fn watch_exit(&self, to: Pid, reason: &ExitReason) {
+        if self.is_watched() {
+            let (to, reason) = (self.party(to), reason.clone());
+            self.note(|_, at, from| Record::ExitSent(ExitSent { at, from, to, reason }));
+        }
+    }
+
+    /// A line of a process is kept.
+    #[inline]
+    pub(crate) fn watch_line(
+        &self,
+        local: u64,
+        level: LogLevel,
+        text: &str,
+        fields: &[(&'static str, String)],
+    ) {
+        if self.is_watched() {
+            let (by, text, fields) = (self.party(self.pid(local)), text.to_owned(), fields.to_vec());
+            self.note(|_, at, _| Record::Logged(Logged { at, by, level, text, fields }));
+        }
+    }
+
+    /// A job of cron runs.
+    #[cold]
+    pub(crate) fn watch_job(&self, job: &Arc<str>) {
+        if self.is_watched() {
+            self.note(|_, at, _| Record::CronRan(CronRan { at, job: Arc::clone(job) }));
+        }
+    }
+}
