@@ -50,16 +50,22 @@ impl Shard {
             self.count(|cells| &cells.interrupted, 1);
         }
         // The reason's own `Display` and `Drop` are the user's code.
-        self.watch_end(record, &reason);
         self.contain(|| self.log_end(table.behavior, identity.name.load(Relaxed), id, &reason));
-        self.contain(|| self.cancel_live(record));
-        let reason = Rc::new(reason);
-        if table.has_terminate {
-            self.run_terminate(record, table, id, &reason);
+        if !record.live.get().is_null() {
+            self.contain(|| self.cancel_live(record));
         }
+        self.watch_end(record, &reason);
+        let reason = if table.has_terminate {
+            // Shared with whoever asks for it in there, which few do.
+            let shared = Rc::new(reason);
+            self.run_terminate(record, table, id, &shared);
+            Rc::unwrap_or_clone(shared)
+        } else {
+            reason
+        };
         if self.annex.is_some() {
             // The rest of what the world sees is done by the home shard.
-            self.report_end(id, ExitReason::clone(&reason));
+            self.report_end(id, reason.clone());
         } else {
             self.free_addresses(record, id);
             self.retire(record, identity);
@@ -107,7 +113,7 @@ impl Shard {
         self.intake.set(EnvelopePtr::NULL);
         self.limit.set(0);
         if record.flags() & Flags::SENDER != 0 {
-            self.gate.set(self.gate_of_options());
+            self.shut_gate();
         }
         self.contain(|| {
             // SAFETY: A1; the suspended handler is gone, so nobody borrows the body.

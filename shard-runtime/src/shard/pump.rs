@@ -362,13 +362,22 @@ impl Shard {
     #[inline(never)]
     fn uncommon(&self, record: &Record, flags: u32) -> Exit {
         if flags & Flags::SENDER != 0 {
-            self.gate.set(self.gate_of_options());
+            return self.uncommon_sender(record, flags);
         }
+        self.uncommon_kinds(record, flags)
+    }
+
+    /// The same of a process whose sends have options.
+    #[cold]
+    #[inline(never)]
+    fn uncommon_sender(&self, record: &Record, flags: u32) -> Exit {
+        self.shut_gate();
         let exit = self.uncommon_kinds(record, flags);
         self.rest_gate();
         exit
     }
 
+    #[inline(always)]
     fn uncommon_kinds(&self, record: &Record, flags: u32) -> Exit {
         if flags & Flags::SIGNAL != 0 {
             let signal = self.with_extension(record, |extension| extension.signal.take());

@@ -69,7 +69,7 @@ impl Shard {
     }
 
     /// A process of an application has gone, or was not spawned after all.
-    #[inline]
+    #[inline(always)]
     pub(super) fn leave_application(&self, application: u32) {
         if application != 0 && self.node.apps().leave(application) {
             self.tell(0, move |shard| shard.post_steward(Emptied(application)));

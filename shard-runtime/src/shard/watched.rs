@@ -48,23 +48,17 @@ impl Shard {
         matches!(self.gate.get(), WATCHED | WATCHED_OPTIONS)
     }
 
-    /// The gate for a process whose sends have options.
-    #[inline]
-    pub(super) fn gate_of_options(&self) -> u64 {
-        if self.gate.get() == self.key { OPTIONS } else { WATCHED_OPTIONS }
+    /// The process that runs from now on has options for its sends.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn shut_gate(&self) {
+        self.gate.set(if self.gate.get() == self.key { OPTIONS } else { WATCHED_OPTIONS });
     }
 
     /// No process runs any more whose sends have options.
-    #[inline]
-    pub(super) fn rest_gate(&self) {
-        if self.gate.get() != self.key {
-            self.rest_shut_gate();
-        }
-    }
-
     #[cold]
     #[inline(never)]
-    fn rest_shut_gate(&self) {
+    pub(super) fn rest_gate(&self) {
         self.gate.set(if self.journal().is_some() { WATCHED } else { self.key });
     }
 
