@@ -14,10 +14,10 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 /// How much more memory an attack may take than the warm-up before it.
-const GROWTH: usize = 48 << 20;
+pub(crate) const GROWTH: usize = 48 << 20;
 
 /// Resident bytes of this process.
-fn resident() -> usize {
+pub(crate) fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: usize = statm.split_whitespace().nth(1).unwrap().parse().unwrap();
     pages * 4096
