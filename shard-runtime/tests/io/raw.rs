@@ -59,7 +59,6 @@ pub(crate) fn drain(mut stream: &TcpStream) {
 
 /// An address on which nobody listens.
 pub(crate) fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    address
+    // Let go of at once.
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

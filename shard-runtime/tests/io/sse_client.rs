@@ -127,10 +127,17 @@ fn chunk(stream: &mut TcpStream, bytes: &[u8]) {
     stream.write_all(b"\r\n").unwrap();
 }
 
+/// What a server tells: that it is there, then each stream.
+#[derive(Debug)]
+enum Heard {
+    Up(Io),
+    Stream(SseConnect),
+}
+
 /// A server of ours: numbers from where each stream was cut off, ten to a connection, up to this.
 struct Counter {
     server: Option<WebServer>,
-    tell: Sender<(Option<Io>, Option<SseConnect>)>,
+    tell: Sender<Heard>,
     last: u32,
 }
 
@@ -138,7 +145,7 @@ struct Counter {
 impl Counter {
     fn init(&mut self, cx: &mut Context<'_>) -> ActorResult {
         if let Some(server) = self.server.take() {
-            let _ = self.tell.send((Some(cx.spawn_io(server)?), None));
+            let _ = self.tell.send(Heard::Up(cx.spawn_io(server)?));
         }
         Ok(())
     }
@@ -159,7 +166,7 @@ impl Counter {
             // What was sent before is written before it ends.
             cx.send(m.id, CloseIo)?;
         }
-        let _ = self.tell.send((None, Some(m)));
+        let _ = self.tell.send(Heard::Stream(m));
         Ok(())
     }
 
@@ -169,7 +176,7 @@ impl Counter {
     }
 }
 
-fn counter(node: &Node, last: u32, tls: Option<&Authority>) -> (Io, Probe<(Option<Io>, Option<SseConnect>)>) {
+fn counter(node: &Node, last: u32, tls: Option<&Authority>) -> (Io, Probe<Heard>) {
     let (tell, heard) = probe();
     let server =
         WebServer::bind("127.0.0.1:0").route("/events", SseHandler::to("counter").heartbeat(50 * MS));
@@ -179,7 +186,7 @@ fn counter(node: &Node, last: u32, tls: Option<&Authority>) -> (Io, Probe<(Optio
     };
     let make = move || Counter { server: Some(server), tell, last };
     node.spawn(make, SpawnOptions::named("counter").on_shard(0)).unwrap();
-    let (Some(io), None) = heard.next() else { panic!("no server") };
+    let Heard::Up(io) = heard.next() else { panic!("no server") };
     (io, heard)
 }
 
@@ -192,7 +199,7 @@ fn a_stream_of_ours_goes_on_where_it_was_cut_off() {
     let mut next = 1;
     for connection in 0..4 {
         let last = (connection > 0).then(|| (connection * 10).to_string());
-        let (None, Some(asked)) = heard.next() else { panic!() };
+        let Heard::Stream(asked) = heard.next() else { panic!() };
         assert_eq!(asked.last_event_id, last, "what it asked for");
         assert_eq!(asked.headers["authorization"], "Bearer 7");
         assert_eq!(asked.headers["accept"], "text/event-stream");
@@ -307,7 +314,7 @@ fn failures_in_a_row_end_it_and_only_the_first_is_told() {
     assert_eq!((down.reason, down.again), (IoEnd::Refused { status: 503 }, None));
     until("its process is gone", || node.stats().process(client.pid.local).is_none());
     assert_eq!(std::iter::from_fn(|| tries.try_next()).max(), Some(6), "two, one that worked, four");
-    until("counted", || (counters(&node).io_closed, counters(&node).io_failed) == (1, 6));
+    until("counted", || (counters(&node).io_closed, counters(&node).io_failed) == (7, 6));
     let (_, _, seen) = follow(&node, to(nobody()).max_failures(3));
     for is_last in [false, true] {
         let down = disconnected(&seen);
@@ -347,7 +354,8 @@ fn only_end(seen: &Probe<Seen>) -> IoEnd {
 #[test]
 fn a_server_that_speaks_something_else_is_left_for_a_reason() {
     let node = node("sseliar", 1);
-    let answers: [(&[u8], fn(&IoEnd) -> bool); 8] = [
+    type IsExpected = fn(&IoEnd) -> bool;
+    let answers: [(&[u8], IsExpected); 8] = [
         (b"\x00\x01garbage\r\n\r\n", |end| matches!(end, IoEnd::Protocol { .. })),
         (b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 0\r\n\r\n", |end| {
             matches!(end, IoEnd::Protocol { reason } if reason.contains("text/html"))

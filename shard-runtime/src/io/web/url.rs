@@ -43,8 +43,8 @@ impl Url {
             return Err(bad("without a user and a password; send them as a header"));
         }
         let is_secure = match uri.scheme().map(Scheme::as_str) {
-            Some(scheme) if scheme == plain => false,
-            Some(scheme) if scheme == secure => true,
+            Some(scheme) if scheme.eq_ignore_ascii_case(plain) => false,
+            Some(scheme) if scheme.eq_ignore_ascii_case(secure) => true,
             _ => return Err(bad(must_be)),
         };
         if is_secure != tls.is_some() {

@@ -281,6 +281,7 @@ async fn serve(shared: &Shared, socket: WebSocket<Socket>, ping_every: Duration)
         silence: Pause::new(ping_every),
         ping_every,
         is_asked: false,
+        has_said_close: false,
     };
     std::future::poll_fn(|task| service.poll(task)).await
 }
@@ -380,6 +381,8 @@ struct Service<'a> {
     ping_every: Duration,
     /// A ping is on its way, and nothing has come since.
     is_asked: bool,
+    /// The peer has sent its close frame.
+    has_said_close: bool,
 }
 
 fn end_of(error: Error) -> IoEnd {
@@ -496,13 +499,16 @@ impl Service<'_> {
             let (kind, bytes) = match self.socket.read() {
                 Ok(Message::Text(text)) => (WsKind::Text, Bytes::from(text)),
                 Ok(Message::Binary(bytes)) => (WsKind::Binary, bytes),
-                Ok(_) => {
+                Ok(other) => {
+                    self.has_said_close |= other.is_close();
                     self.heard();
                     continue;
                 }
                 Err(error) if would_block(&error) => return Poll::Pending,
                 Err(error) => {
-                    let end = end_of(error);
+                    // After its close frame, how the connection itself ends says nothing more.
+                    let is_done = self.has_said_close && matches!(error, Error::Io(_));
+                    let end = if is_done { IoEnd::Closed } else { end_of(error) };
                     let by_us = self.shared.is_closing.get() && end == IoEnd::Closed;
                     return Poll::Ready(if by_us { IoEnd::Local } else { end });
                 }
