@@ -1,3 +1,5 @@
+//! The parser of streams of events: fields, ends of lines, limits, and that it does not matter how the bytes were cut.
+
 use super::{Bounds, Parsed, Parser};
 use crate::error::IoEnd;
 use proptest::prelude::{any, prop, proptest};

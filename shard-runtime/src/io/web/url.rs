@@ -62,7 +62,7 @@ impl Url {
             None => 80,
         };
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| bad(must_be))?;
-        let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let path = uri.path_and_query().map_or_else(|| "/".to_owned(), PathAndQuery::to_string);
         let path = path.parse().map_err(|_| bad(must_be))?;
         Ok(Self { address: format!("{name}:{port}"), host, path, uri })
     }
