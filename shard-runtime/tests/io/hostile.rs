@@ -24,7 +24,7 @@ pub(crate) fn resident() -> usize {
 }
 
 /// A process of the same shard that answers calls all the while, from another thread; each has its deadline.
-fn with_bystander<R>(node: &Node, attack: impl FnOnce() -> R) -> R {
+pub(crate) fn with_bystander<R>(node: &Node, attack: impl FnOnce() -> R) -> R {
     let (pid, _quiet) = receiver(node, Mode::Tell, SpawnOptions::new().on_shard(0));
     let is_over = Arc::new(AtomicBool::new(false));
     std::thread::scope(|scope| {

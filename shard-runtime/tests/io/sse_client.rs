@@ -1,6 +1,6 @@
 //! The client of streams of events, against our own server and against servers that lie, flood, vanish or do nothing.
 
-use crate::hostile::{GROWTH, resident};
+use crate::hostile::{GROWTH, resident, with_bystander};
 use crate::raw::{drain, flood, head, header, nobody, raw_server};
 use crate::support::{Probe, counters, node, probe, until};
 use crate::tls::{Authority, server_with};
@@ -355,12 +355,15 @@ fn only_end(seen: &Probe<Seen>) -> IoEnd {
 fn a_server_that_speaks_something_else_is_left_for_a_reason() {
     let node = node("sseliar", 1);
     type IsExpected = fn(&IoEnd) -> bool;
-    let answers: [(&[u8], IsExpected); 8] = [
+    let answers: [(&[u8], IsExpected); 9] = [
         (b"\x00\x01garbage\r\n\r\n", |end| matches!(end, IoEnd::Protocol { .. })),
         (b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 0\r\n\r\n", |end| {
             matches!(end, IoEnd::Protocol { reason } if reason.contains("text/html"))
         }),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", |end| matches!(end, IoEnd::Protocol { .. })),
+        (b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\n\r\n", |end| {
+            matches!(end, IoEnd::Protocol { reason } if reason.contains("compressed"))
+        }),
         (b"HTTP/1.1 302 x\r\nlocation: /\r\ncontent-length: 0\r\n\r\n", |end| {
             *end == IoEnd::Refused { status: 302 }
         }),
@@ -387,7 +390,7 @@ fn a_server_that_speaks_something_else_is_left_for_a_reason() {
     }
     until("counted", || {
         let counters = counters(&node);
-        (counters.io_opened, counters.io_failed, counters.io_descriptors) == (8, 8, 0)
+        (counters.io_opened, counters.io_failed, counters.io_descriptors) == (9, 9, 0)
     });
 }
 
@@ -422,6 +425,41 @@ fn what_never_ends_is_cut_by_its_limit() {
     }
     assert!(resident() < before + GROWTH, "from {before} to {}", resident());
     until("counted", || counters(&node).io_failed == 3);
+}
+
+#[test]
+fn floods_of_nothing_are_taken_in_turns() {
+    let node = node("sseflood", 1);
+    let before = resident();
+    // Interim responses, comments, blank lines, chunks of a byte: none of them ever is an event.
+    let interim = "HTTP/1.1 103 x\r\n\r\n".repeat(3000);
+    let chunks = "1\r\n:\r\n1\r\n\n\r\n".repeat(5000);
+    for (begin, piece) in
+        [("", &interim), (STREAM, &":\n".repeat(30_000)), (STREAM, &"\n".repeat(60_000)), (CHUNKED, &chunks)]
+    {
+        let piece = piece.clone();
+        let (tell, sent) = probe();
+        let address = raw_server(move |_, mut stream| {
+            head(&mut stream);
+            stream.write_all(begin.as_bytes()).unwrap();
+            tell.send(flood(&mut stream, piece.as_bytes(), usize::MAX)).unwrap();
+        });
+        with_bystander(&node, || {
+            let (_, client, seen) = follow(&node, to(address).connect_timeout(500 * MS).max_failures(1));
+            if begin.is_empty() {
+                assert_eq!(only_end(&seen), IoEnd::TimedOut { what: "the response" });
+            } else {
+                connected(&seen);
+                let bytes = || counters(&node).io_bytes_in;
+                let first = bytes();
+                until("a flood has come", || bytes() > first + (8 << 20));
+                node.send(client.id, CloseIo).unwrap();
+                assert_eq!(only_end(&seen), IoEnd::Local);
+            }
+        });
+        assert!(sent.next() > 1 << 20);
+    }
+    assert!(resident() < before + GROWTH, "from {before} to {}", resident());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The WebSocket client, against our own server and against servers that lie, flood, vanish or do nothing.
 
-use crate::hostile::{GROWTH, resident};
+use crate::hostile::{GROWTH, resident, with_bystander};
 use crate::raw::{drain, flood, head, header, nobody, raw_server};
 use crate::support::{Probe, counters, node, probe, until};
 use crate::tls::{Authority, server_with};
@@ -378,6 +378,29 @@ fn frames_that_break_the_protocol_end_the_socket() {
     }
     assert!(resident() < before + GROWTH, "from {before} to {}", resident());
     until("counted", || (counters(&node).io_opened, counters(&node).io_failed) == (5, 5));
+}
+
+#[test]
+fn a_flood_of_pings_is_taken_in_turns_and_answered_in_bounds() {
+    let node = node("wsflood", 1);
+    let before = resident();
+    let (tell, sent) = probe();
+    // It never reads the answers.
+    let address = raw_server(move |_, mut stream| {
+        accept(&mut stream, "", b"");
+        let pings = [&[0x89, 125][..], &[7; 125]].concat().repeat(500);
+        tell.send(flood(&mut stream, &pings, usize::MAX)).unwrap();
+    });
+    with_bystander(&node, || {
+        let (_, socket, seen) = client(&node, to(address));
+        connected(&seen);
+        until("a flood has come", || counters(&node).io_bytes_in > 16 << 20);
+        node.send(socket.id, CloseIo).unwrap();
+        // The flood goes on over the close, which waits for its 5 seconds and no longer.
+        assert_eq!(end(&seen), IoEnd::Local);
+    });
+    assert!(sent.next() > 16 << 20);
+    assert!(resident() < before + GROWTH, "from {before} to {}", resident());
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::io::web::sse_parser::{Bounds, Parsed, Parser};
 use crate::io::{CloseIo, IoTarget, IoText, Window};
 use crate::shard::{Pause, Shard, Task, on_shard, with_current};
 use crate::supervisor::Backoff;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use shard_runtime_macros::{actor, handle};
@@ -272,7 +272,12 @@ impl Plan {
         let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let is_stream =
             kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"));
+        let coding = head.headers.get(CONTENT_ENCODING);
         let refusal = match head.status {
+            StatusCode::OK if coding.is_some_and(|coding| coding != "identity") => {
+                let reason = "the content is compressed, which was not asked for".to_owned();
+                Some(IoEnd::Protocol { reason })
+            }
             StatusCode::OK if is_stream => None,
             StatusCode::OK => {
                 let kind: String = kind.chars().take(100).collect();
