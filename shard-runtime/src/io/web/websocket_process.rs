@@ -449,7 +449,9 @@ impl Service<'_> {
             }
         }
         let is_empty = self.shared.queue.borrow().is_empty();
-        if self.shared.is_closing.get() && is_empty && !self.is_closing && self.socket.can_write() {
+        // Behind answers to pings that nobody reads there may be no room for it.
+        let may_close = is_empty && !self.is_closing && self.socket.can_write();
+        if self.shared.is_closing.get() && may_close && self.flush()? {
             self.is_closing = true;
             let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
             match self.socket.close(Some(frame)) {
@@ -544,6 +546,8 @@ impl Service<'_> {
         match self.socket.write(Message::Ping(Bytes::new())) {
             Ok(()) => Ok(()),
             Err(error) if would_block(&error) => Ok(()),
+            // So much waits for the peer to read it that there is no room for a ping, and it would not read that either.
+            Err(Error::WriteBufferFull(_)) => Ok(()),
             Err(Error::ConnectionClosed | Error::AlreadyClosed) => Ok(()),
             Err(error) => Err(end_of(error)),
         }
