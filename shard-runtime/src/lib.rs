@@ -99,8 +99,9 @@ pub use io::{
 };
 #[cfg(feature = "web")]
 pub use io::{
-    SseConnect, SseDisconnect, SseHandler, SseMessage, WebHandler, WebRequest, WebResponse, WebRoute,
-    WebServer, WebSocketHandler, WsConnect, WsDisconnect, WsKind, WsMessage,
+    SseClient, SseConnect, SseDisconnect, SseEvent, SseHandler, SseMessage, WebHandler, WebRequest,
+    WebResponse, WebRoute, WebServer, WebSocketClient, WebSocketHandler, WsConnect, WsDisconnect, WsKind,
+    WsMessage,
 };
 #[cfg(feature = "tls")]
 pub use io::{TlsClient, TlsServer};

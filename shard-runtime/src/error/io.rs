@@ -81,10 +81,10 @@ pub enum IoEnd {
     /// The peer has reset the connection.
     #[error("reset by the peer")]
     Reset,
-    /// A frame is longer than allowed.
+    /// A frame, a line or an event is longer than allowed.
     #[error("a frame of {length} bytes exceeds the limit of {limit}; raise the limit if the peer is right")]
     TooLarge {
-        /// What its header says.
+        /// What its header says, or what of it had come.
         length: u64,
         /// The limit.
         limit: u64,
@@ -127,6 +127,12 @@ pub enum IoEnd {
         address: String,
         /// Why.
         reason: String,
+    },
+    /// A web server has refused what a client asked for.
+    #[error("the server refuses with status {status}")]
+    Refused {
+        /// The status of its response.
+        status: u16,
     },
     /// The peer broke the protocol.
     #[error("the peer broke the protocol: {reason}")]

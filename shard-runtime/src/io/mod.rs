@@ -32,8 +32,9 @@ pub use tls::{TlsClient, TlsServer};
 pub use udp::UdpServer;
 #[cfg(feature = "web")]
 pub use web::{
-    SseConnect, SseDisconnect, SseHandler, SseMessage, WebHandler, WebRequest, WebResponse, WebRoute,
-    WebServer, WebSocketHandler, WsConnect, WsDisconnect, WsKind, WsMessage,
+    SseClient, SseConnect, SseDisconnect, SseEvent, SseHandler, SseMessage, WebHandler, WebRequest,
+    WebResponse, WebRoute, WebServer, WebSocketClient, WebSocketHandler, WsConnect, WsDisconnect, WsKind,
+    WsMessage,
 };
 
 pub(crate) use bytes::Window;

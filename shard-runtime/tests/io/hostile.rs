@@ -14,17 +14,17 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 /// How much more memory an attack may take than the warm-up before it.
-const GROWTH: usize = 48 << 20;
+pub(crate) const GROWTH: usize = 48 << 20;
 
 /// Resident bytes of this process.
-fn resident() -> usize {
+pub(crate) fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: usize = statm.split_whitespace().nth(1).unwrap().parse().unwrap();
     pages * 4096
 }
 
 /// A process of the same shard that answers calls all the while, from another thread; each has its deadline.
-fn with_bystander<R>(node: &Node, attack: impl FnOnce() -> R) -> R {
+pub(crate) fn with_bystander<R>(node: &Node, attack: impl FnOnce() -> R) -> R {
     let (pid, _quiet) = receiver(node, Mode::Tell, SpawnOptions::new().on_shard(0));
     let is_over = Arc::new(AtomicBool::new(false));
     std::thread::scope(|scope| {

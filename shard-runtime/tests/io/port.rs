@@ -460,3 +460,64 @@ fn many_programs_come_and_go() {
             && counters.io_descriptors == 0
     });
 }
+
+#[test]
+fn bytes_are_written_to_a_program_into_the_silence() {
+    let node = node("pulse", 1);
+    let spec = Port::program("cat").keep_alive("ping\n", Duration::from_millis(20));
+    let (_, port, heard) = keeper(&node, spec, false);
+    started(&heard);
+    for _ in 0..3 {
+        assert!(matches!(heard.next(), Heard::Text(text, false) if text == "ping"));
+    }
+    // What is sent goes through whole, between two of them.
+    node.send(port.id, PortData::new(port.id, "own\n")).unwrap();
+    until("its own line is there", || matches!(heard.next(), Heard::Text(text, false) if text == "own"));
+    assert!(matches!(heard.next(), Heard::Text(text, false) if text == "ping"), "and it goes on");
+    node.send(port.id, CloseIo).unwrap();
+    assert_eq!(rest(&heard).1, PortStatus::Exited(0), "its input is closed all the same");
+    let spec = Port::program("cat").keep_alive("ping\n", Duration::from_secs(3600));
+    let (_, port, heard) = keeper(&node, spec, false);
+    started(&heard);
+    node.send(port.id, CloseIo).unwrap();
+    assert!(texts(&rest(&heard).0).is_empty(), "not before its time");
+}
+
+#[test]
+fn a_program_that_reads_nothing_is_not_flooded_with_keep_alives() {
+    let node = node("numb", 1);
+    let spec = shell("exec sleep 60")
+        .keep_alive(vec![b'x'; 30_000], Duration::from_millis(1))
+        .max_pending(40_000)
+        .close_grace(Duration::ZERO);
+    let (_, port, heard) = keeper(&node, spec, false);
+    started(&heard);
+    let pending = || {
+        let shown = node.inspect_blocking(port.pid, Vec::new(), Duration::from_secs(5)).unwrap();
+        let (_, value) = shown.iter().find(|(key, _)| key == "bytes pending").unwrap();
+        value.parse::<usize>().unwrap()
+    };
+    // The pipe has room for two: the third waits, and no fourth behind it.
+    until("one waits", || pending() > 0);
+    for _ in 0..100 {
+        assert!((1..=30_000).contains(&pending()), "one waits");
+    }
+    assert!(heard.try_next().is_none(), "it still runs");
+    node.send(port.id, CloseIo).unwrap();
+    rest(&heard);
+}
+
+#[test]
+fn a_keep_alive_needs_bytes_and_a_period() {
+    let node = node("pulseless", 1);
+    for spec in [
+        Port::program("cat").keep_alive("", Duration::from_secs(1)),
+        Port::program("cat").keep_alive("ping", Duration::ZERO),
+    ] {
+        let (tell, heard) = probe();
+        let make = move || Keeper { spec: Some(spec), tell, holds: false, held: Vec::new() };
+        node.spawn(make, SpawnOptions::new()).unwrap();
+        let Heard::Refused(error) = heard.next() else { panic!("it was started") };
+        assert!(matches!(error, IoError::BadOption { option: "keep_alive", .. }), "{error}");
+    }
+}

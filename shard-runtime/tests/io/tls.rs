@@ -6,16 +6,16 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use shard_runtime::{IoEnd, TcpClient, TcpData, TcpServer, TlsClient, TlsServer};
 use std::io::{Read, Write};
 
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn pem(&self) -> Vec<u8> {
+    pub(crate) fn pem(&self) -> Vec<u8> {
         self.0.pem().into_bytes()
     }
 
@@ -28,7 +28,7 @@ impl Authority {
     }
 }
 
-fn server_with(authority: &Authority) -> TlsServer {
+pub(crate) fn server_with(authority: &Authority) -> TlsServer {
     let (chain, key) = authority.issue("localhost");
     TlsServer::from_pem(&chain, &key).unwrap()
 }

@@ -3,7 +3,7 @@
 use crate::error::IoError;
 use crate::io::open::{Io, IoProcess, Opener};
 use crate::io::port::process::PortProcess;
-use crate::io::{Chunk, IoTarget};
+use crate::io::{Chunk, IoBytes, IoTarget};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -42,6 +42,7 @@ pub struct Port {
     pub(super) max_line: usize,
     pub(super) window: usize,
     pub(super) max_pending: usize,
+    pub(super) keep_alive: Option<(IoBytes, Duration)>,
     pub(super) graces: [Duration; 2],
 }
 
@@ -69,6 +70,7 @@ impl Port {
             max_line: 64 << 10,
             window: 256 << 10,
             max_pending: 1 << 20,
+            keep_alive: None,
             graces: [Duration::from_secs(5), Duration::from_secs(2)],
         }
     }
@@ -158,6 +160,22 @@ impl Port {
         self
     }
 
+    /// Writes these bytes to the program's standard input when nothing was written to it for `every`. Default: nothing is written.
+    ///
+    /// While something waits for the program to read it, no more of them is added, so a program that does not read costs no more
+    /// than one of them.
+    ///
+    /// ```no_run
+    /// use shard_runtime::Port;
+    /// use std::time::Duration;
+    /// let watched = Port::program("worker").keep_alive("ping\n", Duration::from_secs(10));
+    /// ```
+    #[must_use]
+    pub fn keep_alive(mut self, bytes: impl Into<IoBytes>, every: Duration) -> Self {
+        self.keep_alive = Some((bytes.into(), every));
+        self
+    }
+
     /// Sets how long the program has to end by itself once its standard input is closed. Default 5 s.
     #[must_use]
     pub fn close_grace(mut self, grace: Duration) -> Self {
@@ -179,6 +197,13 @@ impl Port {
             if value == 0 {
                 return Err(IoError::BadOption { option, value: "0".to_owned(), must_be: "at least 1 byte" });
             }
+        }
+        if let Some((bytes, every)) = &self.keep_alive
+            && (bytes.is_empty() || every.is_zero())
+        {
+            let value = format!("{} bytes every {every:?}", bytes.len());
+            let must_be = "some bytes and a period longer than nothing";
+            return Err(IoError::BadOption { option: "keep_alive", value, must_be });
         }
         if let Some((key, _)) = self.env.iter().find(|(key, _)| key.is_empty() || key.contains(['=', '\0'])) {
             let must_be = "a name that is not empty and has no `=`";

@@ -274,6 +274,8 @@ struct Service {
     stalled: Option<Out>,
     retry: Option<Pause>,
     next_retry: Duration,
+    /// A period of the keep-alive, and how much had been written when it began.
+    silence: Option<(Pause, u64)>,
 }
 
 impl Service {
@@ -303,6 +305,7 @@ impl Service {
             stalled: None,
             retry: None,
             next_retry: RETRY,
+            silence: port.keep_alive.as_ref().map(|(_, every)| (Pause::new(*every), 0)),
         };
         shared.order.set(Some(launched.order));
         shared.pidfd.replace(Some(launched.pidfd));
@@ -325,6 +328,7 @@ impl Service {
         if let Some(end) = self.shared.end.borrow().clone() {
             return Poll::Ready(Err(end));
         }
+        self.keep_alive(task);
         self.write(task);
         if self.shared.is_closing.get() {
             // From here its graces run, also if it does not take what still waits.
@@ -348,6 +352,28 @@ impl Service {
             Some(shard) => self.read(shard, task),
             None => Poll::Ready(Err(IoEnd::Local)),
         })
+    }
+
+    /// Writes the bytes of a keep-alive if nothing was written for a period.
+    fn keep_alive(&mut self, task: &mut TaskContext<'_>) {
+        let (Some((pause, seen)), Some((bytes, every))) = (&mut self.silence, &self.shared.port.keep_alive)
+        else {
+            return;
+        };
+        if self.stdin.is_none()
+            || self.shared.is_closing.get()
+            || Pin::new(&mut *pause).poll(task).is_pending()
+        {
+            return;
+        }
+        let now = self.shared.bytes_out.get();
+        let mut outbox = self.shared.outbox.borrow_mut();
+        // What the program has not read yet is on its way: more would only wait behind it.
+        if *seen == now && outbox.is_empty() {
+            outbox.push(bytes.clone(), None);
+        }
+        (*pause, *seen) = (Pause::new(*every), now);
+        let _armed = Pin::new(pause).poll(task);
     }
 
     fn write(&mut self, task: &TaskContext<'_>) {

@@ -4,18 +4,14 @@ use crate::error::{IoEnd, IoError};
 use crate::io::open::{Io, IoProcess, Opener};
 use crate::io::stream::Stream;
 use crate::io::tcp::connection::{Conn, TcpConnection, serve};
+use crate::io::tcp::dial::dial;
 use crate::io::tcp::options::{Options, connection_options};
 use crate::io::tls::TlsClient;
 use crate::io::{Chunk, IoBytes, IoTarget};
-use crate::oneshot;
-use crate::reactor::poller::Watched;
 use crate::shard::{Pause, Shard, on_shard, with_current};
 use crate::supervisor::Backoff;
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::future::poll_fn;
-use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -153,7 +149,8 @@ impl Dial {
 
     async fn connect(&self, conn: &Conn) -> Result<Stream, IoEnd> {
         let mut limit = Pause::new(self.timeout);
-        let mut connecting = std::pin::pin!(self.connect_slowly(conn));
+        let keep_alive = conn.options.tcp_keep_alive;
+        let mut connecting = pin!(dial(&self.address, self.tls.as_ref(), keep_alive));
         poll_fn(|task| {
             if let Poll::Ready(connected) = connecting.as_mut().poll(task) {
                 return Poll::Ready(connected);
@@ -165,63 +162,5 @@ impl Dial {
             Pin::new(&mut limit).poll(task).map(|()| Err(IoEnd::TimedOut { what: "the connection attempt" }))
         })
         .await
-    }
-
-    async fn connect_slowly(&self, conn: &Conn) -> Result<Stream, IoEnd> {
-        let failed = |reason: String| IoEnd::Connect { address: self.address.clone(), reason };
-        let mut last = failed("the name has no address".to_owned());
-        for address in self.look_up().await.map_err(|error| failed(error.to_string()))? {
-            match self.connect_to(address, conn).await {
-                Ok(socket) => {
-                    return match &self.tls {
-                        None => Ok(Stream::Plain(socket)),
-                        Some(tls) => match tls.stream(&self.address, socket) {
-                            Ok(tls) => Ok(Stream::Tls(Box::new(tls))),
-                            Err(error) => Err(failed(error.to_string())),
-                        },
-                    };
-                }
-                Err(error) => last = failed(error.to_string()),
-            }
-        }
-        Err(last)
-    }
-
-    /// The addresses of the host: at once if it is one, else looked up on a thread that may block.
-    async fn look_up(&self) -> io::Result<Vec<SocketAddr>> {
-        if let Ok(address) = self.address.parse() {
-            return Ok(vec![address]);
-        }
-        let (answer, found) = oneshot::channel();
-        let address = self.address.clone();
-        crate::reactor::spawn_thread("lookup", move || {
-            // Whoever asked may have given up.
-            let _unheard = answer.send(address.to_socket_addrs().map(|found| found.collect::<Vec<_>>()));
-        })?;
-        found.await.unwrap_or_else(|_| Err(io::ErrorKind::NotFound.into()))
-    }
-
-    async fn connect_to(&self, address: SocketAddr, conn: &Conn) -> io::Result<Watched<TcpStream>> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
-        if let Some(after) = conn.options.tcp_keep_alive {
-            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after))?;
-        }
-        match socket.connect(&address.into()) {
-            Ok(()) => {}
-            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
-            Err(error) => return Err(error),
-        }
-        let poller = with_current(|shard| match shard {
-            Some(shard) => shard.poller().cloned(),
-            None => Err(io::ErrorKind::Unsupported.into()),
-        })?;
-        let socket = Watched::new(&poller, TcpStream::from(socket))?;
-        poll_fn(|task| socket.poll_writable(task)).await;
-        match socket.get().take_error()? {
-            None => Ok(socket),
-            Some(error) => Err(error),
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod client;
 mod connection;
+mod dial;
 mod options;
 mod outbox;
 mod server;
@@ -11,6 +12,8 @@ pub use server::TcpServer;
 
 #[cfg(feature = "web")]
 pub(crate) use connection::tls_end;
+#[cfg(feature = "web")]
+pub(crate) use dial::dial;
 pub(crate) use outbox::{Outbox, Written};
 #[cfg(feature = "web")]
 pub(crate) use server::{Accept, Open, accept_all, listen};

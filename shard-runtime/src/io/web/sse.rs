@@ -63,23 +63,24 @@ impl SseHandler {
     }
 }
 
-/// A browser listens. Send [`SseMessage`]s to `id`.
+/// A stream is there: a browser listens, and gets what is sent to `id` as [`SseMessage`]; or a
+/// [`SseClient`](crate::SseClient) does, and [`SseEvent`](crate::SseEvent)s follow.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SseConnect {
     /// The stream.
     pub id: Alias,
-    /// The browser.
+    /// The peer.
     pub remote: SocketAddr,
-    /// What it asked for.
+    /// What the browser asked for; the URL of a client.
     pub uri: Uri,
-    /// The headers of its request.
+    /// The headers of the browser's request; those of the server's response, if it is the stream of a client.
     pub headers: HeaderMap,
-    /// The id of the last event it got before it was cut off, if it says so.
+    /// The id of the last event that came before the stream was cut off, if there is one and it was said.
     pub last_event_id: Option<String>,
 }
 
-/// A browser listens no more.
+/// A stream has ended, or could not be opened.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SseDisconnect {
@@ -87,6 +88,8 @@ pub struct SseDisconnect {
     pub id: Alias,
     /// Why.
     pub reason: IoEnd,
+    /// After which time a client tries it again. `None`: it is over, as it always is for the stream of a browser.
+    pub again: Option<Duration>,
 }
 
 /// An event for a browser.
@@ -297,7 +300,7 @@ impl SseStream {
         let end = end.unwrap_or_else(|| IoEnd::by(reason));
         cx.shard().count_io_end(end.is_ordinary());
         if self.is_known {
-            let news = SseDisconnect { id: self.shared.ident.alias(), reason: end };
+            let news = SseDisconnect { id: self.shared.ident.alias(), reason: end, again: None };
             self.shared.target.clone().tell(cx.shard(), news);
         }
     }

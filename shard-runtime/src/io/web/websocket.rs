@@ -100,21 +100,21 @@ impl WebSocketHandler {
     }
 }
 
-/// A browser has connected.
+/// A socket is there: a browser has connected, or a [`WebSocketClient`](crate::WebSocketClient) has.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WsConnect {
     /// The socket. Send it [`WsMessage`]s.
     pub id: Alias,
-    /// The browser.
+    /// The peer.
     pub remote: SocketAddr,
-    /// What it asked for.
+    /// What the browser asked for; the URL of a client.
     pub uri: Uri,
-    /// The headers of its request.
+    /// The headers of the browser's request; those of the server's response, if it is the socket of a client.
     pub headers: HeaderMap,
 }
 
-/// A WebSocket has ended.
+/// A WebSocket has ended, or could not be opened.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WsDisconnect {

@@ -1,4 +1,4 @@
-//! The process of a WebSocket: hands out what the browser sends, and sends what actors send to it.
+//! The process of a WebSocket, of a server or of a client: hands out what the peer sends, and sends what actors send to it.
 //!
 //! Invariants: W1 whoever gets [`WsConnect`] gets [`WsDisconnect`] once, after the last message. W2 what was read and is unhandled
 //! and what waits to be written are bounded.
@@ -11,6 +11,7 @@ use crate::io::target::{IoTarget, Sent};
 use crate::io::tcp::Open;
 use crate::io::web::server::Site;
 use crate::io::web::websocket::{Upgrade, WsConnect, WsDisconnect, WsKind, WsMessage};
+use crate::io::web::websocket_client::WsDial;
 use crate::io::{CloseIo, IoBytes, Window};
 use crate::shard::{Pause, Shard, Task, on_shard, with_current};
 use bytes::Bytes;
@@ -28,7 +29,7 @@ use std::time::Duration;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode};
 use tungstenite::{Error, Message, WebSocket};
 
-/// Messages of one browser before others get their turn.
+/// Messages of one peer before others get their turn.
 const READS: usize = 16;
 /// What a message that waits costs beside its bytes.
 const ITEM: usize = 64;
@@ -41,42 +42,27 @@ impl Upgrade {
     /// Makes a process of the connection.
     pub(super) fn start(self, site: &Site, stream: Stream, read: &Bytes, open: Open) {
         let Self { handler, index, remote, uri, headers } = self;
-        let socket = Socket { stream, waker: Waker::noop().clone(), reads: READS };
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(handler.max_message))
-            .max_frame_size(Some(handler.max_message))
-            // An idle socket should hold little.
-            .read_buffer_size(4 << 10)
-            .write_buffer_size(16 << 10)
-            .max_write_buffer_size(handler.max_message.max(handler.max_pending).saturating_add(1 << 20));
-        let socket = WebSocket::from_partially_read(socket, read.to_vec(), Role::Server, Some(config));
+        let limits = WsLimits {
+            max_message: handler.max_message,
+            max_pending: handler.max_pending,
+            window: handler.window,
+            ping_every: handler.ping_every,
+        };
+        let socket = limits.socket(stream, read, Role::Server);
         let target = handler.targets.get(index % handler.targets.len().max(1)).cloned();
         on_shard(|shard| {
             let opener = Opener { shard, owner: site.ident.local() };
             let Some(target) = target else { return };
             let make = |ident| {
-                let shared = Rc::new(Shared {
-                    ident,
-                    target,
-                    queue: RefCell::default(),
-                    bytes: Cell::new(0),
-                    window: Window::new(handler.window),
-                    is_closing: Cell::new(false),
-                    waker: Cell::new(None),
-                    end: RefCell::new(None),
-                    messages_in: Cell::new(0),
-                    messages_out: Cell::new(0),
-                });
+                let shared = Shared::new(ident, target, &limits);
+                shared.is_open.set(true);
                 site.keep(&shared);
-                WsProcess {
+                WsProcess::new(
                     shared,
-                    start: Some((socket, WsHello { remote, uri, headers }, handler.ping_every)),
-                    max_pending: handler.max_pending,
-                    remote,
-                    is_known: false,
-                    task: None,
-                    _open: open,
-                }
+                    Start::Accepted(socket, WsHello { remote, uri, headers }),
+                    limits,
+                    Some(open),
+                )
             };
             if opener.spawn(make, None).is_err() {
                 shard.count_io_end(false);
@@ -85,14 +71,47 @@ impl Upgrade {
     }
 }
 
-struct WsHello {
-    remote: SocketAddr,
-    uri: Uri,
-    headers: HeaderMap,
+/// The bounds of a socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WsLimits {
+    pub(super) max_message: usize,
+    pub(super) max_pending: usize,
+    pub(super) window: usize,
+    pub(super) ping_every: Duration,
+}
+
+impl WsLimits {
+    /// The socket of a connection whose handshake is done, and of which this was read beyond it.
+    pub(super) fn socket(&self, stream: Stream, read: &Bytes, role: Role) -> WebSocket<Socket> {
+        let socket = Socket { stream, waker: Waker::noop().clone(), reads: READS };
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(self.max_message))
+            .max_frame_size(Some(self.max_message))
+            // An idle socket should hold little.
+            .read_buffer_size(4 << 10)
+            .write_buffer_size(16 << 10)
+            .max_write_buffer_size(self.max_message.max(self.max_pending).saturating_add(1 << 20));
+        WebSocket::from_partially_read(socket, read.to_vec(), role, Some(config))
+    }
+}
+
+/// How a socket comes to be.
+pub(super) enum Start {
+    /// A server has made it.
+    Accepted(WebSocket<Socket>, WsHello),
+    /// It is to be made.
+    Dialled(WsDial),
+}
+
+/// What the receiver is told of a socket.
+pub(super) struct WsHello {
+    pub(super) remote: SocketAddr,
+    pub(super) uri: Uri,
+    pub(super) headers: HeaderMap,
 }
 
 /// A stream as tungstenite reads and writes it: what would wait says `WouldBlock` and wakes the task later.
-struct Socket {
+pub(super) struct Socket {
     stream: Stream,
     waker: Waker,
     /// Reads that are left of this turn: a message may come in frames without end, and others want their turn.
@@ -144,11 +163,59 @@ pub(super) struct Shared {
     is_closing: Cell<bool>,
     waker: Cell<Option<Waker>>,
     end: RefCell<Option<IoEnd>>,
+    /// It is counted as opened, and not yet as closed.
+    is_open: Cell<bool>,
+    /// The receiver is to hear of its end.
+    is_known: Cell<bool>,
+    remote: Cell<Option<SocketAddr>>,
     messages_in: Cell<u64>,
     messages_out: Cell<u64>,
 }
 
 impl Shared {
+    pub(super) fn new(ident: Rc<Ident>, target: IoTarget, limits: &WsLimits) -> Rc<Self> {
+        Rc::new(Self {
+            ident,
+            target,
+            queue: RefCell::default(),
+            bytes: Cell::new(0),
+            window: Window::new(limits.window),
+            is_closing: Cell::new(false),
+            waker: Cell::new(None),
+            end: RefCell::new(None),
+            is_open: Cell::new(false),
+            is_known: Cell::new(false),
+            remote: Cell::new(None),
+            messages_in: Cell::new(0),
+            messages_out: Cell::new(0),
+        })
+    }
+
+    /// Whether it is to close; if not, the task is woken when it is.
+    pub(super) fn is_closing(&self, waker: &Waker) -> bool {
+        self.waker.set(Some(waker.clone()));
+        self.is_closing.get()
+    }
+
+    /// A connection was made for it.
+    pub(super) fn opened(&self) {
+        self.is_open.set(true);
+        on_shard(|shard| shard.count(|cells| &cells.io_opened, 1));
+    }
+
+    /// Tells the receiver that it is there. `Err`: there is none.
+    fn announce(&self, shard: &Shard, hello: WsHello) -> Result<(), IoEnd> {
+        let WsHello { remote, uri, headers } = hello;
+        self.remote.set(Some(remote));
+        match self.target.send(shard, WsConnect { id: self.ident.alias(), remote, uri, headers }) {
+            Sent::Yes => {
+                self.is_known.set(true);
+                Ok(())
+            }
+            Sent::Full(_) | Sent::Gone => Err(IoEnd::NoTarget),
+        }
+    }
+
     fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -169,57 +236,88 @@ impl Shared {
 }
 
 /// The process of a WebSocket.
-struct WsProcess {
+pub(super) struct WsProcess {
     shared: Rc<Shared>,
-    start: Option<(WebSocket<Socket>, WsHello, Duration)>,
-    max_pending: usize,
-    remote: SocketAddr,
-    is_known: bool,
+    start: Option<Start>,
+    limits: WsLimits,
     task: Option<Task>,
     /// Counts it as open with its server.
-    _open: Open,
+    _open: Option<Open>,
+}
+
+impl WsProcess {
+    pub(super) fn new(shared: Rc<Shared>, start: Start, limits: WsLimits, open: Option<Open>) -> Self {
+        Self { shared, start: Some(start), limits, task: None, _open: open }
+    }
+}
+
+/// Makes the connection, tells of it and serves it until it ends. Returns why it did.
+async fn dial_and_serve(shared: &Shared, dial: WsDial, limits: WsLimits) -> IoEnd {
+    let (socket, hello) = match dial.connect(shared, &limits).await {
+        Ok(dialled) => dialled,
+        Err(end) => {
+            // Nobody has heard of it, and whoever waits for it hears that it will not come.
+            shared.is_known.set(true);
+            return end;
+        }
+    };
+    let announced =
+        with_current(|shard| shard.map_or(Err(IoEnd::Local), |shard| shared.announce(shard, hello)));
+    match announced {
+        Ok(()) => serve(shared, socket, limits.ping_every).await,
+        Err(end) => end,
+    }
+}
+
+/// Serves a socket until it ends. Returns why it did.
+async fn serve(shared: &Shared, socket: WebSocket<Socket>, ping_every: Duration) -> IoEnd {
+    let mut service = Service {
+        shared,
+        socket,
+        stalled: None,
+        retry: None,
+        limit: None,
+        is_closing: false,
+        silence: Pause::new(ping_every),
+        ping_every,
+        is_asked: false,
+        has_said_close: false,
+    };
+    std::future::poll_fn(|task| service.poll(task)).await
 }
 
 #[actor(crate = shard_runtime)]
 impl WsProcess {
     fn init(&mut self, cx: &mut Context<'_>) -> ActorResult {
-        let Some((socket, hello, ping_every)) = self.start.take() else { return Ok(()) };
-        let WsHello { remote, uri, headers } = hello;
-        let connect = WsConnect { id: self.shared.ident.alias(), remote, uri, headers };
-        match self.shared.target.send(cx.shard(), connect) {
-            Sent::Yes => self.is_known = true,
-            Sent::Full(_) | Sent::Gone => {
-                self.shared.end(IoEnd::NoTarget);
-                return Ok(());
+        let Some(start) = self.start.take() else { return Ok(()) };
+        let (shared, limits, owner) = (Rc::clone(&self.shared), self.limits, cx.pid().local.0);
+        self.task = Some(match start {
+            Start::Accepted(socket, hello) => {
+                if let Err(end) = shared.announce(cx.shard(), hello) {
+                    shared.end(end);
+                    return Ok(());
+                }
+                cx.shard().spawn_task(owner, async move {
+                    let end = serve(&shared, socket, limits.ping_every).await;
+                    shared.end(end);
+                })
             }
-        }
-        let shared = Rc::clone(&self.shared);
-        self.task = Some(cx.shard().spawn_task(cx.pid().local.0, async move {
-            let mut service = Service {
-                shared: &shared,
-                socket,
-                stalled: None,
-                retry: None,
-                limit: None,
-                is_closing: false,
-                silence: Pause::new(ping_every),
-                ping_every,
-                is_asked: false,
-            };
-            let end = std::future::poll_fn(|task| service.poll(task)).await;
-            shared.end(end);
-        }));
+            Start::Dialled(dial) => cx.shard().spawn_task(owner, async move {
+                let end = dial_and_serve(&shared, dial, limits).await;
+                shared.end(end);
+            }),
+        });
         Ok(())
     }
 
-    /// Sends a message to the browser; called, it is answered when the message is on its way.
+    /// Sends a message to the peer; called, it is answered when the message is on its way.
     #[handle]
     fn message(&mut self, m: WsMessage, reply: ReplyTo<()>, _cx: &mut Context<'_>) -> ActorResult {
         if self.shared.is_closing.get() {
             return Ok(());
         }
         let bytes = m.body.into_bytes();
-        let (pending, limit) = (self.shared.bytes.get() + bytes.len() + ITEM, self.max_pending);
+        let (pending, limit) = (self.shared.bytes.get() + bytes.len() + ITEM, self.limits.max_pending);
         if pending > limit {
             self.shared.end(IoEnd::SlowPeer { pending, limit });
             return Ok(());
@@ -228,7 +326,7 @@ impl WsProcess {
         let message = match m.kind {
             WsKind::Text => match bytes.clone().try_into() {
                 Ok(text) => Message::Text(text),
-                // Sent as what it is: a browser would end the connection over a text that is none.
+                // Sent as what it is: the peer would end the connection over a text that is none.
                 Err(_) => Message::Binary(bytes),
             },
             WsKind::Binary => Message::Binary(bytes),
@@ -249,15 +347,20 @@ impl WsProcess {
         drop(self.task.take());
         let end = self.shared.end.borrow().clone();
         let end = end.unwrap_or_else(|| IoEnd::by(reason));
-        cx.shard().count_io_end(end.is_ordinary());
-        if self.is_known {
+        if self.shared.is_open.replace(false) {
+            cx.shard().count_io_end(end.is_ordinary());
+        }
+        if self.shared.is_known.get() {
             let news = WsDisconnect { id: self.shared.ident.alias(), reason: end };
             self.shared.target.clone().tell(cx.shard(), news);
         }
     }
 
     fn inspect(&self, out: &mut Inspect) {
-        out.set("remote", self.remote);
+        if let Some(remote) = self.shared.remote.get() {
+            out.set("remote", remote);
+        }
+        out.set("process", format_args!("{:?}", self.shared.target));
         out.set("messages in", self.shared.messages_in.get());
         out.set("messages out", self.shared.messages_out.get());
         out.set("bytes pending", self.shared.bytes.get());
@@ -278,6 +381,8 @@ struct Service<'a> {
     ping_every: Duration,
     /// A ping is on its way, and nothing has come since.
     is_asked: bool,
+    /// The peer has sent its close frame.
+    has_said_close: bool,
 }
 
 fn end_of(error: Error) -> IoEnd {
@@ -319,12 +424,12 @@ impl Service<'_> {
 
     fn write(&mut self, task: &mut TaskContext<'_>) -> Result<(), IoEnd> {
         if self.shared.is_closing.get() && self.limit.is_none() {
-            // Also for a browser that does not read what waits for it.
+            // Also for a peer that does not read what waits for it.
             let mut pause = Pause::new(CLOSING);
             let _armed = Pin::new(&mut pause).poll(task);
             self.limit = Some(pause);
         }
-        // What was handed over before must be on its way first: so a slow browser holds back, and does not fill a buffer.
+        // What was handed over before must be on its way first: so a slow peer holds back, and does not fill a buffer.
         while self.flush()? {
             if !self.socket.can_write() {
                 return Ok(());
@@ -344,7 +449,9 @@ impl Service<'_> {
             }
         }
         let is_empty = self.shared.queue.borrow().is_empty();
-        if self.shared.is_closing.get() && is_empty && !self.is_closing && self.socket.can_write() {
+        // Behind answers to pings that nobody reads there may be no room for it.
+        let may_close = is_empty && !self.is_closing && self.socket.can_write();
+        if self.shared.is_closing.get() && may_close && self.flush()? {
             self.is_closing = true;
             let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
             match self.socket.close(Some(frame)) {
@@ -394,13 +501,16 @@ impl Service<'_> {
             let (kind, bytes) = match self.socket.read() {
                 Ok(Message::Text(text)) => (WsKind::Text, Bytes::from(text)),
                 Ok(Message::Binary(bytes)) => (WsKind::Binary, bytes),
-                Ok(_) => {
+                Ok(other) => {
+                    self.has_said_close |= other.is_close();
                     self.heard();
                     continue;
                 }
                 Err(error) if would_block(&error) => return Poll::Pending,
                 Err(error) => {
-                    let end = end_of(error);
+                    // After its close frame, how the connection itself ends says nothing more.
+                    let is_done = self.has_said_close && matches!(error, Error::Io(_));
+                    let end = if is_done { IoEnd::Closed } else { end_of(error) };
                     let by_us = self.shared.is_closing.get() && end == IoEnd::Closed;
                     return Poll::Ready(if by_us { IoEnd::Local } else { end });
                 }
@@ -418,12 +528,12 @@ impl Service<'_> {
         self.is_asked = false;
     }
 
-    /// Asks a silent browser whether it is there, and gives up on one that does not answer.
+    /// Asks a silent peer whether it is there, and gives up on one that does not answer.
     fn check_silence(&mut self, task: &mut TaskContext<'_>) -> Result<(), IoEnd> {
         if Pin::new(&mut self.silence).poll(task).is_pending() {
             return Ok(());
         }
-        // Messages that wait for their receiver are not the browser's silence.
+        // Messages that wait for their receiver are not the peer's silence.
         if self.is_asked && self.stalled.is_none() && self.shared.window.is_open(task.waker()) {
             return Err(IoEnd::TimedOut { what: "the answer to a ping" });
         }
@@ -436,6 +546,8 @@ impl Service<'_> {
         match self.socket.write(Message::Ping(Bytes::new())) {
             Ok(()) => Ok(()),
             Err(error) if would_block(&error) => Ok(()),
+            // So much waits for the peer to read it that there is no room for a ping, and it would not read that either.
+            Err(Error::WriteBufferFull(_)) => Ok(()),
             Err(Error::ConnectionClosed | Error::AlreadyClosed) => Ok(()),
             Err(error) => Err(end_of(error)),
         }
