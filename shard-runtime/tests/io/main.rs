@@ -9,3 +9,5 @@ mod tcp;
 mod tls;
 mod udp;
 mod web;
+mod web_bounds;
+mod web_close;

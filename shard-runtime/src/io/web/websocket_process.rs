@@ -9,7 +9,7 @@ use crate::io::open::{Ident, Opener};
 use crate::io::stream::Stream;
 use crate::io::target::{IoTarget, Sent};
 use crate::io::tcp::Open;
-use crate::io::web::server::Site;
+use crate::io::web::server::{Lasting, Site};
 use crate::io::web::websocket::{Upgrade, WsConnect, WsDisconnect, WsKind, WsMessage};
 use crate::io::{CloseIo, IoBytes, Window};
 use crate::shard::{Pause, Shard, Task, on_shard, with_current};
@@ -67,7 +67,7 @@ impl Upgrade {
                     messages_in: Cell::new(0),
                     messages_out: Cell::new(0),
                 });
-                site.keep(&shared);
+                site.keep(&(Rc::clone(&shared) as Rc<dyn Lasting>));
                 WsProcess {
                     shared,
                     start: Some((socket, WsHello { remote, uri, headers }, handler.ping_every)),
@@ -135,7 +135,7 @@ impl io::Write for Socket {
 }
 
 /// What the process and its task share.
-pub(super) struct Shared {
+struct Shared {
     ident: Rc<Ident>,
     target: IoTarget,
     queue: RefCell<VecDeque<(Message, Option<ReplyTo<()>>)>>,
@@ -155,16 +155,18 @@ impl Shared {
         }
     }
 
-    /// Closes in order.
-    pub(super) fn close(&self) {
-        self.is_closing.set(true);
-        self.wake();
-    }
-
     fn end(&self, end: IoEnd) {
         let reason = end.exit_reason();
         self.end.borrow_mut().get_or_insert(end);
         on_shard(|shard| shard.end_process(self.ident.local(), reason));
+    }
+}
+
+impl Lasting for Shared {
+    /// Closes in order.
+    fn close(&self) {
+        self.is_closing.set(true);
+        self.wake();
     }
 }
 
