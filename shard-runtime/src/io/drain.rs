@@ -14,7 +14,6 @@ use std::time::Duration;
 const GRACE: Duration = Duration::from_secs(1);
 
 /// A server that answers what was asked when it is told to close.
-#[cfg_attr(not(feature = "web"), expect(dead_code, reason = "web servers are the only ones"))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Draining {
     pub(crate) pid: Pid,
