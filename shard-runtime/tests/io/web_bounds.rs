@@ -173,7 +173,7 @@ fn an_answer_before_the_body_is_read_does_not_end_in_a_reset() {
         stream.read_to_end(&mut rest).expect("an end in order, not a reset");
         assert!(rest.is_empty());
     };
-    for (length, sent, status) in [(100_000, 100_000, 413), (90, 80, 408)] {
+    for (length, sent, status) in [(100_000, 100_000_u64, 413), (90, 80, 408)] {
         let mut stream = connect(server.local.unwrap());
         write!(stream, "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n").unwrap();
         let answered = response(&mut BufReader::new(stream.try_clone().unwrap()));
@@ -181,7 +181,9 @@ fn an_answer_before_the_body_is_read_does_not_end_in_a_reset() {
         assert!(answered.1.contains("connection: close"), "{}", answered.1);
         // What was on its way when the answer was given.
         for _ in 0..10 {
-            stream.write_all(&vec![b'x'; sent / 10]).expect("it is still read");
+            let before = counters(&node).io_bytes_in;
+            stream.write_all(&vec![b'x'; sent as usize / 10]).expect("it is still taken");
+            until("it is read", || counters(&node).io_bytes_in == before + sent / 10);
         }
         stream.shutdown(Shutdown::Write).unwrap();
         rest(&mut stream);

@@ -88,7 +88,8 @@ fn a_stop_of_an_application_answers_what_it_was_asked() {
 #[test]
 fn half_a_request_does_not_hold_a_close() {
     let node = node("halves", 1);
-    let routes = |server: WebServer| worker(server).drain(LIMIT * 10);
+    let never = LIMIT * 10;
+    let routes = |server: WebServer| worker(server).drain(never).header_timeout(never).body_timeout(never);
     let (_, server, _seen) = site(&node, true, routes);
     let texts = [
         "GET /hello HTTP/1.1\r\nhost:",
