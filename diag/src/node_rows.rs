@@ -203,5 +203,9 @@ pub(crate) fn io_row(counters: &ShardCounters) -> IoRow {
         bytes_out: counters.io_bytes_out,
         held: counters.io_held,
         requests: counters.io_requests,
+        shed: counters.io_shed,
+        unanswered: counters.io_unanswered,
+        abandoned: counters.io_abandoned,
+        cut: counters.io_cut,
     }
 }

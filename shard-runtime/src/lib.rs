@@ -85,8 +85,8 @@ pub use cron::{
 };
 pub use error::{
     ActorError, ActorResult, AppError, CallError, CronError, DeliveryError, DiagCallError, EventError,
-    ExitReason, IoEnd, IoError, LinkError, LogError, NodeError, PreflightError, RegistrarError, SendError,
-    SendReason, SpawnError,
+    ExitReason, ForwardError, IoEnd, IoError, LinkError, LogError, NodeError, PreflightError, RegistrarError,
+    SendError, SendReason, SpawnError,
 };
 pub use event::{Event, EventFacts, EventOptions, EventStart, EventStop, Topic, Utilization};
 /// Methods, status codes and header names of web requests.

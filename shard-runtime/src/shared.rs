@@ -8,6 +8,7 @@ use crate::control::NetCounters;
 use crate::cron::CronTable;
 use crate::error::{ExitReason, SendError, SendReason};
 use crate::event::Events;
+use crate::io::Drains;
 use crate::link::{ControlSink, Peer, PeerTable, Request};
 use crate::mailbox::Meta;
 use crate::names::Names;
@@ -49,6 +50,7 @@ pub(crate) struct NodeShared {
     names: Names,
     events: Events,
     cron: CronTable,
+    drains: Drains,
     symbols: Symbols,
     log: LogTap,
     clock: Clock,
@@ -99,6 +101,7 @@ impl NodeShared {
             names: Names::new(),
             events: Events::default(),
             cron: CronTable::default(),
+            drains: Drains::default(),
             symbols: Symbols::new(MAX_SYMBOLS),
             log,
             started: clock.ticks(),
@@ -220,6 +223,11 @@ impl NodeShared {
     }
 
     /// The shard with the fewest processes, those that are ready counting more than those that sleep.
+    /// The servers that have answers to give before the node ends.
+    pub(crate) fn drains(&self) -> &Drains {
+        &self.drains
+    }
+
     pub(crate) fn least_loaded(&self) -> u16 {
         let load = |port: &Port| {
             let cells = &port.cells;

@@ -408,6 +408,11 @@ fn put_io(page: &mut Page, row: &ShardRow) {
     for (name, value) in plain {
         page.put(name, &[&id], float(value));
     }
+    let failed =
+        [("shed", io.shed), ("unanswered", io.unanswered), ("abandoned", io.abandoned), ("cut", io.cut)];
+    for (why, value) in failed {
+        page.put("shard_io_requests_failed_total", &[&id, why], float(value));
+    }
     page.put("shard_io_bytes_total", &[&id, "in"], float(io.bytes_in));
     page.put("shard_io_bytes_total", &[&id, "out"], float(io.bytes_out));
 }

@@ -563,6 +563,13 @@ pub const FAMILIES: &[Family] = &[
         "Requests that web servers answered, whatever the answer.",
     ),
     family(
+        "shard_io_requests_failed_total",
+        Kind::Counter,
+        "",
+        &["shard", "why"],
+        "Requests shed by a web server's bound, unanswered by its workers, abandoned by the client, or cut by its end.",
+    ),
+    family(
         "shard_handshake_errors_total",
         Kind::Counter,
         "",

@@ -23,4 +23,12 @@ pub struct IoRow {
     pub held: u64,
     /// Requests that web servers have answered since start, whatever the answer.
     pub requests: u64,
+    /// Requests refused because workers had as much unhandled as their server allows, since start.
+    pub shed: u64,
+    /// Requests to which no worker gave an answer, since start.
+    pub unanswered: u64,
+    /// Requests whose client had gone before they were answered, since start.
+    pub abandoned: u64,
+    /// Requests cut off by the end of their server, since start.
+    pub cut: u64,
 }

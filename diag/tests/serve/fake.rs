@@ -216,6 +216,10 @@ fn shard(id: u32) -> ShardRow {
             bytes_out: 38,
             held: 39,
             requests: 40,
+            shed: 41,
+            unanswered: 42,
+            abandoned: 43,
+            cut: 44,
         },
         ..ShardRow::default()
     }

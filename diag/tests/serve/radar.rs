@@ -161,6 +161,9 @@ fn stalls_and_losses_are_told_by_shard() {
         ] {
             assert_eq!(of(name, shard, "")[""], value, "{name}");
         }
+        let failed = of("shard_io_requests_failed_total", shard, "why");
+        assert_eq!((failed.len(), failed["shed"], failed["unanswered"]), (4, 41.0, 42.0));
+        assert_eq!((failed["abandoned"], failed["cut"]), (43.0, 44.0));
         let bytes = of("shard_io_bytes_total", shard, "direction");
         assert_eq!((bytes.len(), bytes["in"], bytes["out"]), (2, 37.0, 38.0));
     }

@@ -12,8 +12,8 @@ use shard_runtime::http::{Method, StatusCode};
 use shard_runtime::prelude::*;
 use shard_runtime::wire::Alias;
 use shard_runtime::{
-    AppContext, AppFailure, AppMode, AppSpec, Application, Child, CloseIo, CronJob, CronTick, Io, IoBytes,
-    TcpConnect, TcpData, TcpDisconnect, TcpServer, WebHandler, WebRequest, WebResponse, WebServer,
+    AppFailure, AppMode, AppSpec, Application, Child, CronJob, CronTick, IoBytes, TcpConnect, TcpData,
+    TcpDisconnect, TcpServer, WebHandler, WebRequest, WebResponse, WebServer,
 };
 use shard_scenarios::exit::{INTERNAL, MACHINE, UNAVAILABLE, arguments};
 use std::collections::BTreeMap;
@@ -29,6 +29,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const ORDERS: &str = "orders";
 /// Publications that may wait at a subscriber. Further ones it misses, and they are counted.
 const SUBSCRIBER_MAILBOX: u32 = 65_536;
+/// How long requests under way may take when the program is told to stop.
+const DRAIN: Duration = Duration::from_secs(5);
 /// Crashes of one worker in 10 seconds that are still called bad luck.
 const CRASHES: u16 = 100;
 
@@ -100,8 +102,6 @@ enum Refusal {
     NoOrder(String),
     #[error("nothing at {0}")]
     NoRoute(String),
-    #[error("all workers are being restarted")]
-    NoWorker,
     #[error("the orders are not there: {0}")]
     NoLedger(#[from] CallError),
 }
@@ -112,7 +112,7 @@ impl Refusal {
             Self::NotAnOrder(_) => StatusCode::BAD_REQUEST,
             Self::NoQuantity => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NoOrder(_) | Self::NoRoute(_) => StatusCode::NOT_FOUND,
-            Self::NoWorker | Self::NoLedger(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoLedger(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         WebResponse::json(&serde_json::json!({ "error": self.to_string() })).with_status(status)
     }
@@ -277,16 +277,10 @@ impl Feed {
     }
 }
 
-#[message(local, reply = ())]
-struct Drain;
-
-/// Owns the web server, and hands requests to workers that are up: one that is being restarted has no name to be called by.
+/// Owns the web server, which hands requests to the workers in turn and passes over those that are being restarted.
 struct Site {
     address: SocketAddr,
     workers: u16,
-    next: u16,
-    server: Option<Io>,
-    drained: Option<ReplyTo<()>>,
 }
 
 fn worker(number: u16) -> String {
@@ -296,45 +290,20 @@ fn worker(number: u16) -> String {
 #[actor]
 impl Site {
     fn init(&mut self, cx: &mut Context<'_>) -> ActorResult {
-        let to_self = WebHandler::to(cx.pid()).max_body(16 * 1024);
-        let server = cx.spawn_io(WebServer::bind(self.address.to_string()).route("/*", to_self))?;
-        if let Some(address) = server.local {
+        let to_workers = (1..self.workers).map(worker).fold(WebHandler::to(worker(0)), WebHandler::and);
+        let server = WebServer::bind(self.address.to_string())
+            .route("/*", to_workers.max_body(16 * 1024))
+            .route("/health", WebHandler::to(cx.pid()))
+            .drain(DRAIN);
+        if let Some(address) = cx.spawn_io(server)?.local {
             cx.log().info(format_args!("http on {address}"));
         }
-        self.server = Some(server);
         Ok(())
     }
 
     #[handle]
-    fn request(&mut self, m: WebRequest, reply: ReplyTo<WebResponse>, cx: &mut Context<'_>) -> ActorResult {
-        if m.path() == "/health" {
-            reply.send(self.health(cx));
-            return Ok(());
-        }
-        self.next = (self.next + 1) % self.workers;
-        let turns = (self.next..self.workers).chain(0..self.next);
-        match turns.map(worker).find_map(|name| cx.whereis(&name)) {
-            // What is refused all the same, the runtime answers.
-            Some(worker) => drop(cx.forward_call(worker, m, reply)),
-            None => reply.send(Refusal::NoWorker.response()),
-        }
-        Ok(())
-    }
-
-    #[handle]
-    fn drain(&mut self, _: Drain, reply: ReplyTo<()>, cx: &mut Context<'_>) -> ActorResult {
-        if let Some(server) = self.server.take() {
-            cx.monitor(server.pid)?;
-            cx.send(server.id, CloseIo)?;
-            self.drained = Some(reply);
-        }
-        Ok(())
-    }
-
-    #[handle]
-    fn closed(&mut self, _: Down, _cx: &mut Context<'_>) -> ActorResult {
-        self.drained.take().into_iter().for_each(|reply| reply.send(()));
-        Ok(())
+    fn request(&mut self, _: WebRequest, cx: &mut Context<'_>) -> Result<WebResponse, ActorError> {
+        Ok(self.health(cx))
     }
 
     fn health(&self, cx: &Context<'_>) -> WebResponse {
@@ -344,7 +313,8 @@ impl Site {
     }
 }
 
-/// The tree: the ledger and its listeners, the workers, the web server. It stops the other way round.
+/// The tree: the ledger and its listeners, the workers, the web server. It stops the other way round, once what was asked is
+/// answered.
 struct Orders(Args);
 
 impl Application for Orders {
@@ -379,17 +349,7 @@ impl Application for Orders {
             .mode(AppMode::Permanent)
             .member(back, SpawnOptions::named("back"))
             .member(workers, SpawnOptions::named("workers"))
-            .member(
-                move || Site { address: site, workers: count, next: 0, server: None, drained: None },
-                SpawnOptions::named("site"),
-            )
-    }
-
-    /// Requests that have come are answered before anything ends.
-    async fn stop(&mut self, cx: &AppContext<'_>) {
-        if let Err(error) = cx.call("site", Drain).await {
-            cx.log().warning(format_args!("requests are cut off: {error}"));
-        }
+            .member(move || Site { address: site, workers: count }, SpawnOptions::named("site"))
     }
 }
 

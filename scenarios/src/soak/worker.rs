@@ -214,7 +214,11 @@ impl Worker {
                 let (sent, _) = sending(number_of(&onward), || cx.forward_call(next, onward, reply));
                 match sent {
                     Ok(()) => self.books().note(Tally::Out),
-                    Err(refused) => refused.into_inner().token.request_returned(),
+                    Err(refused) => {
+                        let (reason, request, reply) = refused.into_parts();
+                        reply.refuse(CallError::Send(reason));
+                        request.token.request_returned();
+                    }
                 }
             }
             (Later::PassOn | Later::HandOn, None) => drop(reply),

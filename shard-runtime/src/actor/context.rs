@@ -3,7 +3,7 @@
 //! Invariant: X1 a context exists only inside its own process's handlers, so the shard's current process is its own.
 
 use crate::actor::{Actor, Address, Call, OwnedRoute, ReplyTo, Request, Route, SpawnOptions};
-use crate::error::{CallError, DeliveryError, SendError, SendReason, SpawnError};
+use crate::error::{CallError, DeliveryError, ForwardError, SendError, SendReason, SpawnError};
 use crate::mailbox::Meta;
 use crate::shard::{Carried, Origin, Shard};
 use crate::tap::Log;
@@ -212,19 +212,21 @@ impl<'a> Context<'a> {
     /// Hands a call on: whoever gets it answers the caller. Targets are processes of this node.
     ///
     /// # Errors
-    /// Gives the request back; its caller is told why.
+    /// Gives the request and the reply back, to be handed to somebody else. If the error is dropped, the caller is told why.
     pub fn forward_call<M: Message>(
         &self,
         to: impl Address,
         request: M,
-        reply: ReplyTo<M::Reply>,
-    ) -> Result<(), SendError<M>> {
+        mut reply: ReplyTo<M::Reply>,
+    ) -> Result<(), ForwardError<M>> {
         if !reply.is_of(self.shard) {
-            return Err(SendError::new(SendReason::LocalOnly, request));
+            return Err(ForwardError::new(SendReason::LocalOnly, request, reply));
         }
-        let waiter = reply.give_up();
-        self.hand_on(to.route(), request, waiter, Priority::Normal).inspect_err(|error| {
-            self.shard.refuse(waiter, CallError::Send(error.reason));
+        let waiter = reply.lend();
+        self.hand_on(to.route(), request, waiter, Priority::Normal).map_err(|error| {
+            reply.give_back(waiter);
+            let (reason, request) = error.into_parts();
+            ForwardError::new(reason, request, reply)
         })
     }
 

@@ -65,9 +65,15 @@ impl<R: Send + 'static> ReplyTo<R> {
         });
     }
 
-    /// Gives the right up to somebody who will answer: returns the waiter.
-    pub(crate) fn give_up(mut self) -> u64 {
+    /// Lends the right to somebody who answers if nothing goes wrong: returns the waiter, and answers nobody meanwhile.
+    #[inline(always)]
+    pub(crate) fn lend(&mut self) -> u64 {
         std::mem::take(&mut self.waiter)
+    }
+
+    /// Takes back what was lent.
+    pub(crate) fn give_back(&mut self, waiter: u64) {
+        self.waiter = waiter;
     }
 
     /// Whether it was made on this shard, where its waiter is known.

@@ -7,9 +7,11 @@ use crate::actor::{Context, local_message};
 use crate::app::spec::MAX_MEMBERS;
 use crate::app::{AppContext, AppMode, AppSpec, Application};
 use crate::error::{ActorError, ActorResult, AppError, ExitReason};
+use crate::io::Drain;
 use crate::names::MAX_NAME_BYTES;
 use crate::process::Env;
 use shard_runtime_macros::{actor, handle};
+use shard_wire::Pid;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,6 +20,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
+
+/// How often it is looked whether web servers have ended.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 type Running<'a> = Pin<Box<dyn Future<Output = ActorResult> + 'a>>;
 
@@ -166,8 +171,14 @@ impl HookRunner {
         };
         let (hook, cut, hooks) = (&m.hook, &self.cut, &mut self.hooks);
         let app_cx = &app_cx;
+        let symbol = self.symbol;
         // Made at its first poll, where a panic is caught.
-        let mut running = pin!(async move { hooks.run(hook, app_cx).await });
+        let mut running = pin!(async move {
+            if matches!(hook, Hook::Stop) {
+                drain(app_cx.cx, symbol).await;
+            }
+            hooks.run(hook, app_cx).await
+        });
         let mut late = pin!(cx.sleep(m.limit));
         let end = poll_fn(|task| {
             if m.number <= cut.cut.get() {
@@ -197,6 +208,18 @@ impl HookRunner {
             }
         }
         Ok(end)
+    }
+}
+
+/// Has the web servers of an application answer what was asked, while all that they need still runs.
+async fn drain(cx: &Context<'_>, symbol: u32) {
+    let shard = cx.shard();
+    let (start, mut drain) = (crate::clock::now(), Drain::new(Some(symbol)));
+    let tell = |pid: Pid| shard.tell(pid.local.shard(), move |home| home.drain_server(pid));
+    while let Some(limit) = drain.look(shard.node().drains(), tell)
+        && crate::clock::now().saturating_duration_since(start) < limit
+    {
+        cx.sleep(LOOK_EVERY).await;
     }
 }
 

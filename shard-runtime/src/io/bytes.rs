@@ -165,6 +165,19 @@ impl Window {
         Lease { window: Arc::clone(self), bytes }
     }
 
+    /// A part of the window, if it has room for that. One that is longer than the window gets all of it. For one taker.
+    #[cfg(feature = "web")]
+    pub(crate) fn try_take(self: &Arc<Self>, bytes: usize) -> Option<Lease> {
+        let used = self.used.load(SeqCst);
+        (used == 0 || used.saturating_add(bytes) <= self.limit).then(|| self.take(bytes))
+    }
+
+    /// Bytes in use.
+    #[cfg(feature = "web")]
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(SeqCst)
+    }
+
     /// Whether all that was handed out has been handled; if not, the reader is woken then (W2).
     pub(crate) fn is_empty(&self, waker: &Waker) -> bool {
         self.awaits_empty.store(true, SeqCst);
@@ -183,7 +196,8 @@ impl Window {
 }
 
 /// A part of a window that is in use.
-struct Lease {
+#[derive(Debug)]
+pub(crate) struct Lease {
     window: Arc<Window>,
     bytes: usize,
 }

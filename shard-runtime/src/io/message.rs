@@ -42,7 +42,8 @@ pub struct TcpDisconnect {
 #[derive(Clone, Debug)]
 pub struct WriteBytes(pub IoBytes);
 
-/// Sent to an I/O process, it ends it in order: what waits to be written is written first, for 5 seconds at most.
+/// Sent to an I/O process, it ends it in order: what waits to be written is written first, for 5 seconds at most. A web server
+/// takes nothing more and answers what was asked, for as long as its `drain` says; a TCP server ends its connections at once.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CloseIo;
 

@@ -6,6 +6,7 @@
 
 mod bytes;
 mod chunk;
+mod drain;
 mod message;
 mod open;
 mod port;
@@ -37,6 +38,11 @@ pub use web::{
     WsMessage,
 };
 
+#[cfg(feature = "web")]
+pub(crate) use bytes::Lease;
 pub(crate) use bytes::Window;
+#[cfg(feature = "web")]
+pub(crate) use drain::Draining;
+pub(crate) use drain::{Drain, Drains};
 #[cfg(feature = "web")]
 pub(crate) use tcp::tls_end;

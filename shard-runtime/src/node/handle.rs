@@ -533,16 +533,17 @@ impl Node {
         }
     }
 
-    /// Stops the node: its applications by their own limits, then all other processes at once with reason `shutdown`, those on
-    /// threads of their own first, then the shards. Returns when its threads have ended, or after 5 seconds for each shard that
-    /// does not, and for all threads of processes together.
+    /// Stops the node: its web servers answer what was asked, its applications end by their own limits, then all other processes
+    /// at once with reason `shutdown`, those on threads of their own first, then the shards. Returns when its threads have ended,
+    /// or after 5 seconds for each shard that does not, and for all threads of processes together.
     pub fn stop(&self) {
         self.stop_with(StopPlan { waits_for_all: false, ..self.inner.plan });
     }
 
-    /// Stops the node by a plan: it is no longer ready and refuses new work, applications end in reverse order, then all other
-    /// processes are told to end, then links, shards and the control thread. Every 5 seconds the log names slow processes; what
-    /// has not ended at the deadline is killed, has 5 seconds more, and is in the report. The library never ends the OS process.
+    /// Stops the node by a plan: it is no longer ready and refuses new work, web servers answer what was asked, applications end
+    /// in reverse order, then all other processes are told to end, then links, shards and the control thread. Every 5 seconds the
+    /// log names slow processes; what has not ended at the deadline is killed, has 5 seconds more, and is in the report. The
+    /// library never ends the OS process.
     ///
     /// On a shard thread, which cannot wait, another thread does it and the report says so; see [`Node::wait`]. If a stop runs
     /// already, this waits for its report.

@@ -1,6 +1,6 @@
 //! How a node stops: phases, each with a limit, and a report of what was left.
 //!
-//! Order: the node is no longer ready and refuses new work; applications end, the last started first; what else runs is told to
+//! Order: the node is no longer ready and refuses new work; web servers answer what was asked; applications end, the last started first; what else runs is told to
 //! end; links say goodbye; processes with threads of their own, shards, the control thread.
 //! Invariants: P1 one stop runs, whoever asks for it; all who ask get its report. P2 every wait has a limit, so a stop ends
 //! whatever a process does. P3 the library never ends the OS process.
@@ -8,6 +8,7 @@
 
 use crate::app::Stop;
 use crate::error::{AppError, ExitReason};
+use crate::io::Drain;
 use crate::node::apps::{ask, to_stop};
 use crate::node::handle::{Inner, stop_shards};
 use crate::oneshot;
@@ -44,7 +45,7 @@ const REPORTED: usize = 1000;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct StopPlan {
-    /// How long applications and processes have to end before they are killed.
+    /// How long web servers, applications and processes have to end before they are killed.
     pub deadline: Duration,
     /// Whether all is killed at once.
     pub force: bool,
@@ -84,6 +85,8 @@ impl StopPlan {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum StopPhase {
+    /// Web servers take nothing more and answer what was asked, each for as long as it allows itself.
+    Drain,
     /// Applications end, in reverse order of their start.
     Applications,
     /// All other processes are told to end.
@@ -238,6 +241,7 @@ impl Inner {
             Run { inner: self, until: crate::clock::now() + plan.deadline, report: StopReport::default() };
         // Readiness is off from here on, and so is whatever comes from outside.
         self.shared.begin_stop();
+        run.phase(StopPhase::Drain, Run::drain);
         run.phase(StopPhase::Applications, Run::applications);
         if plan.waits_for_all || plan.force {
             run.phase(StopPhase::Processes, Run::processes);
@@ -277,6 +281,28 @@ impl Run<'_> {
 
     fn is_over(&self) -> bool {
         self.inner.stopping.is_cut() || crate::clock::now() >= self.until
+    }
+
+    /// Has web servers answer what was asked while all that they need still runs.
+    fn drain(&mut self) {
+        let (start, mut drain) = (crate::clock::now(), Drain::new(None));
+        while !self.is_over() {
+            let tell = |pid: Pid| {
+                let Some(port) = self.shared().port(pid.local.shard()) else { return };
+                let task = Box::new(move |shard: &Shard| shard.drain_server(pid));
+                if port.post_reserved(Inbound::Task(task)).is_err() {
+                    self.shared().count_inbox_refused();
+                }
+            };
+            let Some(limit) = drain.look(self.shared().drains(), tell) else { return };
+            if crate::clock::now().saturating_duration_since(start) >= limit {
+                self.shared().log().node(LogLevel::Warning, || {
+                    format!("web servers have not ended within {limit:?}; going on without them")
+                });
+                return;
+            }
+            self.pause();
+        }
     }
 
     /// Ends applications one after the other, the last started first.

@@ -238,6 +238,14 @@ cells! {
     io_dropped,
     /// Requests that web servers have answered, whatever the answer.
     io_requests,
+    /// Requests answered with status 503 because requests that were not handled yet used up what their server may have.
+    io_shed,
+    /// Requests to which no worker gave an answer: none was there or had room, or it ended or was late.
+    io_unanswered,
+    /// Requests whose client had gone before they were answered.
+    io_abandoned,
+    /// Requests that were cut off by the end of their server.
+    io_cut,
     /// Times the control thread had to wake a shard that had work and did not run. Written by the control thread.
     rescued,
 }

@@ -709,6 +709,17 @@ impl Shard {
         timeout: Duration,
         done: impl FnOnce(Result<M::Reply, CallError>) + 'static,
     ) {
+        self.call_first_with_callback(std::iter::once(route), request, timeout, done);
+    }
+
+    /// The same of the first of these targets that takes the request.
+    pub(crate) fn call_first_with_callback<'r, M: Message>(
+        &self,
+        routes: impl IntoIterator<Item = Route<'r>>,
+        mut request: M,
+        timeout: Duration,
+        done: impl FnOnce(Result<M::Reply, CallError>) + 'static,
+    ) {
         let reference = self.wait_for_reply(self.ticks(timeout));
         let Some(waiter) = self.waiters.find(reference) else {
             return done(Err(CallError::Send(SendReason::Overloaded)));
@@ -723,8 +734,17 @@ impl Shard {
         waiter.set_extra(|extra| {
             extra.sink = Some(Sink::Callback(callback));
         });
-        if let Err(error) = self.deliver_route(route, request, Meta::CALL, reference) {
-            self.refuse(reference, CallError::Send(error.reason));
+        let mut why = SendReason::NoProcess;
+        let mut routes = routes.into_iter().peekable();
+        while let Some(route) = routes.next() {
+            let send = || self.deliver_route(route, request, Meta::CALL, reference);
+            // It is one call, so that it fails once, with the last of them.
+            let sent = if routes.peek().is_some() { self.quietly(send) } else { send() };
+            match sent {
+                Ok(()) => return,
+                Err(error) => (why, request) = error.into_parts(),
+            }
         }
+        self.refuse(reference, CallError::Send(why));
     }
 }

@@ -25,6 +25,24 @@ impl Porter {
     }
 }
 
+/// Hands calls on to the first of two that takes them, and answers itself if none does.
+struct Detour([Pid; 2]);
+
+#[actor]
+impl Detour {
+    #[handle]
+    fn double(&mut self, mut m: Double, mut reply: ReplyTo<u32>, cx: &mut Context<'_>) -> ActorResult {
+        for to in self.0 {
+            let Err(refused) = cx.forward_call(to, m, reply) else { return Ok(()) };
+            let (reason, request, back) = refused.into_parts();
+            assert_eq!((reason, back.is_awaited()), (SendReason::NoProcess, true));
+            (m, reply) = (request, back);
+        }
+        reply.send(m.0 + 1000);
+        Ok(())
+    }
+}
+
 fn alias_of(world: &mut World, pid: Pid) -> Alias {
     let (tell, told) = channel();
     world.run(pid, move |cx| {
@@ -215,6 +233,22 @@ both! {
         world.until_gone(target);
         let said = world.run_async(sender, move |cx| Box::pin(async move { format!("{:?}", cx.call(porter, Double(4)).await) }));
         assert_eq!(said.unwrap(), "Err(Send(NoProcess))");
+    }
+
+    fn a_call_that_cannot_be_handed_on_comes_back_with_the_right_to_answer_it(world, other) {
+        let (dead, _reports) = world.puppet(other, SpawnOptions::new());
+        let (target, _target_reports) = world.puppet(other, SpawnOptions::new());
+        let (sender, _sender_reports) = world.puppet(other, SpawnOptions::new());
+        world.kill(dead);
+        world.until_gone(dead);
+        let ask = move |world: &mut World, to: [Pid; 2]| {
+            let detour = world.spawn(0, move || Detour(to), SpawnOptions::new()).unwrap();
+            world.run_async(sender, move |cx| Box::pin(async move {
+                format!("{:?}", cx.call(detour, Double(4)).await)
+            })).unwrap()
+        };
+        assert_eq!(ask(world, [dead, target]), "Ok(8)");
+        assert_eq!(ask(world, [dead, dead]), "Ok(1004)", "answered by who could not hand it on");
     }
 
     fn an_important_send_learns_what_became_of_it(world, other) {

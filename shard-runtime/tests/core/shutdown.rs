@@ -54,6 +54,7 @@ fn applications_stop_in_reverse_order_then_the_rest() {
     assert!(report.is_clean() && !report.is_elsewhere, "{report:?}");
     let phases: Vec<_> = report.phases.iter().map(|(phase, _)| *phase).collect();
     let all = [
+        StopPhase::Drain,
         StopPhase::Applications,
         StopPhase::Processes,
         StopPhase::Kill,
@@ -66,7 +67,7 @@ fn applications_stop_in_reverse_order_then_the_rest() {
     assert_eq!(stored.all().last().unwrap(), "store terminate shutdown");
     assert_eq!(reports.try_iter().last().unwrap(), "terminate shutdown", "told by its parent: not trapped");
     // Whoever asks later gets the same report, and nothing works any more.
-    assert_eq!(node.stop_with(StopPlan::new()).phases.len(), 6);
+    assert_eq!(node.stop_with(StopPlan::new()).phases.len(), 7);
     assert!(node.wait().is_some());
     assert!(matches!(node.start_app("web"), Err(AppError::NodeStopping)));
 }

@@ -31,11 +31,14 @@ pub(crate) fn with_bystander<R>(node: &Node, attack: impl FnOnce() -> R) -> R {
         let ends = Arc::clone(&is_over);
         let calls = scope.spawn(move || {
             let mut answered = 0;
-            while !ends.load(SeqCst) {
+            // Once at least, however late this thread comes to run.
+            loop {
                 node.call_blocking_timeout(pid, Ask, Duration::from_secs(10)).expect("a bystander is served");
                 answered += 1;
+                if ends.load(SeqCst) {
+                    return answered;
+                }
             }
-            answered
         });
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(attack));
         is_over.store(true, SeqCst);

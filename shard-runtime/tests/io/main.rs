@@ -11,4 +11,6 @@ mod tcp;
 mod tls;
 mod udp;
 mod web;
+mod web_bounds;
+mod web_close;
 mod ws_client;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tungstenite::{Message as Frame, WebSocket};
 
 #[derive(Debug)]
-enum Seen {
+pub(crate) enum Seen {
     Up(Io),
     Asked,
     Connect(WsConnect),
@@ -24,7 +24,7 @@ enum Seen {
 }
 
 /// Serves everything itself.
-struct Site {
+pub(crate) struct Site {
     server: Option<WebServer>,
     tell: Sender<Seen>,
     echoes: bool,
@@ -91,21 +91,32 @@ impl Site {
     }
 }
 
-fn site(node: &Node, echoes: bool, server: impl FnOnce(WebServer) -> WebServer) -> (Pid, Io, Probe<Seen>) {
+impl Site {
+    /// Tells what it sees, and starts this server.
+    pub(crate) fn new(tell: Sender<Seen>, echoes: bool, server: WebServer) -> Self {
+        Self { server: Some(server), tell, echoes, held: Vec::new() }
+    }
+}
+
+pub(crate) fn site(
+    node: &Node,
+    echoes: bool,
+    server: impl FnOnce(WebServer) -> WebServer,
+) -> (Pid, Io, Probe<Seen>) {
     let (tell, seen) = probe();
     let server = server(WebServer::bind("127.0.0.1:0"));
-    let make = move || Site { server: Some(server), tell, echoes, held: Vec::new() };
+    let make = move || Site::new(tell, echoes, server);
     let pid = node.spawn(make, SpawnOptions::named("site")).unwrap();
     let Seen::Up(io) = seen.next() else { panic!() };
     (pid, io, seen)
 }
 
-fn worker(server: WebServer) -> WebServer {
+pub(crate) fn worker(server: WebServer) -> WebServer {
     server.route("/*", WebHandler::to("site"))
 }
 
 /// Reads one response: its status, its headers in lower case, its body.
-fn response(reader: &mut impl BufRead) -> (u16, String, Vec<u8>) {
+pub(crate) fn response(reader: &mut impl BufRead) -> (u16, String, Vec<u8>) {
     let mut head = String::new();
     loop {
         let before = head.len();
@@ -123,13 +134,13 @@ fn response(reader: &mut impl BufRead) -> (u16, String, Vec<u8>) {
     (status, head, body)
 }
 
-fn ask(io: &Io, request: &str) -> (u16, String, Vec<u8>) {
+pub(crate) fn ask(io: &Io, request: &str) -> (u16, String, Vec<u8>) {
     let mut stream = connect(io.local.unwrap());
     stream.write_all(request.as_bytes()).unwrap();
     response(&mut BufReader::new(stream))
 }
 
-fn get(io: &Io, path: &str) -> (u16, Vec<u8>) {
+pub(crate) fn get(io: &Io, path: &str) -> (u16, Vec<u8>) {
     let (status, _, body) = ask(io, &format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n"));
     (status, body)
 }
@@ -172,7 +183,7 @@ fn what_goes_wrong_has_the_status_that_says_so() {
             .body_timeout(Duration::from_millis(50))
     };
     let (_, server, _seen) = site(&node, true, routes);
-    assert_eq!(get(&server, "/nobody").0, 502, "no such worker");
+    assert_eq!(get(&server, "/nobody").0, 503, "no such worker");
     assert_eq!(get(&server, "/slow").0, 504);
     let post = |length: usize, body: &str| {
         format!("POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}")

@@ -1,23 +1,42 @@
 //! Bodies: how a request's is collected, and what a response's may be.
 
+use crate::io::web::progress::Turn;
 use crate::io::web::sse::Feed;
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// The body of a response.
-pub(super) enum WebBody {
+pub(super) struct WebBody {
+    content: Content,
+    /// The request is under way until this is written.
+    turn: Option<Turn>,
+}
+
+enum Content {
     Whole(Option<Bytes>),
     /// Events, as they come.
     Feed(Feed),
 }
 
+impl WebBody {
+    pub(super) fn events(feed: Feed) -> Self {
+        Self { content: Content::Feed(feed), turn: None }
+    }
+
+    /// Keeps the request under way until this is written.
+    pub(super) fn keep(&mut self, turn: Turn) {
+        self.turn = Some(turn);
+    }
+}
+
 impl From<Bytes> for WebBody {
     fn from(bytes: Bytes) -> Self {
-        Self::Whole((!bytes.is_empty()).then_some(bytes))
+        Self { content: Content::Whole((!bytes.is_empty()).then_some(bytes)), turn: None }
     }
 }
 
@@ -29,20 +48,22 @@ impl Body for WebBody {
         self: Pin<&mut Self>,
         task: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.get_mut() {
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Feed(feed) => feed.poll_next(task).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+        match &mut self.get_mut().content {
+            Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Feed(feed) => {
+                feed.poll_next(task).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
+        matches!(self.content, Content::Whole(None))
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Feed(_) => SizeHint::default(),
+        match &self.content {
+            Content::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Content::Feed(_) => SizeHint::default(),
         }
     }
 }
@@ -51,10 +72,12 @@ impl Body for WebBody {
 pub(super) enum BadBody {
     TooLong,
     Broken,
+    /// It took too long to come.
+    Late,
 }
 
-/// Collects the body of a request.
-pub(super) async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, BadBody> {
+/// Collects the body of a request. `come` is how much of it has come.
+pub(super) async fn collect(mut body: Incoming, limit: usize, come: &Cell<usize>) -> Result<Bytes, BadBody> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
@@ -71,9 +94,10 @@ pub(super) async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, B
             Some(Ok(frame)) => frame,
         };
         let Ok(data) = frame.into_data() else { continue };
-        if first.len().max(rest.len()) + data.len() > limit {
+        if come.get() + data.len() > limit {
             return Err(BadBody::TooLong);
         }
+        come.set(come.get() + data.len());
         if first.is_empty() && rest.is_empty() {
             first = data;
             continue;

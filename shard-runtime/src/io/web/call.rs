@@ -1,14 +1,13 @@
 //! A call to a worker, awaited by the task of a connection.
 
 use crate::error::CallError;
-use crate::io::IoTarget;
 use crate::io::web::message::{WebRequest, WebResponse};
+use crate::io::web::route::WebHandler;
 use crate::shard::Shard;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
-use std::time::Duration;
 
 #[derive(Default)]
 struct Answer {
@@ -16,16 +15,20 @@ struct Answer {
     waker: Cell<Option<Waker>>,
 }
 
-/// Calls a worker. If the future is dropped, the answer is dropped when it comes.
+/// Calls the worker whose turn it is, or the next one that takes the request. If the future is dropped, the answer is dropped
+/// when it comes.
 pub(super) fn call(
     shard: &Shard,
-    target: &IoTarget,
+    handler: &WebHandler,
+    index: usize,
     request: WebRequest,
-    timeout: Duration,
 ) -> impl Future<Output = Result<WebResponse, CallError>> + use<> {
     let answer = Rc::new(Answer::default());
     let put = Rc::clone(&answer);
-    shard.call_with_callback(target.0.route(), request, timeout, move |result| {
+    let first = index % handler.targets.len().max(1);
+    let (before, from) = handler.targets.split_at(first);
+    let routes = from.iter().chain(before).map(|target| target.0.route());
+    shard.call_first_with_callback(routes, request, handler.timeout, move |result| {
         put.value.replace(Some(result));
         if let Some(waker) = put.waker.take() {
             waker.wake();

@@ -22,6 +22,7 @@ use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -90,10 +91,10 @@ impl Peer {
         let (mut sender, connection) = Builder::new()
             .max_buf_size(self.max_header.max(LEAST_BUFFER))
             .max_header_size(self.max_header)
-            .handshake(WebSocketIo::new(stream))
+            .handshake(WebSocketIo::new(stream, Rc::default()))
             .await
             .map_err(|error| http_end(&error))?;
-        let mut request = Request::new(WebBody::Whole(None));
+        let mut request = Request::new(WebBody::from(Bytes::new()));
         *request.method_mut() = Method::GET;
         *request.uri_mut() = self.url.path.clone();
         *request.headers_mut() = self.headers.clone();

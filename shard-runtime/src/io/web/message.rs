@@ -1,12 +1,16 @@
 //! A request as its worker gets it, and the response as the worker returns it: a value, so it is written once or not at all.
 
 use crate::actor::local_message;
+use crate::io::Lease;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, InvalidHeaderValue};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use std::net::SocketAddr;
 
 /// A request to a web server, called on its worker, which returns a [`WebResponse`].
+///
+/// It counts as unhandled until it is dropped, also if its client has gone: see
+/// [`WebServer::max_unhandled`](crate::WebServer::max_unhandled).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WebRequest {
@@ -20,6 +24,30 @@ pub struct WebRequest {
     pub body: Bytes,
     /// Who asks.
     pub remote: SocketAddr,
+    /// Given back when the request is dropped.
+    pub(super) _share: Share,
+}
+
+/// A request's part of what the workers of its server may have unhandled; given back with the request. Clones do not count.
+#[derive(Default)]
+pub(super) struct Share(Option<Lease>);
+
+impl Share {
+    pub(super) fn of(lease: Lease) -> Self {
+        Self(Some(lease))
+    }
+}
+
+impl Clone for Share {
+    fn clone(&self) -> Self {
+        Self(None)
+    }
+}
+
+impl std::fmt::Debug for Share {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "counted" } else { "free" })
+    }
 }
 
 impl WebRequest {
@@ -35,6 +63,7 @@ impl WebRequest {
             headers: HeaderMap::new(),
             body: body.into(),
             remote: SocketAddr::from(([127, 0, 0, 1], 0)),
+            _share: Share::default(),
         }
     }
 

@@ -2,11 +2,13 @@
 //!
 //! hyper speaks the protocol, through adapters over the shard's own sockets and timers; no other runtime is there.
 
+mod answer;
 mod body;
 mod call;
 mod connection;
 mod exchange;
 mod message;
+mod progress;
 mod route;
 mod server;
 mod socket;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 /// Has actors answer requests: each [`WebRequest`](crate::WebRequest) is a call to one of them.
 ///
-/// A worker that is not there, has no room, or ends before it answers: status 502. One that takes too long: 504; what it answers
-/// then is dropped. A body that is too long: 413.
+/// A worker that is not there or has no room is passed over; if none takes the request: status 503, with `Retry-After`. One that
+/// ends before it answers: 502. One that takes too long: 504; what it answers then is dropped. A body that is too long: 413.
 #[derive(Clone, Debug)]
 pub struct WebHandler {
     pub(super) targets: Vec<IoTarget>,
@@ -25,7 +25,7 @@ impl WebHandler {
         Self { targets: vec![target.into()], timeout: Duration::from_secs(5), max_body: 1 << 20 }
     }
 
-    /// Adds another process; they get requests in turn.
+    /// Adds another process; they get requests in turn, and one that takes none now is passed over.
     #[must_use]
     pub fn and(mut self, target: impl Into<IoTarget>) -> Self {
         self.targets.push(target.into());

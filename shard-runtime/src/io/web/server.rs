@@ -1,28 +1,32 @@
 //! The server's process: accepts connections and keeps their tasks.
 //!
 //! Owns: the listening socket and the tasks of all HTTP connections, which end with it. A WebSocket or a stream of events is a
-//! process of its own, and its child.
+//! process of its own, and its child. Invariant: L1 what workers have of its requests is bounded, whatever became of the clients.
 
 use crate::actor::{Context, Inspect};
-use crate::error::{ActorError, ActorResult, IoError};
-use crate::io::CloseIo;
+use crate::error::{ActorError, ActorResult, ExitReason, IoError};
 use crate::io::open::{Ident, Io, IoProcess, Opener};
 use crate::io::stream::Stream;
 use crate::io::tcp::{Accept, Open, accept_all, listen};
 use crate::io::tls::TlsServer;
 use crate::io::web::connection::serve;
 use crate::io::web::route::{Routes, WebRoute};
-use crate::io::web::websocket_process::Shared;
+use crate::io::{CloseIo, Draining, Window};
 use crate::reactor::poller::Watched;
-use crate::shard::{Pause, Shard, Task, on_shard};
+use crate::shard::{LogLevel, Pause, Shard, Task, on_shard};
+use http::StatusCode;
 use shard_runtime_macros::{actor, handle};
 use std::cell::{Cell, RefCell};
+use std::fmt::Display;
 use std::net::{SocketAddr, TcpStream};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// How long requests that are being answered may take once the server is told to close.
-const DRAIN: Duration = Duration::from_secs(5);
+/// How often it is looked whether all connections have ended.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// How often a server says at most that requests are not answered.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// A web server, to be started with [`Context::spawn_io`]: HTTP/1.1, with TLS if it is given a certificate.
 ///
@@ -51,6 +55,7 @@ pub struct WebServer {
     max_connections: usize,
     reuse_port: bool,
     tls: Option<TlsServer>,
+    max_unhandled: usize,
     limits: Limits,
 }
 
@@ -60,6 +65,7 @@ pub(super) struct Limits {
     pub(super) header_timeout: Duration,
     pub(super) body_timeout: Duration,
     pub(super) max_header: usize,
+    pub(super) drain: Duration,
 }
 
 impl WebServer {
@@ -72,10 +78,12 @@ impl WebServer {
             max_connections: 16_384,
             reuse_port: false,
             tls: None,
+            max_unhandled: 64 << 20,
             limits: Limits {
                 header_timeout: Duration::from_secs(15),
                 body_timeout: Duration::from_secs(15),
                 max_header: 16 << 10,
+                drain: Duration::from_secs(5),
             },
         }
     }
@@ -131,6 +139,22 @@ impl WebServer {
         self.limits.max_header = bytes.max(8 << 10);
         self
     }
+
+    /// Sets how many bytes of requests, heads and bodies, workers may have that they have not dropped yet, also of clients that
+    /// have gone. A request above that gets status 503. Default 64 MiB for each server; one request may exceed it.
+    #[must_use]
+    pub fn max_unhandled(mut self, bytes: usize) -> Self {
+        self.max_unhandled = bytes;
+        self
+    }
+
+    /// Sets how long requests under way may take once the server is closed, by [`CloseIo`] or by a stop of its application or
+    /// node. What is not answered then is cut off, and counted. Default 5 s; zero cuts them off at once.
+    #[must_use]
+    pub fn drain(mut self, limit: Duration) -> Self {
+        self.limits.drain = limit;
+        self
+    }
 }
 
 impl IoProcess for WebServer {
@@ -145,7 +169,7 @@ impl IoProcess for WebServer {
         };
         let open = Rc::clone(&accept.open);
         let tls = self.tls;
-        let limits = self.limits;
+        let (limits, unhandled) = (self.limits, Window::new(self.max_unhandled));
         opener.spawn(
             |ident| WebListener {
                 local,
@@ -158,9 +182,12 @@ impl IoProcess for WebServer {
                     routes,
                     limits,
                     is_closing: Cell::new(false),
+                    unhandled,
                     requests: Cell::new(0),
+                    complained: Cell::new(None),
+                    kept_quiet: Cell::new(0),
                     tasks: RefCell::default(),
-                    sockets: RefCell::default(),
+                    lasting: RefCell::default(),
                 }),
             },
             Some(local),
@@ -174,10 +201,21 @@ pub(super) struct Site {
     pub(super) routes: Routes,
     pub(super) limits: Limits,
     pub(super) is_closing: Cell<bool>,
+    /// What workers may have of its requests.
+    pub(super) unhandled: Arc<Window>,
     pub(super) requests: Cell<u64>,
+    /// When it last said that a request was not answered, and how often it has not said so since.
+    complained: Cell<Option<u64>>,
+    kept_quiet: Cell<u64>,
     tasks: RefCell<TaskList>,
-    /// The WebSockets it has made: those that live are told when it closes.
-    sockets: RefCell<Vec<Weak<Shared>>>,
+    /// The WebSockets and streams it has made: those that live are told when it closes.
+    lasting: RefCell<Vec<Weak<dyn Lasting>>>,
+}
+
+/// What a request has become and lasts longer than its answer.
+pub(super) trait Lasting {
+    /// The server closes.
+    fn close(&self);
 }
 
 /// The tasks of connections, by place.
@@ -211,13 +249,37 @@ impl Site {
         }
     }
 
-    /// Remembers a WebSocket.
-    pub(super) fn keep(&self, socket: &Rc<Shared>) {
-        let mut sockets = self.sockets.borrow_mut();
-        if sockets.len() == sockets.capacity() {
-            sockets.retain(|socket| socket.strong_count() > 0);
+    /// Remembers a WebSocket or a stream. One that was asked for before the server closed is told at once.
+    pub(super) fn keep(&self, made: &Rc<dyn Lasting>) {
+        if self.is_closing.get() {
+            return made.close();
         }
-        sockets.push(Rc::downgrade(socket));
+        let mut lasting = self.lasting.borrow_mut();
+        if lasting.len() == lasting.capacity() {
+            lasting.retain(|made| made.strong_count() > 0);
+        }
+        lasting.push(Rc::downgrade(made));
+    }
+
+    /// Says in the log why a request was not answered: as a warning once a second, else for who reads debug lines.
+    pub(super) fn complain(&self, status: StatusCode, why: &dyn Display) {
+        on_shard(|shard| {
+            let now = shard.now_ticks();
+            let is_quiet = self
+                .complained
+                .get()
+                .is_some_and(|last| now.saturating_sub(last) < shard.ticks(COMPLAIN_EVERY));
+            if is_quiet {
+                self.kept_quiet.set(self.kept_quiet.get() + 1);
+                let text = || format!("a request got status {status}: {why}");
+                return shard.log_line(LogLevel::Debug, self.ident.local(), text);
+            }
+            self.complained.set(Some(now));
+            let more = self.kept_quiet.take();
+            shard.log_line(LogLevel::Warning, self.ident.local(), || {
+                format!("a request got status {status}: {why}; {more} more since this was last said")
+            });
+        });
     }
 
     /// Tells the connections to end when what they are at is answered.
@@ -226,8 +288,9 @@ impl Site {
         for task in self.tasks.borrow().places.iter().flatten() {
             task.wake();
         }
-        for socket in self.sockets.borrow().iter().filter_map(Weak::upgrade) {
-            socket.close();
+        let lasting: Vec<_> = self.lasting.borrow().iter().filter_map(Weak::upgrade).collect();
+        for made in lasting {
+            made.close();
         }
     }
 }
@@ -246,6 +309,9 @@ struct WebListener {
 impl WebListener {
     fn init(&mut self, cx: &mut Context<'_>) -> ActorResult {
         let Some((accept, tls)) = self.accept.take() else { return Ok(()) };
+        let (pid, shard) = (cx.pid(), cx.shard());
+        let application = shard.application_of(pid.local.0);
+        shard.node().drains().add(Draining { pid, application, limit: self.site.limits.drain });
         let site = Rc::clone(&self.site);
         let begin = move |shard: &Shard, stream: TcpStream, remote, open| match Stream::accepted(
             shard,
@@ -266,33 +332,42 @@ impl WebListener {
             return Ok(());
         }
         self.accepting = None;
-        self.site.close();
-        if self.open.get() == 0 {
+        let limit = self.site.limits.drain;
+        if self.open.get() == 0 || limit.is_zero() {
             return Err(ActorError::normal());
         }
+        self.site.close();
         let (open, owner) = (Rc::clone(&self.open), self.site.ident.local());
         self.draining = Some(cx.shard().spawn_task(owner, async move {
-            let mut waited = Duration::ZERO;
-            let step = Duration::from_millis(5);
-            while open.get() > 0 && waited < DRAIN {
-                Pause::new(step).await;
-                waited += step;
+            let start = crate::clock::now();
+            while open.get() > 0 && crate::clock::now().saturating_duration_since(start) < limit {
+                Pause::new(LOOK_EVERY).await;
             }
-            on_shard(|shard| shard.end_process(owner, crate::error::ExitReason::Normal));
+            let left = open.get();
+            on_shard(|shard| {
+                if left > 0 {
+                    shard.log_line(LogLevel::Warning, owner, || {
+                        format!("{left} connections had not ended {limit:?} after the close and are cut off")
+                    });
+                }
+                shard.end_process(owner, ExitReason::Normal);
+            });
         }));
         Ok(())
     }
 
-    fn terminate(&mut self, _reason: &crate::error::ExitReason, _cx: &mut Context<'_>) {
+    fn terminate(&mut self, _reason: &ExitReason, cx: &mut Context<'_>) {
         self.accepting = None;
         self.draining = None;
         let tasks = std::mem::take(&mut *self.site.tasks.borrow_mut());
         drop(tasks);
+        cx.shard().node().drains().remove(cx.pid());
     }
 
     fn inspect(&self, out: &mut Inspect) {
         out.set("listener", self.local);
         out.set("connections", self.open.get());
         out.set("requests", self.site.requests.get());
+        out.set("bytes unhandled", self.site.unhandled.used());
     }
 }

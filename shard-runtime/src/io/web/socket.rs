@@ -4,10 +4,12 @@
 //! kept for ever.
 
 use crate::io::stream::Stream;
+use crate::io::web::progress::Progress;
 use crate::shard::{Pause, on_shard, with_current};
 use hyper::rt::{Read, ReadBufCursor, Sleep, Timer, Write};
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -18,15 +20,21 @@ pub(super) const WRITE_LIMIT: Duration = Duration::from_secs(30);
 pub(super) struct WebSocketIo {
     stream: Stream,
     stalled: Option<Pause>,
+    progress: Rc<Progress>,
 }
 
 impl WebSocketIo {
-    pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, stalled: None }
+    pub(super) fn new(stream: Stream, progress: Rc<Progress>) -> Self {
+        Self { stream, stalled: None, progress }
     }
 
     pub(super) fn into_stream(self) -> Stream {
         self.stream
+    }
+
+    /// Whether the TLS handshake is still under way.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.stream.is_handshaking()
     }
 
     fn limit<T>(
@@ -35,12 +43,32 @@ impl WebSocketIo {
         write: impl FnOnce(&mut Stream, &Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let written = write(&mut self.stream, task);
+        self.progress.is_stalled.set(written.is_pending());
         if written.is_ready() {
             self.stalled = None;
             return written;
         }
         let stalled = self.stalled.get_or_insert_with(|| Pause::new(WRITE_LIMIT));
         Pin::new(stalled).poll(task).map(|()| Err(ErrorKind::TimedOut.into()))
+    }
+
+    /// Reads what nobody wants. `Ok(0)`: the peer has ended its side.
+    pub(super) fn poll_discard(&mut self, task: &Context<'_>) -> Poll<io::Result<usize>> {
+        self.read(task, usize::MAX, |_| ())
+    }
+
+    fn read(&mut self, task: &Context<'_>, room: usize, take: impl FnOnce(&[u8])) -> Poll<io::Result<usize>> {
+        with_current(|shard| {
+            let Some(shard) = shard else { return Poll::Ready(Err(ErrorKind::Unsupported.into())) };
+            shard.with_scratch(|scratch| {
+                let room = room.min(scratch.len());
+                let scratch = scratch.get_mut(..room).unwrap_or_default();
+                let read = ready!(self.stream.poll_read(task, scratch))?;
+                shard.count(|cells| &cells.io_bytes_in, read as u64);
+                take(scratch.get(..read).unwrap_or_default());
+                Poll::Ready(Ok(read))
+            })
+        })
     }
 }
 
@@ -50,18 +78,12 @@ impl Read for WebSocketIo {
         task: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let stream = &mut self.get_mut().stream;
-        with_current(|shard| {
-            let Some(shard) = shard else { return Poll::Ready(Err(ErrorKind::Unsupported.into())) };
-            shard.with_scratch(|scratch| {
-                let room = buffer.remaining().min(scratch.len());
-                let scratch = scratch.get_mut(..room).unwrap_or_default();
-                let read = ready!(stream.poll_read(task, scratch))?;
-                shard.count(|cells| &cells.io_bytes_in, read as u64);
-                buffer.put_slice(scratch.get(..read).unwrap_or_default());
-                Poll::Ready(Ok(()))
-            })
-        })
+        let io = self.get_mut();
+        let read = ready!(io.read(task, buffer.remaining(), |bytes| buffer.put_slice(bytes)))?;
+        if read > 0 {
+            io.progress.has_begun.set(true);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

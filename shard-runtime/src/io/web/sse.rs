@@ -9,7 +9,7 @@ use crate::io::CloseIo;
 use crate::io::open::{Ident, Opener};
 use crate::io::target::{IoTarget, Sent};
 use crate::io::web::body::WebBody;
-use crate::io::web::server::Site;
+use crate::io::web::server::{Lasting, Site};
 use crate::shard::{Pause, on_shard, with_current};
 use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -164,6 +164,12 @@ impl Shared {
     }
 }
 
+impl Lasting for Shared {
+    fn close(&self) {
+        self.end(IoEnd::Local);
+    }
+}
+
 /// Makes a response of a request for events, and the process that fills it.
 pub(super) fn accept(
     site: &Site,
@@ -197,6 +203,7 @@ pub(super) fn accept(
                 waker: Cell::new(None),
                 end: RefCell::new(None),
             });
+            site.keep(&(Rc::clone(&shared) as Rc<dyn Lasting>));
             made = Some(Rc::clone(&shared));
             SseStream { shared, max, hello: Some((remote, uri, headers, last_event_id)), is_known: false }
         };
@@ -205,7 +212,7 @@ pub(super) fn accept(
     let (Some(_), Some(shared)) = (opened, made) else { return Err(unavailable) };
     let heartbeat = handler.heartbeat;
     let feed = Feed { shared, heartbeat, silence: Pause::new(heartbeat), is_new: true };
-    let mut response = Response::new(WebBody::Feed(feed));
+    let mut response = Response::new(WebBody::events(feed));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));

@@ -9,7 +9,7 @@ use crate::io::open::{Ident, Opener};
 use crate::io::stream::Stream;
 use crate::io::target::{IoTarget, Sent};
 use crate::io::tcp::Open;
-use crate::io::web::server::Site;
+use crate::io::web::server::{Lasting, Site};
 use crate::io::web::websocket::{Upgrade, WsConnect, WsDisconnect, WsKind, WsMessage};
 use crate::io::web::websocket_client::WsDial;
 use crate::io::{CloseIo, IoBytes, Window};
@@ -56,7 +56,7 @@ impl Upgrade {
             let make = |ident| {
                 let shared = Shared::new(ident, target, &limits);
                 shared.is_open.set(true);
-                site.keep(&shared);
+                site.keep(&(Rc::clone(&shared) as Rc<dyn Lasting>));
                 WsProcess::new(
                     shared,
                     Start::Accepted(socket, WsHello { remote, uri, headers }),
@@ -222,16 +222,18 @@ impl Shared {
         }
     }
 
-    /// Closes in order.
-    pub(super) fn close(&self) {
-        self.is_closing.set(true);
-        self.wake();
-    }
-
     fn end(&self, end: IoEnd) {
         let reason = end.exit_reason();
         self.end.borrow_mut().get_or_insert(end);
         on_shard(|shard| shard.end_process(self.ident.local(), reason));
+    }
+}
+
+impl Lasting for Shared {
+    /// Closes in order.
+    fn close(&self) {
+        self.is_closing.set(true);
+        self.wake();
     }
 }
 
