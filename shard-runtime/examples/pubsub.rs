@@ -64,6 +64,10 @@ fn main() -> Result<(), NodeError> {
     let node = Node::builder("pubsub@localhost").shards(2).start()?;
     let market = node.spawn(|| Market { prices: None }, SpawnOptions::named("market").on_shard(0))?;
     let early = node.spawn(Trader::default, SpawnOptions::new().on_shard(1))?;
+    // The word of a subscriber travels to the shard of the event.
+    while node.stats().events().iter().all(|event| event.subscribers == 0) {
+        std::thread::yield_now();
+    }
     for cents in 1..=5 {
         node.call_blocking(market, Publish(cents))?;
     }
