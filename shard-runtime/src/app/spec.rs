@@ -65,7 +65,8 @@ pub trait Application: Send + 'static {
     }
 
     /// Runs when a stop was asked for, before members are told to end: the time to drain. Its web servers have answered what was
-    /// asked by then, which takes some of the hook's time. No process can be spawned in the application any more. Not called when the application ends by itself or is stopped by force.
+    /// asked by then, which takes some of the hook's time. No process can be spawned in the application any more. Not called
+    /// when the application ends by itself or is stopped by force.
     fn stop(&mut self, _cx: &AppContext<'_>) -> impl Future<Output = ()> {
         std::future::ready(())
     }

@@ -1,7 +1,8 @@
 //! How a node stops: phases, each with a limit, and a report of what was left.
 //!
-//! Order: the node is no longer ready and refuses new work; web servers answer what was asked; applications end, the last started first; what else runs is told to
-//! end; links say goodbye; processes with threads of their own, shards, the control thread.
+//! Order: the node is no longer ready and refuses new work; web servers answer what was asked; applications end, the last
+//! started first; what else runs is told to end; links say goodbye; processes with threads of their own, shards, the control
+//! thread.
 //! Invariants: P1 one stop runs, whoever asks for it; all who ask get its report. P2 every wait has a limit, so a stop ends
 //! whatever a process does. P3 the library never ends the OS process.
 //! Threads: the caller's, or one named `stop` if the caller is a shard.

@@ -5,6 +5,7 @@
 mod answer;
 mod body;
 mod call;
+mod client;
 mod connection;
 mod exchange;
 mod message;

@@ -3,11 +3,10 @@
 use crate::actor::local_message;
 use crate::error::IoError;
 use crate::io::open::{Io, IoProcess, Opener};
-use crate::io::tls::TlsClient;
-use crate::io::web::exchange::Peer;
+use crate::io::web::client::{ClientOptions, client_options};
 use crate::io::web::sse_parser::Bounds;
 use crate::io::web::sse_process::{Plan, SseFollower, Tries};
-use crate::io::web::url::{HTTP, Url, without_secrets};
+use crate::io::web::url::{HTTP, without_secrets};
 use crate::io::{IoTarget, IoText};
 use shard_wire::Alias;
 use std::sync::Arc;
@@ -60,25 +59,15 @@ const RESERVED: &[&str] =
 /// ```
 #[derive(Clone)]
 pub struct SseClient {
-    url: String,
-    target: Option<IoTarget>,
-    tls: Option<TlsClient>,
-    headers: Vec<(String, String)>,
+    client: ClientOptions,
     last_event_id: Option<Arc<str>>,
-    connect_timeout: Duration,
-    max_header: usize,
     bounds: Bounds,
     window: usize,
     idle: Option<Duration>,
     tries: Tries,
 }
 
-impl std::fmt::Debug for SseClient {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Headers and queries may hold secrets.
-        f.debug_struct("SseClient").field("url", &without_secrets(&self.url)).finish_non_exhaustive()
-    }
-}
+client_options!(SseClient);
 
 impl SseClient {
     /// The events of this URL, `http://` or, with [`tls`](SseClient::tls), `https://`. A host name is looked up beside the shard, at
@@ -86,13 +75,8 @@ impl SseClient {
     #[must_use]
     pub fn follow(url: impl Into<String>) -> Self {
         Self {
-            url: url.into(),
-            target: None,
-            tls: None,
-            headers: Vec::new(),
+            client: ClientOptions::new(url.into()),
             last_event_id: None,
-            connect_timeout: Duration::from_secs(5),
-            max_header: 16 << 10,
             bounds: Bounds { line: 64 << 10, event: 256 << 10 },
             window: 256 << 10,
             idle: None,
@@ -104,39 +88,10 @@ impl SseClient {
         }
     }
 
-    /// Sets the receiver. Default: the process that starts it.
-    #[must_use]
-    pub fn to(mut self, target: impl Into<IoTarget>) -> Self {
-        self.target = Some(target.into());
-        self
-    }
-
-    /// Speaks TLS, for a URL that begins with `https://`.
-    #[cfg(feature = "tls")]
-    #[must_use]
-    pub fn tls(mut self, tls: TlsClient) -> Self {
-        self.tls = Some(tls);
-        self
-    }
-
-    /// Adds a header to each request, such as `authorization`. Those that the client sets itself are refused.
-    #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), value.into()));
-        self
-    }
-
     /// Goes on after the event with this id, as if it had come. Default: from wherever the server begins.
     #[must_use]
     pub fn last_event_id(mut self, id: impl Into<Arc<str>>) -> Self {
         self.last_event_id = Some(id.into());
-        self
-    }
-
-    /// Sets how long all of it may take until the stream is there: look-up, connection, TLS and the server's response. Default 5 s.
-    #[must_use]
-    pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.connect_timeout = limit;
         self
     }
 
@@ -170,13 +125,6 @@ impl SseClient {
         self
     }
 
-    /// Sets how long the head of the server's response may be. Default 16 KiB.
-    #[must_use]
-    pub fn max_header(mut self, bytes: usize) -> Self {
-        self.max_header = bytes;
-        self
-    }
-
     /// Sets how long a line may be. A longer one ends the connection. Default 64 KiB.
     #[must_use]
     pub fn max_line(mut self, bytes: usize) -> Self {
@@ -200,7 +148,7 @@ impl SseClient {
 
     fn check(&self) -> Result<(), IoError> {
         for (option, value, must_be) in [
-            ("max_header", self.max_header, "at least 1 byte"),
+            ("max_header", self.client.max_header, "at least 1 byte"),
             ("max_line", self.bounds.line, "at least 1 byte"),
             ("max_event", self.bounds.event, "at least 1 byte"),
             ("max_unhandled", self.window, "at least 1 byte"),
@@ -232,13 +180,7 @@ impl SseClient {
 impl IoProcess for SseClient {
     fn open(self, opener: &Opener<'_>) -> Result<Io, IoError> {
         self.check()?;
-        let url = Url::parse(&self.url, HTTP, self.tls.as_ref())?;
-        let headers = url.headers(&self.headers, RESERVED)?;
-        // A simulation is refused here, not by a message.
-        opener.shard.poller()?;
-        let target = self.target.unwrap_or_else(|| opener.owner().into());
-        let (timeout, max_header) = (self.connect_timeout, self.max_header);
-        let peer = Peer { url, headers, tls: self.tls, timeout, max_header };
+        let (peer, target) = self.client.peer(opener, HTTP, RESERVED)?;
         let plan = Plan { peer, bounds: self.bounds, tries: self.tries, idle: self.idle };
         let (window, last_id) = (self.window, self.last_event_id);
         opener.spawn(|ident| SseFollower::new(ident, target, window, last_id, plan), None)

@@ -6,9 +6,9 @@
 use crate::error::{IoEnd, IoError};
 use crate::io::IoTarget;
 use crate::io::open::{Io, IoProcess, Opener};
-use crate::io::tls::TlsClient;
+use crate::io::web::client::{ClientOptions, client_options};
 use crate::io::web::exchange::{Peer, Stage};
-use crate::io::web::url::{Url, WS, without_secrets};
+use crate::io::web::url::{WS, without_secrets};
 use crate::io::web::websocket_process::{Shared, Socket, Start, WsHello, WsLimits, WsProcess};
 use http::header::{
     CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
@@ -70,35 +70,20 @@ const RESERVED: &[&str] = &[
 /// ```
 #[derive(Clone)]
 pub struct WebSocketClient {
-    url: String,
-    target: Option<IoTarget>,
-    tls: Option<TlsClient>,
-    headers: Vec<(String, String)>,
+    client: ClientOptions,
     subprotocols: Vec<String>,
-    connect_timeout: Duration,
-    max_header: usize,
     limits: WsLimits,
 }
 
-impl std::fmt::Debug for WebSocketClient {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Headers and queries may hold secrets.
-        f.debug_struct("WebSocketClient").field("url", &without_secrets(&self.url)).finish_non_exhaustive()
-    }
-}
+client_options!(WebSocketClient);
 
 impl WebSocketClient {
     /// A socket to this URL, `ws://` or, with [`tls`](WebSocketClient::tls), `wss://`. A host name is looked up beside the shard.
     #[must_use]
     pub fn open(url: impl Into<String>) -> Self {
         Self {
-            url: url.into(),
-            target: None,
-            tls: None,
-            headers: Vec::new(),
+            client: ClientOptions::new(url.into()),
             subprotocols: Vec::new(),
-            connect_timeout: Duration::from_secs(5),
-            max_header: 16 << 10,
             limits: WsLimits {
                 max_message: 1 << 20,
                 max_pending: 1 << 20,
@@ -108,47 +93,11 @@ impl WebSocketClient {
         }
     }
 
-    /// Sets the receiver. Default: the process that starts it.
-    #[must_use]
-    pub fn to(mut self, target: impl Into<IoTarget>) -> Self {
-        self.target = Some(target.into());
-        self
-    }
-
-    /// Speaks TLS, for a URL that begins with `wss://`.
-    #[cfg(feature = "tls")]
-    #[must_use]
-    pub fn tls(mut self, tls: TlsClient) -> Self {
-        self.tls = Some(tls);
-        self
-    }
-
-    /// Adds a header to the request, such as `authorization` or `origin`. Those of the handshake itself are refused.
-    #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), value.into()));
-        self
-    }
-
     /// Offers a subprotocol; the first is the most wanted. Which of them the server has chosen is in the header
     /// `sec-websocket-protocol` of [`WsConnect`](crate::WsConnect); it may choose none.
     #[must_use]
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
         self.subprotocols.push(name.into());
-        self
-    }
-
-    /// Sets how long all of it may take until the socket is there: look-up, connection, TLS and the server's response. Default 5 s.
-    #[must_use]
-    pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.connect_timeout = limit;
-        self
-    }
-
-    /// Sets how long the head of the server's response may be. Default 16 KiB.
-    #[must_use]
-    pub fn max_header(mut self, bytes: usize) -> Self {
-        self.max_header = bytes;
         self
     }
 
@@ -184,7 +133,7 @@ impl WebSocketClient {
     fn check(&self) -> Result<(), IoError> {
         let limits = &self.limits;
         for (option, value) in [
-            ("max_header", self.max_header),
+            ("max_header", self.client.max_header),
             ("max_message", limits.max_message),
             ("max_pending", limits.max_pending),
             ("max_unhandled", limits.window),
@@ -215,21 +164,8 @@ impl WebSocketClient {
 impl IoProcess for WebSocketClient {
     fn open(self, opener: &Opener<'_>) -> Result<Io, IoError> {
         self.check()?;
-        let url = Url::parse(&self.url, WS, self.tls.as_ref())?;
-        let headers = url.headers(&self.headers, RESERVED)?;
-        // A simulation is refused here, not by a message.
-        opener.shard.poller()?;
-        let target = self.target.unwrap_or_else(|| opener.owner().into());
-        let dial = WsDial {
-            peer: Peer {
-                url,
-                headers,
-                tls: self.tls,
-                timeout: self.connect_timeout,
-                max_header: self.max_header,
-            },
-            subprotocols: self.subprotocols,
-        };
+        let (peer, target) = self.client.peer(opener, WS, RESERVED)?;
+        let dial = WsDial { peer, subprotocols: self.subprotocols };
         let limits = self.limits;
         opener.spawn(
             |ident| WsProcess::new(Shared::new(ident, target, &limits), Start::Dialled(dial), limits, None),
