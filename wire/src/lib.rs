@@ -44,6 +44,7 @@ extern crate self as shard_wire;
 mod body;
 pub mod cursor;
 mod error;
+pub mod flow;
 pub mod frame;
 pub mod handshake;
 pub mod header;

@@ -13,6 +13,7 @@ use crate::control::shake::Failed;
 use crate::link::{LinkGrant, Session};
 use crate::shard::LogLevel;
 use shard_wire::NodeName;
+use shard_wire::flow::NUMBERED;
 use shard_wire::handshake::{CookiePolicyError, Intent, Introduction, Reason, Source, Verdict};
 use shard_wire::placement::{Placement, Slot};
 use shard_wire::session::{Command, ControlMsg, DownReason, LinkId, Stall};
@@ -306,6 +307,7 @@ impl Driver {
             shards: intro.shards,
             placement,
             max_frame: max_frame as usize,
+            is_numbered: intro.flags & self.shaker.own.flags & NUMBERED != 0,
         });
         let known = Known { session: Arc::clone(&session), control: None, slots: HashSet::new() };
         self.sessions.insert(intro.name.clone(), known);

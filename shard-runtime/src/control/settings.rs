@@ -5,8 +5,8 @@
 
 use crate::error::NodeError;
 use crate::registrar::{NodeRecord, RegistrarSpec};
+use shard_wire::flow::{DEFAULT_MAX_MESSAGE, NUMBERED};
 use shard_wire::handshake::{ClusterName, CookiePolicyError, Introduction, Keyring, cookie_policy};
-use shard_wire::limits::DEFAULT_MAX_FRAME;
 use shard_wire::placement::DEFAULT_MAX_LINKS;
 use shard_wire::session::Timing;
 use shard_wire::{Incarnation, NodeName};
@@ -114,8 +114,8 @@ impl NetworkSettings {
             name: name.clone(),
             incarnation,
             cluster,
-            flags: 0,
-            max_frame_bytes: DEFAULT_MAX_FRAME as u32,
+            flags: NUMBERED,
+            max_frame_bytes: DEFAULT_MAX_MESSAGE as u32,
             heartbeat_ms: (timing.heartbeat_ns / 1_000_000) as u32,
             shards,
             max_links: DEFAULT_MAX_LINKS,

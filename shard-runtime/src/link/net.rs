@@ -5,11 +5,11 @@
 //! message is handled or a callback runs.
 
 use crate::link::caller::Callers;
-use crate::link::data::DataLink;
+use crate::link::data::{DataLink, OUTBOX_BYTES};
 use crate::link::name::NameState;
 use crate::link::{LinkCells, Session};
 use shard_wire::NodeName;
-use shard_wire::frame::{FrameBuf, RecvBuf};
+use shard_wire::flow::FlowConfig;
 use shard_wire::placement::Slot;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -50,6 +50,8 @@ pub(crate) struct Net {
     pub(crate) links: RefCell<Vec<Option<OwnedLink>>>,
     pub(crate) callers: RefCell<Callers>,
     last: Cell<Option<(u64, u32)>>,
+    /// Peers will be told before long what was taken of their frames.
+    pub(crate) tells: Cell<bool>,
     /// Links that have something to write.
     pub(crate) dirty: Cell<bool>,
     /// Next cold link to be looked at.
@@ -67,6 +69,7 @@ impl Net {
             links: RefCell::default(),
             callers: RefCell::default(),
             last: Cell::new(None),
+            tells: Cell::new(false),
             dirty: Cell::new(false),
             next_cold: Cell::new(0),
             asked: RefCell::default(),
@@ -129,8 +132,8 @@ impl Net {
         self.callers.borrow().key_of(reference)
     }
 
-    /// The link of a slot, made on first use. `None` if the frame limit of the session is not usable.
-    pub(crate) fn link_of(&self, session: u32, slot: Slot, own_shard: u16) -> Option<u32> {
+    /// The link of a slot, made on first use at tick `now`. `None` if the frame limit of the session is not usable.
+    pub(crate) fn link_of(&self, session: u32, slot: Slot, own_shard: u16, now: u64) -> Option<u32> {
         let mut sessions = self.sessions.borrow_mut();
         let peer = sessions.get_mut(session as usize)?;
         let placement = peer.session.placement;
@@ -140,8 +143,11 @@ impl Net {
         if let Some(index) = known.filter(|index| *index != NO_LINK) {
             return Some(index);
         }
-        let out = FrameBuf::with_max_frame(peer.session.max_frame).ok()?;
-        let receive = RecvBuf::new(peer.session.max_frame).ok()?;
+        let config = FlowConfig {
+            max_message: peer.session.max_frame,
+            max_waiting: OUTBOX_BYTES,
+            is_numbered: peer.session.is_numbered,
+        };
         let mut links = self.links.borrow_mut();
         // With `target` placement a slot may carry only what the peer sends: then no shard of the peer leads to it.
         let is_it = |link: &OwnedLink| link.session == session && link.data.slot == slot;
@@ -152,7 +158,7 @@ impl Net {
         if index == links.len() {
             links.push(None);
         }
-        *links.get_mut(index)? = Some(OwnedLink { session, data: DataLink::new(slot, out, receive) });
+        *links.get_mut(index)? = Some(OwnedLink { session, data: DataLink::new(slot, config, now).ok()? });
         for shard in shards {
             if let Some(place) = peer.by_shard.get_mut(usize::from(shard)) {
                 *place = index as u32;

@@ -46,8 +46,10 @@ cells! {
     outbox_bytes,
     /// Messages refused because an outbox was full.
     outbox_refused,
-    /// Messages that were queued or in flight when their link or session ended: whether they arrived is not known.
+    /// Messages written and not confirmed when their session ended: whether they arrived is not known.
     unknown_out,
+    /// Messages that waited for a link when their session ended: they did not arrive.
+    failed_out,
     /// Messages that could not be encoded.
     encode_errors,
     /// Received messages that could not be decoded.

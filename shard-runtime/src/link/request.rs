@@ -78,8 +78,10 @@ pub(crate) struct Session {
     pub(crate) shards: u16,
     /// Where data links go.
     pub(crate) placement: Placement,
-    /// Largest frame both sides accept, in bytes.
+    /// Longest message both sides accept, in bytes of its frame.
     pub(crate) max_frame: usize,
+    /// Both sides number the frames of data links.
+    pub(crate) is_numbered: bool,
 }
 
 /// A data link for its owner: a connected, authenticated, non-blocking socket.

@@ -5,11 +5,12 @@
 #![expect(unsafe_code, reason = "encodes an erased reply; proven by errors_name_their_cause")]
 
 use crate::error::{CallError, SendError, SendReason};
-use crate::link::data::OUTBOX_BYTES;
+use crate::link::LinkCells;
 use crate::link::net::{NO_LINK, OwnedLink};
 use crate::mailbox::Meta;
 use crate::process::bump;
 use crate::shard::{Parcel, RemoteWait, Shard};
+use shard_wire::flow::Full;
 use shard_wire::frame::{BodyWriter, FrameHead};
 use shard_wire::header::{Deadline, FrameFlags, FrameKind, Priority};
 use shard_wire::{LocalId, Message, Pid, Vtable, WireError, vtable};
@@ -109,7 +110,8 @@ impl Shard {
             }
             slot
         };
-        let link = self.net.link_of(session, slot, self.index()).ok_or(SendReason::NoRoute)?;
+        let link =
+            self.net.link_of(session, slot, self.index(), self.now_ticks()).ok_or(SendReason::NoRoute)?;
         Ok(Route::Link(link))
     }
 
@@ -126,16 +128,8 @@ impl Shard {
         let peer = sessions.get(owned.session as usize).ok_or(SendReason::NotConnected)?;
         let cells = peer.cells(self.index()).ok_or(SendReason::NotConnected)?;
         // LIMIT: bytes queued on one link.
-        if owned.data.queued_bytes() >= OUTBOX_BYTES {
-            bump(&cells.outbox_refused, 1);
-            return Err(SendReason::OutboxFull);
-        }
-        if let Err(error) = owned.data.out.push_frame(head, write) {
-            bump(&cells.encode_errors, 1);
-            return Err(match error {
-                WireError::FrameTooLarge { .. } => SendReason::TooLarge,
-                _ => SendReason::Encode,
-            });
+        if let Err(full) = owned.data.out.push(head, write) {
+            return Err(refused(full, cells));
         }
         bump(&cells.messages_out, 1);
         owned.data.dirty = true;
@@ -318,6 +312,23 @@ impl<M: Message> Hop<M> {
                 shard.count(|cells| &cells.dead_letters, 1);
             } else {
                 shard.refuse(reply, CallError::Send(reason));
+            }
+        }
+    }
+}
+
+#[cold]
+fn refused(full: Full, cells: &LinkCells) -> SendReason {
+    match full {
+        Full::Bytes => {
+            bump(&cells.outbox_refused, 1);
+            SendReason::OutboxFull
+        }
+        Full::Frame(error) => {
+            bump(&cells.encode_errors, 1);
+            match error {
+                WireError::FrameTooLarge { .. } => SendReason::TooLarge,
+                _ => SendReason::Encode,
             }
         }
     }

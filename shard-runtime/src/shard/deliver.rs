@@ -639,13 +639,15 @@ impl Shard {
     pub(crate) fn deadline_on(&self, link: u32, reference: u64) -> Deadline {
         let links = self.net.links.borrow();
         let owned = links.get(link as usize).and_then(Option::as_ref);
-        let Some(socket) = owned.and_then(|owned| owned.data.socket.as_ref()) else { return Deadline::NONE };
+        // Without a socket, both ends of an older protocol have no clock in common.
+        let link = owned.map(|owned| &owned.data).filter(|data| data.is_numbered() || data.socket.is_some());
+        let Some(link) = link else { return Deadline::NONE };
         let Some(waiter) = self.waiters.find(reference) else { return Deadline::NONE };
         let now = self.now.get();
         let left = waiter.due.get().wrapping_sub((now >> DUE_SHIFT) as u32).cast_signed().max(0);
         let ms = |ticks: u64| self.clock.span_ns(ticks) / 1_000_000;
         let left = ms(u64::from(left.unsigned_abs()) << DUE_SHIFT);
-        Deadline::after(ms(now.saturating_sub(socket.since)), left)
+        Deadline::after(self.link_ms(link.clock), left)
     }
 
     /// Puts a message of another node into a mailbox of this shard.
