@@ -142,9 +142,20 @@ impl Queue {
         self.confirmed == self.sent()
     }
 
-    /// Frames that are written whole.
+    /// Frames that are written whole, those of the segment that is being written not counted.
     fn sent(&self) -> u64 {
         self.first + self.frames_before(self.at) + self.at_frames
+    }
+
+    /// The same, with those of the segment.
+    fn sent_exactly(&self) -> u64 {
+        let bytes = self.batches.get(self.at).map(|batch| batch.bytes.as_slice()).unwrap_or_default();
+        let (mut end, mut frames) = (0, 0);
+        while let Some(length) = frame_len(bytes, end).filter(|length| end + length <= self.offset) {
+            end += length;
+            frames += 1;
+        }
+        self.first + self.frames_before(self.at) + frames
     }
 
     fn frames_before(&self, index: usize) -> u64 {
@@ -236,7 +247,7 @@ impl Queue {
 
     /// The peer has taken this many frames since the session began.
     pub(super) fn confirm(&mut self, count: u64, spare: &mut Spare) -> Result<(), FlowError> {
-        let most = self.sent();
+        let most = if count <= self.sent() { self.sent() } else { self.sent_exactly() };
         if count < self.confirmed || count > most {
             return Err(FlowError::Count { have: count, least: self.confirmed, most });
         }
