@@ -122,9 +122,9 @@ impl Peer {
     #[handle]
     async fn errors(&mut self, m: Errors, cx: &mut Context<'_>) -> Result<String, ActorError> {
         let local = cx.send(m.to, Local).unwrap_err().reason;
-        let large = cx.send(m.to, Bulk { n: 0, bytes: vec![0; 2 << 20] }).unwrap_err();
+        let large = cx.send(m.to, Bulk { n: 0, bytes: vec![0; 17 << 20] }).unwrap_err();
         let large_reason = large.reason;
-        assert_eq!(large.into_inner().bytes.len(), 2 << 20);
+        assert_eq!(large.into_inner().bytes.len(), 17 << 20);
         let nobody = Pid { local: shard_runtime::wire::LocalId(m.to.local.0 + 77), ..m.to };
         let gone = cx.call(nobody, Take).await.err();
         let name = cx.call(("nobody", "one@localhost"), Take).await.err();
