@@ -12,6 +12,8 @@ use super::traffic::{Flow, Lane, Ledger, PAIRS};
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MS;
+/// How long a socket waits for its peer's kernel.
+const USER_TIMEOUT: u64 = 5 * SECOND;
 /// Within this time after everything healed, all must be in session.
 const HEAL: u64 = 40 * SECOND;
 /// And then nothing may change for this long.
@@ -54,6 +56,8 @@ enum Packet {
 enum Event {
     Tick(usize),
     Packet { conn: u64, to: usize, packet: Packet },
+    /// A socket gives up.
+    Failed { conn: u64, end: usize },
     DialFailed { node: usize, life: u64, link: LinkId, conn: Option<u64>, reason: Reason },
     Processed { node: usize, life: u64, shard: u16, peer: NodeName, session: u64 },
     Send { node: usize, life: u64, link: LinkId },
@@ -129,8 +133,9 @@ impl World {
             ledger: Ledger::default(),
             check: Checker::new(std::env::var_os("SESSION_SIM_SEED").is_some()),
         };
-        for index in 0..options.nodes {
-            let name = NodeName::new(&format!("n{index}@sim")).unwrap();
+        // The last is a twin of the first: it has its name, and lives only now and then.
+        for index in 0..=options.nodes {
+            let name = NodeName::new(&format!("n{}@sim", index % options.nodes)).unwrap();
             let own = Introduction {
                 name: name.clone(),
                 incarnation: Incarnation { start_nanos: 0, random: 0 },
@@ -154,7 +159,9 @@ impl World {
                 with: BTreeMap::new(),
             });
             let at = world.now + world.rng.below(2) * world.rng.below(300 * MS);
-            world.schedule(at, Event::Start(index));
+            if index < options.nodes {
+                world.schedule(at, Event::Start(index));
+            }
         }
         world.schedule(2 * SECOND, Event::Chaos);
         world
@@ -163,6 +170,7 @@ impl World {
     pub(crate) fn run(&mut self) {
         self.run_until(self.chaos_until);
         self.dead.clear();
+        self.crash(self.reals());
         self.run_until(self.chaos_until + HEAL);
         self.sends_until = self.now;
         self.assert_agreement();
@@ -199,6 +207,11 @@ impl World {
         self.check.log
     }
 
+    /// Nodes that are no twins.
+    fn reals(&self) -> usize {
+        self.nodes.len() - 1
+    }
+
     fn schedule(&mut self, at: u64, event: Event) {
         self.seq += 1;
         self.events.insert((at, self.seq), event);
@@ -216,6 +229,7 @@ impl World {
                 Event::Tick(node) | Event::DialFailed { node, .. } | Event::Processed { node, .. } => {
                     Some(*node)
                 }
+                Event::Failed { conn, end } => self.conns.get(conn).map(|conn| conn.ends[*end].node),
                 Event::Packet { conn, to, .. } => self.conns.get(conn).map(|conn| conn.ends[*to].node),
                 Event::Send { node, .. } | Event::Want { node, .. } | Event::WantSlot { node, .. } => {
                     Some(*node)
@@ -273,6 +287,12 @@ impl World {
                 }
             }
             Event::Send { node, life, link } => self.send_data(node, life, link),
+            Event::Failed { conn, end } => {
+                if let Some(conn) = self.conns.get_mut(&conn) {
+                    conn.ends[end].blocked = false;
+                }
+                self.arrive(conn, end, Packet::Close);
+            }
             Event::Packet { conn, to, packet } => self.arrive(conn, to, packet),
         }
     }
@@ -390,8 +410,16 @@ impl World {
         }
     }
 
+    /// A node with this name, alive if there is one.
+    fn find(&mut self, name: &NodeName) -> usize {
+        let first = self.nodes.iter().position(|node| node.name == *name).unwrap();
+        let alive = |index: &usize| self.nodes[*index].name == *name && self.nodes[*index].core.is_some();
+        let alive: Vec<usize> = (0..self.nodes.len()).filter(alive).collect();
+        if alive.is_empty() { first } else { alive[self.rng.index(alive.len())] }
+    }
+
     fn dial(&mut self, node: usize, link: LinkId, peer: &NodeName, intent: Intent) {
-        let to = self.nodes.iter().position(|node| node.name == *peer).unwrap();
+        let to = self.find(peer);
         let life = self.nodes[node].life;
         let cut = self.dead.contains(&(node, to)) || self.dead.contains(&(to, node));
         if cut || self.nodes[to].core.is_none() {
@@ -437,6 +465,11 @@ impl World {
         // What is lost once leaves a hole: nothing behind it is ever delivered.
         to.blocked |= self.dead.contains(&pair);
         if to.blocked {
+            // What the peer's kernel does not confirm fails the socket of its sender after a while (`TCP_USER_TIMEOUT`).
+            if matches!(packet, Packet::Data { .. }) {
+                let at = self.now + USER_TIMEOUT;
+                self.schedule(at, Event::Failed { conn: id, end: from });
+            }
             return;
         }
         to.last_ns = to.last_ns.max(self.now + delay);
@@ -628,6 +661,10 @@ impl World {
             5 => self.dead.extend([(a, b), (b, a)]),
             6..8 => self.dead.clear(),
             8 => self.crash(a),
+            12 if self.rng.below(4) == 0 => {
+                let twin = self.reals();
+                self.start(twin);
+            }
             9 => {
                 self.with_core(a, |core, now| core.goodbye(now, "planned"));
                 self.crash(a);
@@ -734,13 +771,15 @@ impl World {
         node.with.clear();
         node.stalled_until = 0;
         let at = self.now + self.rng.below(4 * SECOND);
-        self.schedule(at, Event::Start(index));
+        if index < self.reals() {
+            self.schedule(at, Event::Start(index));
+        }
     }
 
     /// Everybody is in session with everybody, both sides call it by the same number and hold the same connection.
     fn assert_agreement(&mut self) {
-        for a in 0..self.nodes.len() {
-            for b in 0..self.nodes.len() {
+        for a in 0..self.reals() {
+            for b in 0..self.reals() {
                 if a == b {
                     continue;
                 }
