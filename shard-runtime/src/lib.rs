@@ -105,7 +105,7 @@ pub use io::{
 };
 #[cfg(feature = "tls")]
 pub use io::{TlsClient, TlsServer};
-pub use link::LinkCounters;
+pub use link::{LinkCounters, LinkOptions};
 pub use node::{LateProcess, Node, NodeBuilder, Pinning, StopPhase, StopPlan, StopReport};
 pub use process::{Env, OnFull};
 pub use reactor::preflight::{Check, Report, doctor};

@@ -307,6 +307,7 @@ impl Driver {
             shards: intro.shards,
             placement,
             max_frame: max_frame as usize,
+            links: self.options,
             is_numbered: intro.flags & self.shaker.own.flags & NUMBERED != 0,
         });
         let known = Known { session: Arc::clone(&session), control: None, slots: HashSet::new() };

@@ -1,7 +1,7 @@
 //! One data link: its socket, what it has to say, what it hears.
 //!
 //! Invariants: D1 what the halves of the wire's flow say is written in their order, and nothing else. D2 what is queued is
-//! bounded by [`OUTBOX_BYTES`]. D3 a link without a socket keeps its queue, and what the peer has not confirmed: the frames
+//! bounded by [`LinkOptions::outbox`](crate::LinkOptions::outbox). D3 a link without a socket keeps its queue, and what the peer has not confirmed: the frames
 //! of one session wait for the slot's next socket. D4 what waits is kept in whole batches of about 64 KiB whose memory is
 //! used again: one buffer that grows to the bound would be copied at each doubling and be cold memory each time.
 //! Cost: one `send` per turn and dirty link, one `recv` per turn and hot link.
@@ -10,7 +10,7 @@ use crate::link::LinkCells;
 use crate::process::bump;
 use crate::reactor::tcp::Tcp;
 use shard_wire::WireError;
-use shard_wire::flow::{DEFAULT_WINDOW, FlowConfig, FlowError, Full, Inbound, Joiner, Loss, Outbox, Report};
+use shard_wire::flow::{FlowConfig, FlowError, Full, Inbound, Joiner, Loss, Outbox, Report};
 use shard_wire::frame::{FrameHead, RecvBuf};
 use shard_wire::header::FrameKind;
 use shard_wire::placement::Slot;
@@ -18,9 +18,6 @@ use shard_wire::session::LinkId;
 use std::io::ErrorKind;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
-
-/// Bytes that may wait on one link before senders are refused.
-pub(crate) const OUTBOX_BYTES: u64 = 8 << 20;
 
 /// What reading a socket gave.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,14 +97,14 @@ impl DataLink {
     ///
     /// # Errors
     /// If a limit cannot be used.
-    pub(crate) fn new(slot: Slot, config: FlowConfig, now: u64) -> Result<Self, WireError> {
+    pub(crate) fn new(slot: Slot, config: FlowConfig, window: u64, now: u64) -> Result<Self, WireError> {
         let clock = LinkClock { ms: 0, at: now };
         Ok(Self {
             slot,
             socket: None,
             wanted: false,
             out: Outbox::new(config)?,
-            inbound: Inbound::new(DEFAULT_WINDOW),
+            inbound: Inbound::new(window),
             joiners: [Joiner::new(config.max_message), Joiner::new(config.max_message)],
             clock,
             peer_clock: clock,

@@ -6,12 +6,14 @@ mod data;
 mod forward;
 mod name;
 mod net;
+mod options;
 mod peer;
 mod receive;
 mod request;
 mod send;
 mod session;
 
+pub use options::LinkOptions;
 pub use peer::LinkCounters;
 
 pub(crate) use net::Net;

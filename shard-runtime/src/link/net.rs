@@ -5,7 +5,7 @@
 //! message is handled or a callback runs.
 
 use crate::link::caller::Callers;
-use crate::link::data::{DataLink, OUTBOX_BYTES};
+use crate::link::data::DataLink;
 use crate::link::name::NameState;
 use crate::link::{LinkCells, Session};
 use shard_wire::NodeName;
@@ -145,9 +145,10 @@ impl Net {
         }
         let config = FlowConfig {
             max_message: peer.session.max_frame,
-            max_waiting: OUTBOX_BYTES,
+            max_waiting: peer.session.links.outbox,
             is_numbered: peer.session.is_numbered,
         };
+        let window = peer.session.links.window;
         let mut links = self.links.borrow_mut();
         // With `target` placement a slot may carry only what the peer sends: then no shard of the peer leads to it.
         let is_it = |link: &OwnedLink| link.session == session && link.data.slot == slot;
@@ -158,7 +159,8 @@ impl Net {
         if index == links.len() {
             links.push(None);
         }
-        *links.get_mut(index)? = Some(OwnedLink { session, data: DataLink::new(slot, config, now).ok()? });
+        *links.get_mut(index)? =
+            Some(OwnedLink { session, data: DataLink::new(slot, config, window, now).ok()? });
         for shard in shards {
             if let Some(place) = peer.by_shard.get_mut(usize::from(shard)) {
                 *place = index as u32;

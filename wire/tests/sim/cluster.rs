@@ -55,14 +55,46 @@ enum Packet {
 
 enum Event {
     Tick(usize),
-    Packet { conn: u64, to: usize, packet: Packet },
+    Packet {
+        conn: u64,
+        to: usize,
+        packet: Packet,
+    },
     /// A socket gives up.
-    Failed { conn: u64, end: usize },
-    DialFailed { node: usize, life: u64, link: LinkId, conn: Option<u64>, reason: Reason },
-    Processed { node: usize, life: u64, shard: u16, peer: NodeName, session: u64 },
-    Send { node: usize, life: u64, link: LinkId },
-    Want { node: usize, life: u64, peer: usize },
-    WantSlot { node: usize, life: u64, peer: NodeName, slot: Slot },
+    Failed {
+        conn: u64,
+        end: usize,
+    },
+    DialFailed {
+        node: usize,
+        life: u64,
+        link: LinkId,
+        conn: Option<u64>,
+        reason: Reason,
+    },
+    Processed {
+        node: usize,
+        life: u64,
+        shard: u16,
+        peer: NodeName,
+        session: u64,
+    },
+    Send {
+        node: usize,
+        life: u64,
+        link: LinkId,
+    },
+    Want {
+        node: usize,
+        life: u64,
+        peer: usize,
+    },
+    WantSlot {
+        node: usize,
+        life: u64,
+        peer: NodeName,
+        slot: Slot,
+    },
     Start(usize),
     Chaos,
 }
