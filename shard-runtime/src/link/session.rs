@@ -78,6 +78,11 @@ impl Shard {
         self.post_steward(NodeSession { name: session.peer.name.as_str().to_owned(), is_up: false });
     }
 
+    /// Whether the peers of all links have confirmed what was sent to them.
+    pub(crate) fn are_links_settled(&self) -> bool {
+        self.net.links.borrow().iter().flatten().all(|owned| owned.data.out.is_settled())
+    }
+
     /// Whether this shard is in session with a node.
     pub(crate) fn is_in_session(&self, node: &str) -> bool {
         let sessions = self.net.sessions.borrow();
