@@ -1,7 +1,7 @@
 //! Credit, lanes and parts between nodes: two nodes in this process, real sockets.
 
 use shard_runtime::prelude::*;
-use shard_runtime::{LinkOptions, LogLevel, NodeError, NodeEvent, SendReason};
+use shard_runtime::{LinkOptions, LogLevel, NodeBuilder, NodeError, NodeEvent, SendReason};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ struct Count;
 struct Flood {
     to: Pid,
     count: u64,
-    bytes: usize,
+    bytes: u64,
     calls: bool,
 }
 #[data]
@@ -86,7 +86,7 @@ impl Source {
         let mut done = Done { sent: 0, refused: 0, calls: 0 };
         while done.sent < m.count {
             let n = done.sent;
-            match cx.send(m.to, Item { n, bytes: vec![n as u8; m.bytes] }) {
+            match cx.send(m.to, Item { n, bytes: vec![n as u8; m.bytes as usize] }) {
                 Ok(()) => done.sent += 1,
                 Err(error) if error.reason == SendReason::OutboxFull => {
                     done.refused += 1;
@@ -94,7 +94,7 @@ impl Source {
                 }
                 Err(error) => return Err(error.reason.into()),
             }
-            if m.calls && n % 20 == 0 {
+            if m.calls && n.is_multiple_of(20) {
                 assert_eq!(cx.call_timeout(m.to, Echo { n }, LIMIT).await?, n);
                 done.calls += 1;
             }

@@ -310,6 +310,23 @@ fn a_restarted_node_has_new_pids_and_the_same_names() {
     assert_eq!(pair.one.call_blocking(source, flood).err(), Some(CallError::Terminated));
 }
 
+/// Whoever was told of a route keeps to it, also when the other end has said goodbye.
+#[test]
+fn a_node_that_was_stopped_in_order_is_dialled_until_it_is_back() {
+    let one = builder("one@localhost", 1).start().unwrap();
+    let at = one.listen_address().unwrap().to_string();
+    let two = builder("two@localhost", 1).route("one@localhost", at.clone()).start().unwrap();
+    let events = two.subscribe_nodes().unwrap();
+    wait_up(&events);
+    one.stop();
+    wait_down(&events);
+    let again = builder("one@localhost", 1).listen(at).start().unwrap();
+    wait_up(&events);
+    let sink = again.spawn(Peer::default, SpawnOptions::named("sink")).unwrap();
+    two.send(sink, Number { n: 7 }).unwrap();
+    assert_eq!(take(&again, sink, 1).numbers, [7]);
+}
+
 #[test]
 fn a_name_that_moved_is_asked_for_again() {
     let pair = pair((1, 1));

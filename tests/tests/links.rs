@@ -74,7 +74,7 @@ impl Source {
         while done.sent < m.count {
             let n = done.sent;
             // Now and then one that is cut into parts, and a call.
-            let length = if n % 997 == 0 { 300_000 } else { (n % 200) as usize };
+            let length = if n.is_multiple_of(997) { 300_000 } else { (n % 200) as usize };
             let message = Number { from: m.number, n, rest: vec![n as u8; length] };
             match cx.send(m.to, message) {
                 Ok(()) => done.sent += 1,
@@ -83,7 +83,7 @@ impl Source {
                 }
                 Err(error) => return Err(error.reason.into()),
             }
-            if n % 500 == 0 {
+            if n.is_multiple_of(500) {
                 match cx.call_timeout(m.to, Echo { n }, LIMIT).await {
                     Ok(echo) => assert_eq!(echo, n),
                     Err(_) => done.failed_calls += 1,

@@ -324,6 +324,11 @@ impl Driver {
         self.dials.remove(peer);
         // Without it the session was never told to anybody.
         let Some(known) = self.sessions.remove(peer) else { return };
+        if reason == DownReason::Goodbye && !self.routes.contains_key(peer) && !self.found.contains_key(peer)
+        {
+            // It has left the registrar, too: nobody says that it comes back.
+            self.core.disconnect(self.now_ns(), peer);
+        }
         known.session.peer.connected.store(false, Relaxed);
         known.session.peer.downs.fetch_add(1, Relaxed);
         let net = self.node.net();
