@@ -163,7 +163,11 @@ impl Asker {
         Ok(self.told(sent))
     }
     #[handle]
-    fn give_up(&mut self, _: GiveUp, _cx: &mut Context<'_>) -> Result<Option<Unconfirmed<Number>>, ActorError> {
+    fn give_up(
+        &mut self,
+        _: GiveUp,
+        _cx: &mut Context<'_>,
+    ) -> Result<Option<Unconfirmed<Number>>, ActorError> {
         Ok(self.kept.take())
     }
     #[handle]

@@ -3,9 +3,7 @@
 //! Invariant: X1 a context exists only inside its own process's handlers, so the shard's current process is its own.
 
 use crate::actor::{Actor, Address, Call, OwnedRoute, ReplyTo, Request, Route, SpawnOptions};
-use crate::error::{
-    CallError, DeliveryError, ForwardError, SendError, SendReason, SpawnError, Unconfirmed,
-};
+use crate::error::{CallError, DeliveryError, ForwardError, SendError, SendReason, SpawnError, Unconfirmed};
 use crate::mailbox::Meta;
 use crate::shard::{Carried, Origin, Shard};
 use crate::tap::Log;

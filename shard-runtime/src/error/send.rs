@@ -65,7 +65,9 @@ pub enum SendReason {
     Stopping,
     /// The target's node speaks an older protocol, which does not acknowledge messages; or the delivery to be tried again is
     /// another process's.
-    #[error("not possible: the target's node does not acknowledge messages, or another process sent this one")]
+    #[error(
+        "not possible: the target's node does not acknowledge messages, or another process sent this one"
+    )]
     Unsupported,
     /// The target's node does not know this message type or version.
     #[error("the target's node does not know this message type; deploy the version that declares it")]

@@ -46,11 +46,11 @@ impl Shard {
         let meta = Meta::REMOTE | queue_of(header.flags.priority());
         let put = self.put_important(header.to.0, header.from.0, meta, origin.key, message);
         match put {
-            Ok(()) => self.settle(frame, origin, Ack::Delivered),
+            Ok(()) => self.note_and_ack(frame, origin, Ack::Delivered),
             Err(reason @ (SendReason::NoProcess | SendReason::Terminated)) => {
                 self.undeliverable(frame, origin, CallError::Send(reason));
             }
-            Err(reason) => self.settle(frame, origin, ack_of(CallError::Send(reason))),
+            Err(reason) => self.note_and_ack(frame, origin, ack_of(CallError::Send(reason))),
         }
     }
 
@@ -91,10 +91,10 @@ impl Shard {
 
     /// Tells the sender of an important message why it was refused.
     pub(super) fn refuse_important(&self, frame: &Frame<'_>, origin: Origin, error: CallError) {
-        self.settle(frame, origin, ack_of(error));
+        self.note_and_ack(frame, origin, ack_of(error));
     }
 
-    fn settle(&self, frame: &Frame<'_>, origin: Origin, ack: Ack) {
+    fn note_and_ack(&self, frame: &Frame<'_>, origin: Origin, ack: Ack) {
         let id = frame.header.reference;
         self.net.window.borrow_mut().note(sender_of(frame, origin), id, ack);
         self.send_ack(origin.key, id, ack);

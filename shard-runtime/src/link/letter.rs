@@ -151,7 +151,11 @@ impl Shard {
         self.count_letter(queue, done)
     }
 
-    fn count_letter<M>(&self, queue: u64, done: Result<(), DeliveryError<M>>) -> Result<(), DeliveryError<M>> {
+    fn count_letter<M>(
+        &self,
+        queue: u64,
+        done: Result<(), DeliveryError<M>>,
+    ) -> Result<(), DeliveryError<M>> {
         match &done {
             Ok(()) => self.count_sent(),
             Err(DeliveryError::Refused(_)) => self.count_send_error(queue, true),
@@ -213,9 +217,7 @@ impl Shard {
     fn try_letter(&self, mut letter: Letter) -> Result<(), SendReason> {
         let session = match &letter.to {
             OwnedRoute::Pid(pid) => self.net.find(pid.node.0).ok_or(SendReason::NoRoute)?,
-            OwnedRoute::Remote(_, node) => {
-                self.session_with(node).ok_or(SendReason::NotConnected)?
-            }
+            OwnedRoute::Remote(_, node) => self.session_with(node).ok_or(SendReason::NotConnected)?,
             // Aliases are known to their own node only.
             OwnedRoute::Alias(_) | OwnedRoute::Name(_) => return Err(SendReason::AliasUnknown),
         };
@@ -417,7 +419,7 @@ mod tests {
             number: 1,
             key: 7,
             shards: 1,
-            placement: Placement::new(Side::Dialer, 1, 1, 64, 64).unwrap(),
+            placement: Placement::new(Side::Low, 1, 1, 64, 64).unwrap(),
             max_frame: 1 << 20,
             is_numbered,
         };

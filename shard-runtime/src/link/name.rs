@@ -101,7 +101,9 @@ impl Shard {
         }
         match peer.names.get_mut(name) {
             // LIMIT: messages that wait for one name.
-            Some(NameState::Resolving(waiting)) if waiting.len() >= MAX_WAITING => Err(SendReason::Overloaded),
+            Some(NameState::Resolving(waiting)) if waiting.len() >= MAX_WAITING => {
+                Err(SendReason::Overloaded)
+            }
             Some(NameState::Resolving(waiting)) => Ok(waiting),
             _ => Err(SendReason::NotConnected),
         }
