@@ -133,8 +133,9 @@ impl Asker {
                 format!("{reason:?} {}", message.n)
             }
             Err(DeliveryError::Unknown(unconfirmed)) => {
+                let reason = unconfirmed.as_ref().and_then(Unconfirmed::reason);
                 self.kept = unconfirmed;
-                "unknown".to_owned()
+                reason.map_or_else(|| "unknown".to_owned(), |reason| format!("unknown, {reason:?}"))
             }
             Err(other) => format!("{other:?}"),
         }
@@ -473,7 +474,10 @@ fn the_end_of_the_session_is_heard_at_once() {
     assert!(begun.elapsed() < LIMIT / 2, "at once, not by its time-out");
     let unconfirmed = pair.two.call_blocking_timeout(asker, GiveUp, LIMIT).unwrap().unwrap();
     let other = pair.two.spawn(Asker::default, SpawnOptions::new()).unwrap();
-    assert_eq!(pair.retry(other, Some(unconfirmed)), "Unsupported 2", "another process sent it");
+    assert_eq!(pair.retry(other, Some(unconfirmed)), "unknown, Unsupported", "another process sent it");
+    let unconfirmed = pair.two.call_blocking_timeout(other, GiveUp, LIMIT).unwrap();
+    assert_eq!(pair.retry(asker, unconfirmed), "unknown, NotConnected", "and the first may have arrived");
+    assert_eq!(pair.retry(asker, None), "unknown, NotConnected");
     assert_eq!(pair.send(asker, To::Pid(sink), 3), "NotConnected 3");
 }
 

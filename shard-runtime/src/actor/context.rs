@@ -204,7 +204,8 @@ impl<'a> Context<'a> {
     /// also if that was sent to a name.
     ///
     /// # Errors
-    /// As for [`Context::send_important`]; `Unsupported` if another process has sent it.
+    /// As for [`Context::send_important`], except that a retry that cannot be sent is `Unknown` again: the earlier attempt may
+    /// still arrive. [`Unconfirmed::reason`] says why; it is `Unsupported` if another process has sent the message.
     pub async fn retry_important<M: Message>(
         &self,
         unconfirmed: Unconfirmed<M>,

@@ -160,13 +160,15 @@ pub struct Unconfirmed<M> {
     /// Where the first attempt went: a process, or a name that was not resolved then.
     pub(crate) to: OwnedRoute,
     pub(crate) queue: u64,
+    /// Why the last attempt was not sent.
+    pub(crate) why: Option<SendReason>,
     message: SyncWrapper<M>,
 }
 
 impl<M> Unconfirmed<M> {
     #[cold]
     pub(crate) fn new(id: DeliveryId, from: Pid, to: OwnedRoute, queue: u64, message: M) -> Self {
-        Self { id, from, to, queue, message: SyncWrapper::new(message) }
+        Self { id, from, to, queue, why: None, message: SyncWrapper::new(message) }
     }
 
     pub(crate) fn message_mut(&mut self) -> &mut M {
@@ -177,6 +179,20 @@ impl<M> Unconfirmed<M> {
     #[cold]
     pub(crate) fn refused(self, reason: SendReason) -> DeliveryError<M> {
         DeliveryError::Refused(SendError::new(reason, self.message.into_inner()))
+    }
+
+    /// This attempt was not sent; an earlier one may have been.
+    #[cold]
+    pub(crate) fn not_sent(mut self, reason: SendReason) -> DeliveryError<M> {
+        self.why = Some(reason);
+        DeliveryError::Unknown(Some(self))
+    }
+
+    /// Why the last retry was not even sent; `None` if it was sent and nothing was heard. What became of the earlier attempts
+    /// is not known either way.
+    #[must_use]
+    pub fn reason(&self) -> Option<SendReason> {
+        self.why
     }
 
     /// The delivery, as its receiver knows it.
@@ -194,6 +210,7 @@ impl<M> Unconfirmed<M> {
 
 impl<M> fmt::Debug for Unconfirmed<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unconfirmed").field("id", &self.id).field("to", &self.to).finish_non_exhaustive()
+        let mut shown = f.debug_struct("Unconfirmed");
+        shown.field("id", &self.id).field("to", &self.to).field("reason", &self.why).finish_non_exhaustive()
     }
 }

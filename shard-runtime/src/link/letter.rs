@@ -8,7 +8,8 @@
 //!
 //! Invariants: L1 an id names the home shard of its sender, where its answer is expected; it is never given to two messages.
 //! L2 a letter is pending from its posting until nobody waits for it. L3 all attempts under one id go to one process, once one
-//! of them has been sent: only there it is known whether the message was delivered.
+//! of them has been sent: only there it is known whether the message was delivered. L4 only the receiver's word, or a first
+//! attempt that was not sent, is a refusal: an earlier attempt may still arrive.
 //! Cost: the body is encoded into a buffer of its own and copied into the link's batch; one ack frame of 64 bytes.
 
 use crate::actor::{Call, OwnedRoute, Route};
@@ -49,6 +50,8 @@ pub(crate) enum Heard {
     Delivered,
     /// It is not, and will not be.
     Refused(SendReason),
+    /// This attempt was not sent.
+    NotSent(SendReason),
     /// An outcome that this version does not know.
     Unclear,
 }
@@ -120,7 +123,7 @@ impl Shard {
                 message,
             );
             let done = match id {
-                Some(_) => self.attempt(letter, until).await,
+                Some(_) => self.attempt(letter, until, true).await,
                 None => Err(letter.refused(SendReason::Stopping)),
             };
             tries -= 1;
@@ -144,9 +147,9 @@ impl Shard {
         let queue = letter.queue;
         let until = self.now_ticks().saturating_add(self.ticks(within));
         let done = if letter.from == self.current_pid() {
-            self.attempt(letter, until).await
+            self.attempt(letter, until, false).await
         } else {
-            Err(letter.refused(SendReason::Unsupported))
+            Err(letter.not_sent(SendReason::Unsupported))
         };
         self.count_letter(queue, done)
     }
@@ -168,13 +171,18 @@ impl Shard {
         &self,
         mut letter: Unconfirmed<M>,
         until: u64,
+        is_first: bool,
     ) -> Result<(), DeliveryError<M>> {
+        // A later attempt that is not sent says nothing of the first.
+        let not_sent = move |letter: Unconfirmed<M>, reason| {
+            if is_first { letter.refused(reason) } else { letter.not_sent(reason) }
+        };
         let (key, body) = match body_of(letter.message_mut()) {
             Ok(encoded) => encoded,
-            Err(reason) => return Err(letter.refused(reason)),
+            Err(reason) => return Err(not_sent(letter, reason)),
         };
         let Some(waiter) = self.own_waiter(until.saturating_sub(self.now_ticks())) else {
-            return Err(letter.refused(SendReason::Overloaded));
+            return Err(not_sent(letter, SendReason::Overloaded));
         };
         let id = letter.id.0;
         let to_send = Letter {
@@ -194,6 +202,7 @@ impl Shard {
         match call.await {
             Ok(Heard::Delivered) => return Ok(()),
             Ok(Heard::Refused(reason)) => return Err(letter.refused(reason)),
+            Ok(Heard::NotSent(reason)) => return Err(not_sent(letter, reason)),
             Ok(Heard::Unclear) | Err(_) => {}
         }
         if let Some(pid) = self.at_home(move |home| home.give_letter_up(id)).flatten() {
@@ -201,6 +210,7 @@ impl Shard {
             letter.to = OwnedRoute::Pid(pid);
         }
         drop(awaited);
+        letter.why = None;
         Err(DeliveryError::Unknown(Some(letter)))
     }
 }
@@ -210,7 +220,7 @@ impl Shard {
     fn post_letter(&self, letter: Letter) {
         let waiter = letter.waiter;
         if let Err(reason) = self.try_letter(letter) {
-            self.answer_own(waiter, Heard::Refused(reason));
+            self.answer_own(waiter, Heard::NotSent(reason));
         }
     }
 
@@ -249,9 +259,9 @@ impl Shard {
         let waiting = self.waiting_for_name(peer, name)?;
         waiting.push(Waiting {
             go: Box::new(move |home, holder| {
-                let (id, peer) = (letter.id, letter.peer);
+                let waiter = letter.waiter;
                 if let Err(reason) = holder.and_then(|pid| home.send_letter(pid, letter)) {
-                    home.hear(id, peer, Heard::Refused(reason));
+                    home.answer_own(waiter, Heard::NotSent(reason));
                 }
             }),
         });
@@ -260,9 +270,9 @@ impl Shard {
 
     fn send_letter(&self, to: Pid, letter: Letter) -> Result<(), SendReason> {
         match self.net.pending.borrow_mut().get_mut(&letter.id) {
-            Some(pending) => pending.to = Some(to),
-            // Nobody waits any more: the sender was told that it is not known, and may try again.
-            None => return Ok(()),
+            Some(pending) if pending.waiter == letter.waiter => pending.to = Some(to),
+            // Nobody waits for this attempt any more.
+            _ => return Ok(()),
         }
         match self.route(to)? {
             Way::Link(link) => self.write_letter(link, to, &letter),
@@ -327,8 +337,7 @@ impl Shard {
             Err(reason) => Err(reason),
         };
         if let Err(reason) = sent {
-            let (id, peer) = (letter.id, letter.peer);
-            self.tell(LocalId(id).shard(), move |home| home.hear(id, peer, Heard::Refused(reason)));
+            self.answer_own(letter.waiter, Heard::NotSent(reason));
         }
     }
 
@@ -407,7 +416,7 @@ mod tests {
     use super::takes_important;
     use crate::error::SendReason;
     use crate::link::net::PeerSession;
-    use crate::link::{Peer, Session};
+    use crate::link::{LinkOptions, Peer, Session};
     use shard_wire::NodeName;
     use shard_wire::placement::{Placement, Side};
     use std::collections::HashMap;
@@ -422,6 +431,7 @@ mod tests {
             placement: Placement::new(Side::Low, 1, 1, 64, 64).unwrap(),
             max_frame: 1 << 20,
             is_numbered,
+            links: LinkOptions::default(),
         };
         PeerSession { session: Arc::new(session), is_up, by_shard: Vec::new(), names: HashMap::new() }
     }

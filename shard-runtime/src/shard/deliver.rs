@@ -643,7 +643,9 @@ impl Shard {
         let link = owned.map(|owned| &owned.data).filter(|data| data.is_numbered() || data.socket.is_some());
         let Some(link) = link else { return Deadline::NONE };
         // The waiter of a call that another shard has sent here is not known here.
-        let Some(due) = self.due_of(reference).or(self.net.hop_due.get()) else { return Deadline::NONE };
+        let Some(due) = self.due_of(reference).or_else(|| self.net.hop_due.get()) else {
+            return Deadline::NONE;
+        };
         let left = self.clock.span_ns(due.saturating_sub(self.now.get())) / 1_000_000;
         Deadline::after(self.link_ms(link.clock), left)
     }
