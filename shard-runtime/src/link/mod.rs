@@ -4,6 +4,8 @@
 mod caller;
 mod data;
 mod forward;
+mod important;
+mod letter;
 mod name;
 mod net;
 mod options;
@@ -12,6 +14,7 @@ mod receive;
 mod request;
 mod send;
 mod session;
+mod window;
 
 pub use options::LinkOptions;
 pub use peer::LinkCounters;

@@ -6,7 +6,9 @@
 
 use crate::link::caller::Callers;
 use crate::link::data::DataLink;
+use crate::link::letter::Pending;
 use crate::link::name::NameState;
+use crate::link::window::Window;
 use crate::link::{LinkCells, Session};
 use shard_wire::NodeName;
 use shard_wire::flow::FlowConfig;
@@ -17,6 +19,8 @@ use std::sync::Arc;
 
 /// No link yet.
 pub(crate) const NO_LINK: u32 = u32::MAX;
+/// Largest sequence number of a delivery: at a million a second it lasts 142 years.
+const MAX_SEQUENCE: u64 = (1 << 52) - 1;
 
 /// A session as this shard uses it.
 #[derive(Debug)]
@@ -49,6 +53,14 @@ pub(crate) struct Net {
     pub(crate) sessions: RefCell<Vec<PeerSession>>,
     pub(crate) links: RefCell<Vec<Option<OwnedLink>>>,
     pub(crate) callers: RefCell<Callers>,
+    /// Important messages to other nodes that are waited for, by their ids.
+    pub(crate) pending: RefCell<HashMap<u64, Pending>>,
+    /// Important messages of other nodes that were dealt with.
+    pub(crate) window: RefCell<Window>,
+    /// Ids given to important messages.
+    deliveries: Cell<u64>,
+    /// While a call of another shard is sent on: the tick at which it ends.
+    pub(crate) hop_due: Cell<Option<u64>>,
     last: Cell<Option<(u64, u32)>>,
     /// Peers will be told before long what was taken of their frames.
     pub(crate) tells: Cell<bool>,
@@ -68,6 +80,10 @@ impl Net {
             sessions: RefCell::default(),
             links: RefCell::default(),
             callers: RefCell::default(),
+            pending: RefCell::default(),
+            window: RefCell::new(Window::new()),
+            deliveries: Cell::new(0),
+            hop_due: Cell::new(None),
             last: Cell::new(None),
             tells: Cell::new(false),
             dirty: Cell::new(false),
@@ -120,6 +136,13 @@ impl Net {
         }
         asked.push((node.into(), now));
         true
+    }
+
+    /// An id for an important message: `shard:12 | sequence:52`, where the shard is the one that its answer goes to.
+    pub(crate) fn next_delivery(&self, shard: u16) -> u64 {
+        let sequence = self.deliveries.get() + 1;
+        self.deliveries.set(sequence);
+        u64::from(shard) << 52 | sequence & MAX_SEQUENCE
     }
 
     /// Links of this shard.

@@ -8,14 +8,15 @@ use crate::error::{CallError, SendReason};
 use crate::link::Request;
 use crate::link::caller::Caller;
 use crate::link::data::{Broken, Got, LinkClock};
+use crate::link::important::is_important;
 use crate::link::send::NAME_MOVED;
 use crate::mailbox::Meta;
 use crate::process::bump;
 use crate::shard::{LogLevel, Parcel, Scope, Shard};
 use shard_wire::flow::FlowError;
 use shard_wire::frame::{Frame, RecvBuf};
-use shard_wire::header::{FrameKind, Lane, Priority};
-use shard_wire::{LocalId, MessageEntry, MessageKey, Pid};
+use shard_wire::header::{FrameFlags, FrameKind, Lane, Priority};
+use shard_wire::{Erased, LocalId, MessageEntry, MessageKey, Pid};
 use std::task::Context as TaskContext;
 use std::time::Duration;
 
@@ -32,9 +33,9 @@ const UNKNOWN_LOGGED: usize = 64;
 
 /// Where a frame came from.
 #[derive(Clone, Copy)]
-struct Origin {
-    link: u32,
-    key: u64,
+pub(super) struct Origin {
+    pub(super) link: u32,
+    pub(super) key: u64,
     /// Milliseconds on the clock that the peer's deadlines count on.
     now_ms: u64,
 }
@@ -227,6 +228,7 @@ impl Shard {
             FrameKind::Send | FrameKind::Call => self.handle_message(frame, origin, last),
             FrameKind::Reply => self.handle_reply(frame, origin),
             FrameKind::ReplyError => self.handle_reply_error(frame, origin),
+            FrameKind::Ack => self.handle_ack(frame, origin.link, origin.key),
             _ => {
                 // A kind of a later protocol version, or one that belongs on a control link.
                 self.with_link_cells(origin.link, |cells| bump(&cells.unknown_types, 1));
@@ -317,6 +319,8 @@ impl Shard {
     fn handle_message<'n>(&'n self, frame: &Frame<'_>, origin: Origin, last: &mut Option<&'n MessageEntry>) {
         let header = &frame.header;
         let is_call = header.kind == FrameKind::Call;
+        // What is answered, in one test: a plain message takes the branches it would take if there were only calls.
+        let is_answered = is_call | header.flags.has(FrameFlags::IMPORTANT);
         let entry = match last {
             Some(entry) if entry.ops().key() == header.key => *entry,
             _ => match self.node().registry().get(header.key) {
@@ -327,20 +331,20 @@ impl Shard {
         if header.to.shard() != self.index() || !self.exists(header.to.0) {
             return self.not_here(frame, origin, entry);
         }
-        if is_call && header.deadline.is_past(origin.now_ms) {
-            return self.undeliverable(frame, origin, CallError::Timeout.code());
+        if is_answered && header.deadline.is_past(origin.now_ms) {
+            return self.expired(frame, origin);
         }
-        let Ok(message) = entry.ops().decode(frame.body) else {
-            self.with_link_cells(origin.link, |cells| bump(&cells.decode_errors, 1));
-            return self.answer_error(frame, origin, CallError::Decode.code());
-        };
+        let Ok(message) = entry.ops().decode(frame.body) else { return self.undecodable(frame, origin) };
         let mut meta = Meta::REMOTE | queue_of(header.flags.priority());
         let mut reply = origin.key;
-        if is_call {
+        if is_answered {
+            if !is_call {
+                return self.take_important(frame, origin, message);
+            }
             let caller = Caller { key: origin.key, reference: header.reference, callee: header.to.0 };
             let Some(reference) = self.net.callers.borrow_mut().insert(caller) else {
                 self.contain(|| drop(message));
-                return self.answer_error(frame, origin, CallError::Send(SendReason::Overloaded).code());
+                return self.answer_error(frame, origin, CallError::Send(SendReason::Overloaded));
             };
             reply = reference;
             meta |= Meta::CALL;
@@ -350,6 +354,9 @@ impl Shard {
 
     #[cold]
     fn unknown_type(&self, frame: &Frame<'_>, origin: Origin) {
+        if self.is_repeated(frame, origin) {
+            return;
+        }
         let MessageKey(key) = frame.header.key;
         self.with_link_cells(origin.link, |cells| bump(&cells.unknown_types, 1));
         let is_new = {
@@ -365,22 +372,59 @@ impl Shard {
                 format!("a peer sends messages of an unknown type (key {key:016x}): deploy the version that declares it")
             });
         }
-        self.answer_error(frame, origin, CallError::UnknownType.code());
+        self.answer_error(frame, origin, CallError::UnknownType);
+    }
+
+    /// The time of a call or of an important message was up before it was read.
+    #[cold]
+    fn expired(&self, frame: &Frame<'_>, origin: Origin) {
+        if self.is_repeated(frame, origin) {
+            return;
+        }
+        self.with_link_cells(origin.link, |cells| bump(&cells.expired, 1));
+        self.answer_error(frame, origin, CallError::Timeout);
+    }
+
+    #[cold]
+    fn undecodable(&self, frame: &Frame<'_>, origin: Origin) {
+        if self.is_repeated(frame, origin) {
+            return;
+        }
+        self.with_link_cells(origin.link, |cells| bump(&cells.decode_errors, 1));
+        self.answer_error(frame, origin, CallError::Decode);
     }
 
     /// The target is not a process of this shard: gone, or on another shard.
     #[cold]
     fn not_here(&self, frame: &Frame<'_>, origin: Origin, entry: &MessageEntry) {
         let header = &frame.header;
+        let is_call = header.kind == FrameKind::Call;
         let there = self.node().port(header.to.shard()).is_some_and(|port| port.table.exists(header.to.0));
         if !there {
-            return self.undeliverable(frame, origin, CallError::Send(SendReason::NoProcess).code());
+            if !self.is_repeated(frame, origin) {
+                self.undeliverable(frame, origin, CallError::Send(SendReason::NoProcess));
+            }
+            return;
+        }
+        if (is_call || is_important(frame)) && header.deadline.is_past(origin.now_ms) {
+            return self.expired(frame, origin);
         }
         // With `target` placement the slot's owner and the process's shard are one; a peer that says otherwise pays a hop.
-        let Ok(message) = entry.ops().decode(frame.body) else {
-            self.with_link_cells(origin.link, |cells| bump(&cells.decode_errors, 1));
-            return self.answer_error(frame, origin, CallError::Decode.code());
+        let Ok(message) = entry.ops().decode(frame.body) else { return self.undecodable(frame, origin) };
+        let passed = if is_important(frame) {
+            self.pass_important(frame, origin, message)
+        } else {
+            self.pass_on(frame, origin, message)
         };
+        if !passed {
+            // LIMIT: a full ring and spill.
+            self.answer_error(frame, origin, CallError::Send(SendReason::Overloaded));
+        }
+    }
+
+    /// Hands a message or call to the shard of its target. `false`: that shard does not keep up.
+    fn pass_on(&self, frame: &Frame<'_>, origin: Origin, message: Erased) -> bool {
+        let header = &frame.header;
         let (to, from, reference, key) = (header.to.0, header.from.0, header.reference, origin.key);
         let is_call = header.kind == FrameKind::Call;
         let queue = queue_of(header.flags.priority());
@@ -390,26 +434,33 @@ impl Shard {
             let (meta, reply) = match open {
                 None => (0, key),
                 Some(Some(reply)) => (Meta::CALL, reply),
-                Some(None) => return shard.contain(|| drop(message)),
+                Some(None) => {
+                    shard.contain(|| drop(message));
+                    let code = CallError::Send(SendReason::Overloaded).code();
+                    return shard.send_error(key, reference, code, None);
+                }
             };
             shard.put_message(to, from, Meta::REMOTE | queue | meta, reply, message);
-        });
+        })
     }
 
+    /// Nobody can have it: the sender's table of names is corrected, and whoever waits for an answer is told.
     #[cold]
-    fn undeliverable(&self, frame: &Frame<'_>, origin: Origin, code: u32) {
+    pub(super) fn undeliverable(&self, frame: &Frame<'_>, origin: Origin, error: CallError) {
         self.with_link_cells(origin.link, |cells| bump(&cells.undeliverable, 1));
         if let Some(name) = frame.name() {
             self.send_error(origin.key, frame.header.from.0, NAME_MOVED, Some(name));
         }
-        self.answer_error(frame, origin, code);
+        self.answer_error(frame, origin, error);
     }
 
-    /// Tells the caller, if it is a call.
+    /// Tells whoever waits for an answer, if somebody does.
     #[cold]
-    fn answer_error(&self, frame: &Frame<'_>, origin: Origin, code: u32) {
+    fn answer_error(&self, frame: &Frame<'_>, origin: Origin, error: CallError) {
         if frame.header.kind == FrameKind::Call {
-            self.send_error(origin.key, frame.header.reference, code, None);
+            self.send_error(origin.key, frame.header.reference, error.code(), None);
+        } else if is_important(frame) {
+            self.refuse_important(frame, origin, error);
         }
     }
 
@@ -514,12 +565,15 @@ impl Shard {
         found
     }
 
-    /// Runs something on another shard, in order with what was sent there before.
-    fn run_on(&self, shard: u16, task: impl FnOnce(&Self) + Send + 'static) {
-        if let Some(refused) = self.push_parcel(shard, Parcel::task(Box::new(task))) {
+    /// Runs something on another shard, in order with what was sent there before. `false`: that shard does not keep up.
+    pub(super) fn run_on(&self, shard: u16, task: impl FnOnce(&Self) + Send + 'static) -> bool {
+        let refused = self.push_parcel(shard, Parcel::task(Box::new(task)));
+        let is_taken = refused.is_none();
+        if let Some(refused) = refused {
             self.count(|cells| &cells.dead_letters, 1);
             self.contain(|| drop(refused));
         }
+        is_taken
     }
 
     /// Ticks that a link stays hot after bytes came in.
@@ -533,7 +587,7 @@ impl Shard {
     }
 }
 
-fn queue_of(priority: Priority) -> u64 {
+pub(super) fn queue_of(priority: Priority) -> u64 {
     match priority {
         Priority::Normal => Meta::MAIN,
         Priority::High => Meta::SYSTEM,

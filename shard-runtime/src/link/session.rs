@@ -74,6 +74,8 @@ impl Shard {
         for (_, state) in names {
             self.fail_name(state);
         }
+        // After those that were never sent: they are known not to have arrived.
+        self.fail_letters(session.key);
         self.node_down(session.peer.name.as_str());
         self.post_steward(NodeSession { name: session.peer.name.as_str().to_owned(), is_up: false });
     }
