@@ -122,9 +122,9 @@ impl Peer {
     #[handle]
     async fn errors(&mut self, m: Errors, cx: &mut Context<'_>) -> Result<String, ActorError> {
         let local = cx.send(m.to, Local).unwrap_err().reason;
-        let large = cx.send(m.to, Bulk { n: 0, bytes: vec![0; 2 << 20] }).unwrap_err();
+        let large = cx.send(m.to, Bulk { n: 0, bytes: vec![0; 17 << 20] }).unwrap_err();
         let large_reason = large.reason;
-        assert_eq!(large.into_inner().bytes.len(), 2 << 20);
+        assert_eq!(large.into_inner().bytes.len(), 17 << 20);
         let nobody = Pid { local: shard_runtime::wire::LocalId(m.to.local.0 + 77), ..m.to };
         let gone = cx.call(nobody, Take).await.err();
         let name = cx.call(("nobody", "one@localhost"), Take).await.err();
@@ -308,6 +308,23 @@ fn a_restarted_node_has_new_pids_and_the_same_names() {
     assert_eq!(refused, Some(CallError::Send(SendReason::NoRoute)));
     let flood = Flood { to: old, count: 1, bytes: 0 };
     assert_eq!(pair.one.call_blocking(source, flood).err(), Some(CallError::Terminated));
+}
+
+/// Whoever was told of a route keeps to it, also when the other end has said goodbye.
+#[test]
+fn a_node_that_was_stopped_in_order_is_dialled_until_it_is_back() {
+    let one = builder("one@localhost", 1).start().unwrap();
+    let at = one.listen_address().unwrap().to_string();
+    let two = builder("two@localhost", 1).route("one@localhost", at.clone()).start().unwrap();
+    let events = two.subscribe_nodes().unwrap();
+    wait_up(&events);
+    one.stop();
+    wait_down(&events);
+    let again = builder("one@localhost", 1).listen(at).start().unwrap();
+    wait_up(&events);
+    let sink = again.spawn(Peer::default, SpawnOptions::named("sink")).unwrap();
+    two.send(sink, Number { n: 7 }).unwrap();
+    assert_eq!(take(&again, sink, 1).numbers, [7]);
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub enum FrameKind {
     Call = 2,
     /// A published event to its subscribers on the other node.
     Event = 3,
+    /// A part of a message that is too long for one frame; the body is a slice of its frame.
+    Part = 4,
     /// The reply to the call with this `reference`.
     Reply = 16,
     /// The call with this `reference` failed; the body is a fixed layout.
@@ -48,6 +50,8 @@ pub enum FrameKind {
     Monitor = 23,
     /// Stops to watch.
     Demonitor = 24,
+    /// As [`FrameKind::Part`], of a frame of the signal lane.
+    SignalPart = 25,
     /// Returns credit, with the cumulative count of delivered data frames.
     Credit = 32,
     /// Tells that the peer is alive.
@@ -90,6 +94,7 @@ impl FrameKind {
             1 => Self::Send,
             2 => Self::Call,
             3 => Self::Event,
+            4 => Self::Part,
             16 => Self::Reply,
             17 => Self::ReplyError,
             18 => Self::Exit,
@@ -99,6 +104,7 @@ impl FrameKind {
             22 => Self::Unlink,
             23 => Self::Monitor,
             24 => Self::Demonitor,
+            25 => Self::SignalPart,
             32 => Self::Credit,
             33 => Self::Heartbeat,
             34 => Self::Goodbye,
@@ -439,7 +445,7 @@ mod tests {
     #[test]
     fn every_kind_has_one_number() {
         let known: Vec<u8> = (0..=u8::MAX).filter(|kind| FrameKind::from_u8(*kind).is_some()).collect();
-        assert_eq!(known.len(), 22);
+        assert_eq!(known.len(), 24);
         for number in known {
             assert_eq!(FrameKind::from_u8(number).unwrap() as u8, number);
         }

@@ -41,9 +41,11 @@
 // The macros name this crate by its own name, also inside it and in its tests.
 extern crate self as shard_wire;
 
+mod ack;
 mod body;
 pub mod cursor;
 mod error;
+pub mod flow;
 pub mod frame;
 pub mod handshake;
 pub mod header;
@@ -60,6 +62,7 @@ pub mod session;
 mod text;
 mod wire_ops;
 
+pub use ack::{ACK_BYTES, Ack};
 pub use body::Body;
 pub use error::{JsonError, WireError};
 pub use ids::{Alias, Incarnation, IncarnationKey, LocalId, Pid, Ref, ShardId};

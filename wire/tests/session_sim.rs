@@ -1,5 +1,6 @@
-//! Seeded simulation of whole clusters of session cores: cuts, half-open links, partitions, delays, stalls, crashes,
-//! planned restarts and simultaneous dials, with the promises of the core checked at every step.
+//! Seeded simulation of whole clusters of session cores and data links: cuts, half-open links, partitions, delays, stalls,
+//! crashes, planned restarts, twins of one name and simultaneous dials, with the promises of the core checked at every step:
+//! no message twice, none out of order, none that was not sent, every call ends, and the account of each link closes.
 //!
 //! A failure prints its seed; `SESSION_SIM_SEED=n` runs that seed alone and prints its log. `SESSION_SIM_SEEDS=n` runs
 //! as many seeds instead of the default.
@@ -8,31 +9,59 @@ mod sim;
 
 use sim::{Options, World};
 
-const SEEDS: u64 = 200;
+/// Of each of the four runs that go side by side.
+const SEEDS: u64 = 500;
 
-fn run(seed: u64) -> Vec<String> {
-    let options = Options { nodes: 2 + usize::try_from(seed % 3).unwrap(), chaos_ns: 25_000_000_000 };
+/// The log, and the messages that were sent, calls that were answered, and calls that failed with their session.
+fn run(seed: u64) -> (Vec<String>, [u64; 3]) {
+    let options = Options { nodes: 2 + usize::try_from(seed % 2).unwrap(), chaos_ns: 25_000_000_000 };
     let mut world = World::new(seed, options);
     world.run();
-    world.into_log()
+    let traffic = world.traffic();
+    (world.into_log(), traffic)
 }
 
-#[test]
-fn sessions_keep_their_promises_under_chaos() {
+/// Every fourth seed, from `first` on.
+fn run_many(first: u64) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     if let Some(seed) = number("SESSION_SIM_SEED") {
         run(seed);
         return;
     }
     let seeds = number("SESSION_SIM_SEEDS").unwrap_or(SEEDS);
-    let mut events = 0;
-    for seed in 1..=seeds {
-        let log = std::panic::catch_unwind(|| run(seed))
+    let (mut events, mut all) = (0, [0; 3]);
+    for seed in (0..seeds).map(|index| first + 4 * index) {
+        let (log, traffic) = std::panic::catch_unwind(|| run(seed))
             .unwrap_or_else(|_| panic!("failed with seed {seed}: replay with SESSION_SIM_SEED={seed}"));
         events += log.len();
+        for (sum, one) in all.iter_mut().zip(traffic) {
+            *sum += one;
+        }
     }
     // The chaos must have done something: sessions went up and down many times in each run.
     assert!(events > 50 * usize::try_from(seeds).unwrap(), "only {events} events");
+    let [messages, answered, failed] = all;
+    assert!(messages > 300 * seeds && answered > 100 * seeds && failed > seeds / 10, "{all:?}");
+}
+
+#[test]
+fn sessions_and_links_keep_their_promises_under_chaos_1() {
+    run_many(1);
+}
+
+#[test]
+fn sessions_and_links_keep_their_promises_under_chaos_2() {
+    run_many(2);
+}
+
+#[test]
+fn sessions_and_links_keep_their_promises_under_chaos_3() {
+    run_many(3);
+}
+
+#[test]
+fn sessions_and_links_keep_their_promises_under_chaos_4() {
+    run_many(4);
 }
 
 #[test]

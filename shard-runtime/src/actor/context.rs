@@ -3,7 +3,7 @@
 //! Invariant: X1 a context exists only inside its own process's handlers, so the shard's current process is its own.
 
 use crate::actor::{Actor, Address, Call, OwnedRoute, ReplyTo, Request, Route, SpawnOptions};
-use crate::error::{CallError, DeliveryError, ForwardError, SendError, SendReason, SpawnError};
+use crate::error::{CallError, DeliveryError, ForwardError, SendError, SendReason, SpawnError, Unconfirmed};
 use crate::mailbox::Meta;
 use crate::shard::{Carried, Origin, Shard};
 use crate::tap::Log;
@@ -164,11 +164,18 @@ impl<'a> Context<'a> {
         Err(SendError::new(reason, message))
     }
 
-    /// Sends a message and learns whether it reached the mailbox, also on another shard. On this shard that is what
+    /// Sends a message and learns whether it reached the mailbox, also on another shard or node. On this shard that is what
     /// [`Context::send`] says.
     ///
+    /// On another node the receiving shard acknowledges the message when it is in the mailbox, or says why it is refused. It
+    /// is not delivered when `within` has passed, in whole milliseconds of the receiver. A name whose holder has gone is looked
+    /// up again once. What the target's policy drops from a full mailbox counts as delivered, as for senders of its node.
+    ///
     /// # Errors
-    /// The message was refused and comes back, or nothing is known after `within`.
+    /// [`DeliveryError::Refused`]: it was not delivered, and comes back. [`DeliveryError::Unknown`]: nothing is known after
+    /// `within`, or since the session with the other node has ended; for [`Context::retry_important`]. Besides the reasons of
+    /// [`Context::send`]: `Expired`, `UnknownType` and `Undecodable` of another node, and `Unsupported` for one that does not
+    /// acknowledge messages.
     pub async fn send_important<M: Message>(
         &self,
         to: impl Address,
@@ -176,6 +183,9 @@ impl<'a> Context<'a> {
         within: Duration,
     ) -> Result<(), DeliveryError<M>> {
         let shard = self.shard;
+        if shard.is_remote(to.route()) {
+            return shard.send_important_to_node(to.route(), message, within).await;
+        }
         let target = shard.resolve(to.route());
         let Some(target) = target.filter(|pid| shard.is_other_shard(*pid)) else {
             return self.send(to, message).map_err(DeliveryError::Refused);
@@ -183,8 +193,25 @@ impl<'a> Context<'a> {
         let sent = shard.send_and_learn(target, message, shard.send_queue(), shard.ticks(within));
         match sent.map_err(DeliveryError::Refused)?.await {
             Ok(learned) => learned.take(shard).map_err(DeliveryError::Refused),
-            Err(_) => Err(DeliveryError::Unknown),
+            Err(_) => Err(DeliveryError::Unknown(None)),
         }
+    }
+
+    /// Tries to deliver an important message again of which nothing was heard. If an earlier attempt was delivered or refused,
+    /// that is the answer, and nothing is delivered: the receiving shard remembers the last 64 important messages of each
+    /// process of each incarnation of a node, for the 65,536 such processes it has heard of last; the oldest are forgotten
+    /// first. A message that it has forgotten is delivered again. A retry goes to the process that the first attempt went to,
+    /// also if that was sent to a name.
+    ///
+    /// # Errors
+    /// As for [`Context::send_important`], except that a retry that cannot be sent is `Unknown` again: the earlier attempt may
+    /// still arrive. [`Unconfirmed::reason`] says why; it is `Unsupported` if another process has sent the message.
+    pub async fn retry_important<M: Message>(
+        &self,
+        unconfirmed: Unconfirmed<M>,
+        within: Duration,
+    ) -> Result<(), DeliveryError<M>> {
+        self.shard.retry_important(unconfirmed, within).await
     }
 
     /// Hands a message on: the process that gets it sees the sender of the message being handled, not this process. Targets

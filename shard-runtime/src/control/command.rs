@@ -13,6 +13,7 @@ use crate::control::shake::Failed;
 use crate::link::{LinkGrant, Session};
 use crate::shard::LogLevel;
 use shard_wire::NodeName;
+use shard_wire::flow::NUMBERED;
 use shard_wire::handshake::{CookiePolicyError, Intent, Introduction, Reason, Source, Verdict};
 use shard_wire::placement::{Placement, Slot};
 use shard_wire::session::{Command, ControlMsg, DownReason, LinkId, Stall};
@@ -306,6 +307,8 @@ impl Driver {
             shards: intro.shards,
             placement,
             max_frame: max_frame as usize,
+            links: self.options,
+            is_numbered: intro.flags & self.shaker.own.flags & NUMBERED != 0,
         });
         let known = Known { session: Arc::clone(&session), control: None, slots: HashSet::new() };
         self.sessions.insert(intro.name.clone(), known);
@@ -321,6 +324,11 @@ impl Driver {
         self.dials.remove(peer);
         // Without it the session was never told to anybody.
         let Some(known) = self.sessions.remove(peer) else { return };
+        if reason == DownReason::Goodbye && !self.routes.contains_key(peer) && !self.found.contains_key(peer)
+        {
+            // It has left the registrar, too: nobody says that it comes back.
+            self.core.disconnect(self.now_ns(), peer);
+        }
         known.session.peer.connected.store(false, Relaxed);
         known.session.peer.downs.fetch_add(1, Relaxed);
         let net = self.node.net();

@@ -14,7 +14,7 @@ use crate::control::poster::Poster;
 use crate::control::shake::{Failed, Shaker};
 use crate::control::watchdog::Watchdog;
 use crate::error::DiagCallError;
-use crate::link::{Request, Session};
+use crate::link::{LinkOptions, Request, Session};
 use crate::shard::LogLevel;
 use crate::shared::NodeShared;
 use crate::tap::Writer;
@@ -62,6 +62,7 @@ pub(super) struct Driver {
     /// Addresses of nodes, as the registrar says.
     pub(super) found: HashMap<NodeName, crate::registrar::NodeRecord>,
     pub(super) off_loopback: Result<(), CookiePolicyError>,
+    pub(super) options: LinkOptions,
     pub(super) subscribers: Vec<SyncSender<NodeEvent>>,
     pub(super) agent: Option<mpsc::Sender<DiagRequest>>,
     /// Questions of peers that are being answered.

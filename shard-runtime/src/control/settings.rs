@@ -4,9 +4,10 @@
 //! off-loopback links, such links are not dialled either.
 
 use crate::error::NodeError;
+use crate::link::LinkOptions;
 use crate::registrar::{NodeRecord, RegistrarSpec};
+use shard_wire::flow::NUMBERED;
 use shard_wire::handshake::{ClusterName, CookiePolicyError, Introduction, Keyring, cookie_policy};
-use shard_wire::limits::DEFAULT_MAX_FRAME;
 use shard_wire::placement::DEFAULT_MAX_LINKS;
 use shard_wire::session::Timing;
 use shard_wire::{Incarnation, NodeName};
@@ -31,6 +32,7 @@ pub(crate) struct NetworkSettings {
     pub(crate) routes: Vec<(String, String)>,
     pub(crate) allow_plaintext: bool,
     pub(crate) handshake_deadline: Duration,
+    pub(crate) links: LinkOptions,
 }
 
 impl Default for NetworkSettings {
@@ -45,6 +47,7 @@ impl Default for NetworkSettings {
             routes: Vec::new(),
             allow_plaintext: false,
             handshake_deadline: HANDSHAKE_DEADLINE,
+            links: LinkOptions::new(),
         }
     }
 }
@@ -62,6 +65,7 @@ pub(crate) struct Network {
     /// Whether links may leave the loopback interface; `Err` says what is missing.
     pub(crate) off_loopback: Result<(), CookiePolicyError>,
     pub(crate) handshake_deadline: Duration,
+    pub(crate) links: LinkOptions,
     pub(crate) timing: Timing,
     /// Random bits that spread this node's dials in time.
     pub(crate) seed: u64,
@@ -91,6 +95,9 @@ impl NetworkSettings {
             value: value.to_owned(),
             must_be,
         };
+        if let Some((setting, value, must_be)) = self.links.fault() {
+            return Err(bad(setting, &value, must_be));
+        }
         let text = self.listen.as_deref().unwrap_or(DEFAULT_LISTEN);
         let address = lookup("listen", text)?;
         cookie_policy(&self.cookie, address.ip().is_loopback(), self.allow_plaintext)?;
@@ -114,8 +121,8 @@ impl NetworkSettings {
             name: name.clone(),
             incarnation,
             cluster,
-            flags: 0,
-            max_frame_bytes: DEFAULT_MAX_FRAME as u32,
+            flags: if self.links.is_numbered { NUMBERED } else { 0 },
+            max_frame_bytes: self.links.max_message as u32,
             heartbeat_ms: (timing.heartbeat_ns / 1_000_000) as u32,
             shards,
             max_links: DEFAULT_MAX_LINKS,
@@ -136,6 +143,7 @@ impl NetworkSettings {
             routes,
             off_loopback: cookie_policy(&self.cookie, false, self.allow_plaintext),
             handshake_deadline: self.handshake_deadline,
+            links: self.links,
             timing,
             seed: u64::from_le_bytes(seed),
         }))

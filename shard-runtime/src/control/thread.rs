@@ -202,6 +202,7 @@ async fn run(
         routes: network.routes.clone(),
         found: HashMap::new(),
         off_loopback: network.off_loopback,
+        options: network.links,
         subscribers: Vec::new(),
         agent: None,
         served: HashMap::new(),

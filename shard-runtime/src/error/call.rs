@@ -95,6 +95,9 @@ impl CallError {
                 SendReason::MailboxFull => 111,
                 SendReason::AliasUnknown => 112,
                 SendReason::Expired => 113,
+                SendReason::Unsupported => 114,
+                SendReason::UnknownType => 115,
+                SendReason::Undecodable => 116,
             },
         }
     }
@@ -132,6 +135,9 @@ impl CallError {
             111 => Self::Send(SendReason::MailboxFull),
             112 => Self::Send(SendReason::AliasUnknown),
             113 => Self::Send(SendReason::Expired),
+            114 => Self::Send(SendReason::Unsupported),
+            115 => Self::Send(SendReason::UnknownType),
+            116 => Self::Send(SendReason::Undecodable),
             _ => Self::NoReply,
         }
     }
@@ -151,7 +157,7 @@ mod tests {
                 known += 1;
             }
         }
-        assert_eq!(known, 30);
+        assert_eq!(known, 33);
         assert_eq!(
             CallError::from_code(CallError::Send(SendReason::TooLarge).code()),
             CallError::Send(SendReason::TooLarge)

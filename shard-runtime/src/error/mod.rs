@@ -29,5 +29,5 @@ pub use log::LogError;
 pub use node::NodeError;
 pub use preflight::PreflightError;
 pub use registrar::RegistrarError;
-pub use send::{DeliveryError, SendError, SendReason};
+pub use send::{DeliveryError, DeliveryId, SendError, SendReason, Unconfirmed};
 pub use spawn::SpawnError;

@@ -1,5 +1,7 @@
 //! Why a message was not accepted. The message comes back.
 
+use crate::actor::OwnedRoute;
+use shard_wire::Pid;
 use std::fmt;
 use sync_wrapper::SyncWrapper;
 
@@ -55,12 +57,24 @@ pub enum SendReason {
     /// The alias was deleted, or never existed. Its process may live: ask it for another.
     #[error("no such alias: it was deleted or its process has ended")]
     AliasUnknown,
-    /// No room came up within the time given. Nothing was sent.
-    #[error("the target's mailbox stayed full for as long as was waited")]
+    /// Its time was up before it reached the mailbox: no room came up, or it was too long under way. It was not delivered.
+    #[error("the time given was up before the message reached the mailbox; it was not delivered")]
     Expired,
     /// The node is stopping, or has stopped.
     #[error("the node is stopping")]
     Stopping,
+    /// The target's node speaks an older protocol, which does not acknowledge messages; or the delivery to be tried again is
+    /// another process's.
+    #[error(
+        "not possible: the target's node does not acknowledge messages, or another process sent this one"
+    )]
+    Unsupported,
+    /// The target's node does not know this message type or version.
+    #[error("the target's node does not know this message type; deploy the version that declares it")]
+    UnknownType,
+    /// The target's node could not decode the message.
+    #[error("the target's node could not decode the message; the two nodes disagree about its type")]
+    Undecodable,
 }
 
 impl<M> SendError<M> {
@@ -101,15 +115,17 @@ impl<M> std::error::Error for SendError<M> {}
 pub enum DeliveryError<M> {
     /// It did not reach the mailbox; the message comes back.
     Refused(SendError<M>),
-    /// Nothing was heard in time: it may or may not have reached the mailbox. A retry may deliver it twice.
-    Unknown,
+    /// Nothing was heard in time, or the session with the target's node ended: it may or may not have reached the mailbox.
+    /// For a target on another node it comes with the message, to be tried again without being delivered twice. `None` for
+    /// a target on this node: the message is with the target's shard.
+    Unknown(Option<Unconfirmed<M>>),
 }
 
 impl<M> fmt::Debug for DeliveryError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(error) => f.debug_tuple("Refused").field(error).finish(),
-            Self::Unknown => f.write_str("Unknown"),
+            Self::Unknown(unconfirmed) => f.debug_tuple("Unknown").field(unconfirmed).finish(),
         }
     }
 }
@@ -118,7 +134,7 @@ impl<M> fmt::Display for DeliveryError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(error) => error.fmt(f),
-            Self::Unknown => {
+            Self::Unknown(_) => {
                 f.write_str("no acknowledgement in time; the message may or may not have arrived")
             }
         }
@@ -126,3 +142,75 @@ impl<M> fmt::Display for DeliveryError<M> {
 }
 
 impl<M> std::error::Error for DeliveryError<M> {}
+
+/// Names one important message of a process to another node: all attempts to deliver it have the same one. Never used twice
+/// in the life of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DeliveryId(pub(crate) u64);
+
+/// An important message to another node of which nothing was heard: [`Context::retry_important`] tries again under the same
+/// id, and the receiving shard does not deliver it twice.
+///
+/// [`Context::retry_important`]: crate::Context::retry_important
+#[must_use = "the message may not have arrived: try again, or drop this on purpose"]
+pub struct Unconfirmed<M> {
+    pub(crate) id: DeliveryId,
+    /// Who sent it.
+    pub(crate) from: Pid,
+    /// Where the first attempt went: a process, or a name that was not resolved then.
+    pub(crate) to: OwnedRoute,
+    pub(crate) queue: u64,
+    /// Why the last attempt was not sent.
+    pub(crate) why: Option<SendReason>,
+    message: SyncWrapper<M>,
+}
+
+impl<M> Unconfirmed<M> {
+    #[cold]
+    pub(crate) fn new(id: DeliveryId, from: Pid, to: OwnedRoute, queue: u64, message: M) -> Self {
+        Self { id, from, to, queue, why: None, message: SyncWrapper::new(message) }
+    }
+
+    pub(crate) fn message_mut(&mut self) -> &mut M {
+        self.message.get_mut()
+    }
+
+    /// It was not delivered.
+    #[cold]
+    pub(crate) fn refused(self, reason: SendReason) -> DeliveryError<M> {
+        DeliveryError::Refused(SendError::new(reason, self.message.into_inner()))
+    }
+
+    /// This attempt was not sent; an earlier one may have been.
+    #[cold]
+    pub(crate) fn not_sent(mut self, reason: SendReason) -> DeliveryError<M> {
+        self.why = Some(reason);
+        DeliveryError::Unknown(Some(self))
+    }
+
+    /// Why the last retry was not even sent; `None` if it was sent and nothing was heard. What became of the earlier attempts
+    /// is not known either way.
+    #[must_use]
+    pub fn reason(&self) -> Option<SendReason> {
+        self.why
+    }
+
+    /// The delivery, as its receiver knows it.
+    #[must_use]
+    pub fn id(&self) -> DeliveryId {
+        self.id
+    }
+
+    /// The message. Sent as a new one it may be delivered twice.
+    #[must_use]
+    pub fn into_inner(self) -> M {
+        self.message.into_inner()
+    }
+}
+
+impl<M> fmt::Debug for Unconfirmed<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Unconfirmed");
+        shown.field("id", &self.id).field("to", &self.to).field("reason", &self.why).finish_non_exhaustive()
+    }
+}

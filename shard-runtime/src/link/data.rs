@@ -1,29 +1,23 @@
-//! One data link: its socket, the batch being built, the batch being written, the receive buffer.
+//! One data link: its socket, what it has to say, what it hears.
 //!
-//! Invariants: D1 frames leave in the order they were pushed; a batch that is partly written is finished before the next
-//! is taken. D2 what is queued is bounded by [`OUTBOX_BYTES`]. D3 a link without a socket keeps its queue: the frames of
-//! one session wait for the slot's next socket. D4 while the socket is full, what waits is kept in whole batches of about
-//! [`BATCH_BYTES`] whose memory is used again: one buffer that grows to the bound would be copied at each doubling and be
-//! cold memory each time.
+//! Invariants: D1 what the halves of the wire's flow say is written in their order, and nothing else. D2 what is queued is
+//! bounded by [`LinkOptions::outbox`](crate::LinkOptions::outbox). D3 a link without a socket keeps its queue, and what the peer has not confirmed: the frames
+//! of one session wait for the slot's next socket. D4 what waits is kept in whole batches of about 64 KiB whose memory is
+//! used again: one buffer that grows to the bound would be copied at each doubling and be cold memory each time.
 //! Cost: one `send` per turn and dirty link, one `recv` per turn and hot link.
 
 use crate::link::LinkCells;
 use crate::process::bump;
 use crate::reactor::tcp::Tcp;
-use shard_wire::frame::{Batch, FrameBuf, RecvBuf};
-use shard_wire::limits::{BATCH_BYTES, BATCH_KEEP_BYTES};
+use shard_wire::WireError;
+use shard_wire::flow::{FlowConfig, FlowError, Full, Inbound, Joiner, Loss, Outbox, Report};
+use shard_wire::frame::{FrameHead, RecvBuf};
+use shard_wire::header::FrameKind;
 use shard_wire::placement::Slot;
 use shard_wire::session::LinkId;
-use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
-
-/// Bytes that may wait on one link before senders are refused.
-pub(crate) const OUTBOX_BYTES: usize = 8 << 20;
-
-/// Empty batches kept for later, about 1 MiB.
-const SPARE: usize = 16;
 
 /// What reading a socket gave.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,18 +30,44 @@ pub(crate) enum Got {
     Closed,
 }
 
+/// How a peer broke the protocol of a link.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    /// A frame cannot be read.
+    #[error(transparent)]
+    Frame(#[from] WireError),
+    /// What it says of the link cannot be.
+    #[error(transparent)]
+    Flow(#[from] FlowError),
+}
+
 /// The socket part of a link.
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) tcp: Tcp,
     pub(crate) link: LinkId,
     pub(crate) epoch: u32,
-    /// Ticks at which it was granted: the base of its deadlines.
-    pub(crate) since: u64,
+    /// The peer has said where it is, and may send messages.
+    pub(crate) is_begun: bool,
     /// Ticks until which it is read every turn.
     pub(crate) hot_until: u64,
     /// Ticks at the last report that bytes came in.
     pub(crate) reported: u64,
+    /// It takes no more bytes now.
+    is_full: bool,
+}
+
+impl Socket {
+    pub(crate) fn new(tcp: Tcp, link: LinkId, epoch: u32, now: u64, hot_until: u64) -> Self {
+        Self { tcp, link, epoch, is_begun: false, hot_until, reported: now, is_full: false }
+    }
+}
+
+/// A clock that deadlines in frames count on: this many milliseconds at that tick.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LinkClock {
+    pub(crate) ms: u64,
+    pub(crate) at: u64,
 }
 
 /// One slot of one session.
@@ -57,15 +77,14 @@ pub(crate) struct DataLink {
     pub(crate) socket: Option<Socket>,
     /// Whether the control thread knows that a socket is wanted.
     pub(crate) wanted: bool,
-    pub(crate) out: FrameBuf,
-    /// Full batches between `batch` and `out`, each with its number of frames.
-    sealed: VecDeque<(Batch, usize)>,
-    sealed_bytes: usize,
-    sealed_frames: usize,
-    spare: Vec<Batch>,
-    batch: Batch,
-    batch_frames: usize,
-    written: usize,
+    pub(crate) out: Outbox,
+    pub(crate) inbound: Inbound,
+    pub(crate) joiners: [Joiner; 2],
+    config: FlowConfig,
+    /// Deadlines in our frames.
+    pub(crate) clock: LinkClock,
+    /// Deadlines in the peer's.
+    pub(crate) peer_clock: LinkClock,
     /// Out of the link while frames are handled.
     pub(crate) receive: Option<RecvBuf>,
     /// Whole frames may be left in the receive buffer.
@@ -74,83 +93,97 @@ pub(crate) struct DataLink {
 }
 
 impl DataLink {
-    pub(crate) fn new(slot: Slot, out: FrameBuf, receive: RecvBuf) -> Self {
-        Self {
+    /// A link without a socket.
+    ///
+    /// # Errors
+    /// If a limit cannot be used.
+    pub(crate) fn new(slot: Slot, config: FlowConfig, window: u64, now: u64) -> Result<Self, WireError> {
+        let clock = LinkClock { ms: 0, at: now };
+        Ok(Self {
             slot,
             socket: None,
             wanted: false,
-            out,
-            sealed: VecDeque::new(),
-            sealed_bytes: 0,
-            sealed_frames: 0,
-            spare: Vec::new(),
-            batch: Batch::new(),
-            batch_frames: 0,
-            written: 0,
-            receive: Some(receive),
+            out: Outbox::new(config)?,
+            inbound: Inbound::new(window),
+            joiners: [Joiner::new(config.max_message), Joiner::new(config.max_message)],
+            clock,
+            peer_clock: clock,
+            receive: Some(RecvBuf::new(config.max_frame())?),
             frames_left: false,
             dirty: false,
+            config,
+        })
+    }
+
+    pub(crate) fn is_numbered(&self) -> bool {
+        self.config.is_numbered
+    }
+
+    /// A socket stands. `clock_ms`: our clock now.
+    pub(crate) fn adopt(&mut self, mut socket: Socket, clock_ms: u64) -> Result<(), Full> {
+        let report = self.inbound.report(clock_ms);
+        self.out.link(&report)?;
+        socket.is_begun = !self.config.is_numbered;
+        if !self.config.is_numbered {
+            // Both ends of an older protocol count from here.
+            self.clock = LinkClock { ms: 0, at: socket.reported };
+            self.peer_clock = self.clock;
+        }
+        self.socket = Some(socket);
+        self.wanted = true;
+        self.dirty = true;
+        Ok(())
+    }
+
+    /// The peer's report that begins a link.
+    pub(crate) fn begin(&mut self, body: &[u8], now: u64) -> Result<(), Broken> {
+        let report = Report::from_bytes(body)?;
+        self.out.on_resume(&report)?;
+        self.peer_clock = LinkClock { ms: report.clock_ms, at: now };
+        if let Some(socket) = &mut self.socket {
+            socket.is_begun = true;
+        }
+        self.dirty = true;
+        Ok(())
+    }
+
+    /// The peer has taken something.
+    pub(crate) fn credit(&mut self, body: &[u8]) -> Result<(), Broken> {
+        self.out.on_credit(&Report::from_bytes(body)?)?;
+        self.dirty |= self.out.waiting() > 0;
+        Ok(())
+    }
+
+    /// Tells the peer what was taken. If it does not even read that, it will be told later.
+    pub(crate) fn tell(&mut self, clock_ms: u64) {
+        if self.config.is_numbered && self.socket.is_some() && self.out.waiting_control() == 0 {
+            let report = self.inbound.report(clock_ms);
+            let told =
+                self.out.push_control(&FrameHead::new(FrameKind::Credit), |out| out.put(&report.to_bytes()));
+            self.dirty |= told.is_ok();
         }
     }
 
     /// Bytes queued and not yet taken by the socket.
     #[inline]
-    pub(crate) fn queued_bytes(&self) -> usize {
-        self.out.len() + self.sealed_bytes + self.batch.len() - self.written
-    }
-
-    /// Frames queued or partly written.
-    pub(crate) fn queued_frames(&self) -> usize {
-        self.out.frames() + self.sealed_frames + self.batch_frames
+    pub(crate) fn queued_bytes(&self) -> u64 {
+        self.out.waiting()
     }
 
     /// Whether a batch has come together that should leave before the turn ends.
     #[inline]
     pub(crate) fn is_batch_full(&self) -> bool {
-        self.out.len() >= BATCH_BYTES
+        self.out.is_batch_full()
     }
 
     /// Writes a full batch, or puts it aside behind what the socket has not taken. `false`: the socket has failed.
     pub(crate) fn write_full(&mut self, cells: &LinkCells) -> bool {
-        if !self.batch.is_empty() || self.socket.is_none() {
-            self.seal();
-        }
-        self.write(cells)
-    }
-
-    fn seal(&mut self) {
-        let frames = self.out.frames();
-        let batch = self.out.take(self.spare.pop().unwrap_or_default());
-        self.sealed_bytes += batch.len();
-        self.sealed_frames += frames;
-        self.sealed.push_back((batch, frames));
-    }
-
-    /// Makes the oldest of what waits the batch being written. Whether there was something.
-    fn next_batch(&mut self) -> bool {
-        let empty = std::mem::take(&mut self.batch);
-        if self.spare.len() < SPARE && (1..=BATCH_KEEP_BYTES).contains(&empty.capacity()) {
-            self.spare.push(empty);
-        }
-        self.written = 0;
-        if let Some((batch, frames)) = self.sealed.pop_front() {
-            self.sealed_bytes -= batch.len();
-            self.sealed_frames -= frames;
-            (self.batch, self.batch_frames) = (batch, frames);
-            return true;
-        }
-        self.batch_frames = self.out.frames();
-        if self.batch_frames == 0 {
-            self.spare.truncate(2);
-            return false;
-        }
-        self.batch = self.out.take(self.spare.pop().unwrap_or_default());
-        true
+        self.out.seal().is_ok() && (self.is_blocked() || self.write(cells))
     }
 
     /// Whether a write waits for the socket.
     pub(crate) fn is_blocked(&self) -> bool {
-        !self.batch.is_empty() && self.socket.is_some()
+        self.socket.as_ref().is_some_and(|socket| socket.is_full)
     }
 
     /// Writes as much as the socket takes. `false`: the socket has failed.
@@ -172,28 +205,29 @@ impl DataLink {
         mut send: impl FnMut(&mut Tcp, &[u8]) -> Poll<std::io::Result<usize>>,
     ) -> bool {
         loop {
-            if self.batch.is_empty() && self.socket.is_some() && !self.next_batch() {
+            let Some(socket) = self.socket.as_mut() else { return true };
+            // Our own frames cannot be cut: a link that cannot go on has to say so.
+            let Ok(rest) = self.out.next_write() else { return false };
+            if rest.is_empty() {
+                // Nothing, or nothing without credit: that makes it dirty again.
                 self.dirty = false;
+                socket.is_full = false;
                 break;
             }
-            let Some(socket) = self.socket.as_mut() else { return true };
-            let rest = self.batch.get(self.written..).unwrap_or_default();
             match send(&mut socket.tcp, rest) {
-                Poll::Pending => break,
+                Poll::Pending => {
+                    socket.is_full = true;
+                    break;
+                }
                 Poll::Ready(Ok(sent)) => {
                     bump(&cells.bytes_out, sent as u64);
-                    self.written += sent;
-                    if self.written == self.batch.len() {
-                        self.batch.clear();
-                        self.written = 0;
-                        self.batch_frames = 0;
-                    }
+                    self.out.wrote(sent);
                 }
                 Poll::Ready(Err(error)) if error.kind() == ErrorKind::Interrupted => (),
                 Poll::Ready(Err(_)) => return false,
             }
         }
-        cells.outbox_bytes.store(self.queued_bytes() as u64, Relaxed);
+        cells.outbox_bytes.store(self.queued_bytes(), Relaxed);
         true
     }
 
@@ -248,20 +282,24 @@ impl DataLink {
         self.frames_left = true;
     }
 
-    /// Closes the socket. A partly written batch is lost with it; returns the number of frames whose fate is not known.
-    pub(crate) fn close(&mut self) -> usize {
+    /// Closes the socket. Returns the number of messages whose fate is not known for that: none if frames are numbered, for
+    /// they wait for the next socket.
+    pub(crate) fn close(&mut self) -> u64 {
         if let Some(socket) = self.socket.take() {
             socket.tcp.shut_down();
         }
-        self.batch.clear();
-        self.written = 0;
         self.wanted = false;
         self.frames_left = false;
         if let Some(buffer) = self.receive.as_mut()
-            && let Ok(fresh) = RecvBuf::new(self.out.max_frame())
+            && let Ok(fresh) = RecvBuf::new(self.config.max_frame())
         {
             *buffer = fresh;
         }
-        std::mem::take(&mut self.batch_frames)
+        self.out.cut()
+    }
+
+    /// What becomes of the rest when the session ends.
+    pub(crate) fn loss(&self) -> Loss {
+        self.out.loss()
     }
 }

@@ -4,14 +4,19 @@
 mod caller;
 mod data;
 mod forward;
+mod important;
+mod letter;
 mod name;
 mod net;
+mod options;
 mod peer;
 mod receive;
 mod request;
 mod send;
 mod session;
+mod window;
 
+pub use options::LinkOptions;
 pub use peer::LinkCounters;
 
 pub(crate) use net::Net;

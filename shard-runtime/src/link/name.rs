@@ -5,6 +5,7 @@
 
 use crate::error::{CallError, SendError, SendReason};
 use crate::link::Request;
+use crate::link::net::PeerSession;
 use crate::mailbox::Meta;
 use crate::shard::Shard;
 use shard_wire::{Message, NodeName, Pid};
@@ -54,23 +55,57 @@ impl Shard {
                 home.deliver_named(&name, &node, message, flags, reply)
             });
         }
-        let Some(session) = self.net.find_node(node) else {
+        let Some(session) = self.session_with(node) else {
             self.count_send_error(flags, true);
-            if self.net.may_ask_for(node, self.now_ticks(), self.nanos_in_ticks(1_000_000_000))
-                && let Ok(peer) = NodeName::new(node)
-            {
-                self.node().request(Request::Connect { peer });
-            }
             return Err(SendError::new(SendReason::NotConnected, message));
         };
-        let known =
-            self.net.sessions.borrow().get(session as usize).and_then(|peer| match peer.names.get(name) {
-                Some(NameState::Known(pid)) => Some(*pid),
-                _ => None,
-            });
-        match known {
+        match self.known_holder(session, name) {
             Some(pid) => self.deliver_remote_named(pid, Some(name), message, flags, reply),
             None => self.wait_for_name(session, name, message, flags, reply),
+        }
+    }
+
+    /// The session with a node that is up; if there is none, one is asked for.
+    pub(super) fn session_with(&self, node: &str) -> Option<u32> {
+        let session = self.net.find_node(node);
+        if session.is_none()
+            && self.net.may_ask_for(node, self.now_ticks(), self.nanos_in_ticks(1_000_000_000))
+            && let Ok(peer) = NodeName::new(node)
+        {
+            self.node().request(Request::Connect { peer });
+        }
+        session
+    }
+
+    /// Who holds a name, if that is known.
+    pub(super) fn known_holder(&self, session: u32, name: &str) -> Option<Pid> {
+        match self.net.sessions.borrow().get(session as usize)?.names.get(name) {
+            Some(NameState::Known(pid)) => Some(*pid),
+            _ => None,
+        }
+    }
+
+    /// Those who wait for a name that is not known, to be joined; the first has it asked for.
+    pub(super) fn waiting_for_name<'p>(
+        &self,
+        peer: &'p mut PeerSession,
+        name: &str,
+    ) -> Result<&'p mut Vec<Waiting>, SendReason> {
+        if !peer.names.contains_key(name) {
+            let node = peer.session.peer.name.clone();
+            let request = Request::ResolveName { peer: node, name: name.into(), shard: self.index() };
+            if !self.node().request(request) {
+                return Err(SendReason::Stopping);
+            }
+            peer.names.insert(name.into(), NameState::Resolving(Vec::new()));
+        }
+        match peer.names.get_mut(name) {
+            // LIMIT: messages that wait for one name.
+            Some(NameState::Resolving(waiting)) if waiting.len() >= MAX_WAITING => {
+                Err(SendReason::Overloaded)
+            }
+            Some(NameState::Resolving(waiting)) => Ok(waiting),
+            _ => Err(SendReason::NotConnected),
         }
     }
 
@@ -83,25 +118,14 @@ impl Shard {
         reply: u64,
     ) -> Result<(), SendError<M>> {
         let mut sessions = self.net.sessions.borrow_mut();
-        let Some(peer) = sessions.get_mut(session as usize) else {
-            return Err(SendError::new(SendReason::NotConnected, message));
-        };
-        if !peer.names.contains_key(name) {
-            let node = peer.session.peer.name.clone();
-            let request = Request::ResolveName { peer: node, name: name.into(), shard: self.index() };
-            if !self.node().request(request) {
-                return Err(SendError::new(SendReason::Stopping, message));
+        let peer = sessions.get_mut(session as usize).ok_or(SendReason::NotConnected);
+        let waiting = match peer.and_then(|peer| self.waiting_for_name(peer, name)) {
+            Ok(waiting) => waiting,
+            Err(reason) => {
+                self.count_send_error(flags, true);
+                return Err(SendError::new(reason, message));
             }
-            peer.names.insert(name.into(), NameState::Resolving(Vec::new()));
-        }
-        let Some(NameState::Resolving(waiting)) = peer.names.get_mut(name) else {
-            return Err(SendError::new(SendReason::NotConnected, message));
         };
-        // LIMIT: messages that wait for one name.
-        if waiting.len() >= MAX_WAITING {
-            self.count_send_error(flags, true);
-            return Err(SendError::new(SendReason::Overloaded, message));
-        }
         let (text, from): (Box<str>, u64) = (name.into(), self.current_id());
         waiting.push(Waiting {
             go: Box::new(move |shard, holder| {

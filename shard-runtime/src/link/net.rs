@@ -6,10 +6,12 @@
 
 use crate::link::caller::Callers;
 use crate::link::data::DataLink;
+use crate::link::letter::Pending;
 use crate::link::name::NameState;
+use crate::link::window::Window;
 use crate::link::{LinkCells, Session};
 use shard_wire::NodeName;
-use shard_wire::frame::{FrameBuf, RecvBuf};
+use shard_wire::flow::FlowConfig;
 use shard_wire::placement::Slot;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -17,6 +19,8 @@ use std::sync::Arc;
 
 /// No link yet.
 pub(crate) const NO_LINK: u32 = u32::MAX;
+/// Largest sequence number of a delivery: at a million a second it lasts 142 years.
+const MAX_SEQUENCE: u64 = (1 << 52) - 1;
 
 /// A session as this shard uses it.
 #[derive(Debug)]
@@ -49,7 +53,17 @@ pub(crate) struct Net {
     pub(crate) sessions: RefCell<Vec<PeerSession>>,
     pub(crate) links: RefCell<Vec<Option<OwnedLink>>>,
     pub(crate) callers: RefCell<Callers>,
+    /// Important messages to other nodes that are waited for, by their ids.
+    pub(crate) pending: RefCell<HashMap<u64, Pending>>,
+    /// Important messages of other nodes that were dealt with.
+    pub(crate) window: RefCell<Window>,
+    /// Ids given to important messages.
+    deliveries: Cell<u64>,
+    /// While a call of another shard is sent on: the tick at which it ends.
+    pub(crate) hop_due: Cell<Option<u64>>,
     last: Cell<Option<(u64, u32)>>,
+    /// Peers will be told before long what was taken of their frames.
+    pub(crate) tells: Cell<bool>,
     /// Links that have something to write.
     pub(crate) dirty: Cell<bool>,
     /// Next cold link to be looked at.
@@ -66,7 +80,12 @@ impl Net {
             sessions: RefCell::default(),
             links: RefCell::default(),
             callers: RefCell::default(),
+            pending: RefCell::default(),
+            window: RefCell::new(Window::new()),
+            deliveries: Cell::new(0),
+            hop_due: Cell::new(None),
             last: Cell::new(None),
+            tells: Cell::new(false),
             dirty: Cell::new(false),
             next_cold: Cell::new(0),
             asked: RefCell::default(),
@@ -119,6 +138,13 @@ impl Net {
         true
     }
 
+    /// An id for an important message: `shard:12 | sequence:52`, where the shard is the one that its answer goes to.
+    pub(crate) fn next_delivery(&self, shard: u16) -> u64 {
+        let sequence = self.deliveries.get() + 1;
+        self.deliveries.set(sequence);
+        u64::from(shard) << 52 | sequence & MAX_SEQUENCE
+    }
+
     /// Links of this shard.
     pub(crate) fn link_count(&self) -> u64 {
         self.links.borrow().iter().flatten().count() as u64
@@ -129,8 +155,8 @@ impl Net {
         self.callers.borrow().key_of(reference)
     }
 
-    /// The link of a slot, made on first use. `None` if the frame limit of the session is not usable.
-    pub(crate) fn link_of(&self, session: u32, slot: Slot, own_shard: u16) -> Option<u32> {
+    /// The link of a slot, made on first use at tick `now`. `None` if the frame limit of the session is not usable.
+    pub(crate) fn link_of(&self, session: u32, slot: Slot, own_shard: u16, now: u64) -> Option<u32> {
         let mut sessions = self.sessions.borrow_mut();
         let peer = sessions.get_mut(session as usize)?;
         let placement = peer.session.placement;
@@ -140,8 +166,12 @@ impl Net {
         if let Some(index) = known.filter(|index| *index != NO_LINK) {
             return Some(index);
         }
-        let out = FrameBuf::with_max_frame(peer.session.max_frame).ok()?;
-        let receive = RecvBuf::new(peer.session.max_frame).ok()?;
+        let config = FlowConfig {
+            max_message: peer.session.max_frame,
+            max_waiting: peer.session.links.outbox,
+            is_numbered: peer.session.is_numbered,
+        };
+        let window = peer.session.links.window;
         let mut links = self.links.borrow_mut();
         // With `target` placement a slot may carry only what the peer sends: then no shard of the peer leads to it.
         let is_it = |link: &OwnedLink| link.session == session && link.data.slot == slot;
@@ -152,7 +182,8 @@ impl Net {
         if index == links.len() {
             links.push(None);
         }
-        *links.get_mut(index)? = Some(OwnedLink { session, data: DataLink::new(slot, out, receive) });
+        *links.get_mut(index)? =
+            Some(OwnedLink { session, data: DataLink::new(slot, config, window, now).ok()? });
         for shard in shards {
             if let Some(place) = peer.by_shard.get_mut(usize::from(shard)) {
                 *place = index as u32;

@@ -34,9 +34,9 @@ macro_rules! cells {
 }
 
 cells! {
-    /// Messages, calls and replies received.
+    /// Messages, calls, replies and acknowledgements received.
     messages_in,
-    /// Messages, calls and replies sent.
+    /// Messages, calls, replies and acknowledgements sent.
     messages_out,
     /// Bytes received on data links.
     bytes_in,
@@ -46,8 +46,10 @@ cells! {
     outbox_bytes,
     /// Messages refused because an outbox was full.
     outbox_refused,
-    /// Messages that were queued or in flight when their link or session ended: whether they arrived is not known.
+    /// Messages written and not confirmed when their session ended: whether they arrived is not known.
     unknown_out,
+    /// Messages that waited for a link when their session ended: they did not arrive.
+    failed_out,
     /// Messages that could not be encoded.
     encode_errors,
     /// Received messages that could not be decoded.
@@ -56,6 +58,14 @@ cells! {
     unknown_types,
     /// Received messages whose target was gone.
     undeliverable,
+    /// Received calls and important messages whose time was up: they were not delivered.
+    expired,
+    /// Important messages that came again and were not delivered again.
+    duplicates,
+    /// Important messages sent of which nothing was heard in time.
+    unconfirmed,
+    /// Acknowledgements that came when nobody waited for them any more.
+    late_acks,
     /// Data links that stand now.
     links,
     /// Links closed because the peer broke the protocol.

@@ -7,15 +7,18 @@
 use crate::error::{CallError, SendReason};
 use crate::link::Request;
 use crate::link::caller::Caller;
-use crate::link::data::Got;
+use crate::link::data::{Broken, Got, LinkClock};
+use crate::link::important::is_important;
 use crate::link::send::NAME_MOVED;
 use crate::mailbox::Meta;
 use crate::process::bump;
 use crate::shard::{LogLevel, Parcel, Scope, Shard};
+use shard_wire::flow::FlowError;
 use shard_wire::frame::{Frame, RecvBuf};
-use shard_wire::header::{FrameKind, Priority};
-use shard_wire::{LocalId, MessageEntry, MessageKey, Pid};
+use shard_wire::header::{FrameFlags, FrameKind, Lane, Priority};
+use shard_wire::{Erased, LocalId, MessageEntry, MessageKey, Pid};
 use std::task::Context as TaskContext;
+use std::time::Duration;
 
 /// Frames of one link handled in one turn.
 const FRAMES_PER_TURN: usize = 4096;
@@ -23,16 +26,42 @@ const FRAMES_PER_TURN: usize = 4096;
 const HOT_NANOS: u64 = 200_000;
 /// How often the control thread is told that bytes came in, in nanoseconds.
 const REPORT_NANOS: u64 = 1_000_000_000;
+/// How long the peer may wait to hear what was taken of its frames, if that is little.
+const TELL_AFTER: Duration = Duration::from_millis(20);
 /// Unknown message types that are logged by name before they are only counted.
 const UNKNOWN_LOGGED: usize = 64;
 
 /// Where a frame came from.
 #[derive(Clone, Copy)]
-struct Origin {
-    link: u32,
-    key: u64,
-    /// Milliseconds since the link was granted.
+pub(super) struct Origin {
+    pub(super) link: u32,
+    pub(super) key: u64,
+    /// Milliseconds on the clock that the peer's deadlines count on.
     now_ms: u64,
+}
+
+/// What one look at a receive buffer came to.
+#[derive(Default)]
+struct Turn<'n> {
+    /// The type of the last message.
+    last: Option<&'n MessageEntry>,
+    /// Frames and bytes taken, by lane.
+    taken: [(u64, u64); 3],
+    /// Parts of messages that are not whole.
+    parts: u64,
+    /// Whole frames may be left.
+    is_left: bool,
+    broken: Option<Broken>,
+}
+
+impl Turn<'_> {
+    fn lane(&self, lane: Lane) -> (u64, u64) {
+        self.taken.get(lane as usize).copied().unwrap_or_default()
+    }
+
+    fn messages(&self) -> u64 {
+        self.lane(Lane::Data).0 + self.lane(Lane::Signal).0 - self.parts
+    }
 }
 
 impl Shard {
@@ -104,22 +133,39 @@ impl Shard {
             if !owned.data.frames_left {
                 return false;
             }
-            let since = owned.data.socket.as_ref().map_or_else(|| self.now_ticks(), |socket| socket.since);
             let sessions = self.net.sessions.borrow();
             let key = sessions.get(owned.session as usize).map_or(0, |peer| peer.session.key);
-            let now_ms = self.clock().span_ns(self.now_ticks().saturating_sub(since)) / 1_000_000;
-            owned.data.receive.take().map(|buffer| (buffer, Origin { link, key, now_ms }))
+            let now_ms = self.link_ms(owned.data.peer_clock);
+            let is_begun = owned.data.socket.as_ref().is_some_and(|socket| socket.is_begun);
+            owned.data.receive.take().map(|buffer| (buffer, Origin { link, key, now_ms }, is_begun))
         };
-        let Some((mut buffer, origin)) = taken else { return false };
-        let (handled, left, broken) = self.handle_buffer(&mut buffer, origin);
+        let Some((mut buffer, origin, is_begun)) = taken else { return false };
+        let turn = self.handle_buffer(&mut buffer, origin, is_begun);
+        let mut has_to_tell = false;
         if let Some(Some(owned)) = self.net.links.borrow_mut().get_mut(link as usize) {
-            owned.data.receive = Some(buffer);
-            owned.data.frames_left = left;
+            let data = &mut owned.data;
+            data.receive = Some(buffer);
+            data.frames_left = turn.is_left;
+            for lane in [Lane::Data, Lane::Signal] {
+                let (frames, bytes) = turn.lane(lane);
+                data.inbound.took_many(lane, frames, bytes);
+            }
+            if data.inbound.is_due() {
+                data.tell(self.link_ms(data.clock));
+            }
+            if data.dirty {
+                self.net.dirty.set(true);
+            }
+            has_to_tell = data.is_numbered() && data.inbound.is_untold();
         }
+        if has_to_tell {
+            self.tell_later();
+        }
+        let handled = turn.messages();
         if handled > 0 {
             self.with_link_cells(link, |cells| bump(&cells.messages_in, handled));
         }
-        if let Some(error) = broken {
+        if let Some(error) = turn.broken {
             self.with_link_cells(link, |cells| bump(&cells.protocol_errors, 1));
             self.log_line(LogLevel::Warning, LocalId::CORE.0, || {
                 format!("a data link broke the protocol: {error}")
@@ -129,33 +175,142 @@ impl Shard {
         handled > 0
     }
 
-    /// Returns frames handled, whether more whole frames may be left, and what broke the protocol.
-    fn handle_buffer(
-        &self,
-        buffer: &mut RecvBuf,
-        origin: Origin,
-    ) -> (u64, bool, Option<shard_wire::WireError>) {
-        let mut last: Option<&MessageEntry> = None;
-        for handled in 0..FRAMES_PER_TURN {
+    fn handle_buffer<'n>(&'n self, buffer: &mut RecvBuf, origin: Origin, mut is_begun: bool) -> Turn<'n> {
+        let mut turn = Turn::default();
+        for _ in 0..FRAMES_PER_TURN {
             // By reference: a frame that is moved out of its result is copied in wider pieces than it was written in.
-            match &buffer.next_frame() {
-                Ok(Some(frame)) => self.handle_frame(frame, origin, &mut last),
-                Ok(None) => return (handled as u64, false, None),
-                Err(error) => return (handled as u64, false, Some(*error)),
+            let handled = match &buffer.next_frame() {
+                Ok(Some(frame)) => {
+                    let handled = if is_begun {
+                        self.handle_frame(frame, origin, &mut turn)
+                    } else {
+                        self.begin_link(frame, origin).map(|()| is_begun = true)
+                    };
+                    if handled.is_ok()
+                        && let Some((frames, bytes)) = turn.taken.get_mut(frame.header.kind.lane() as usize)
+                    {
+                        *frames += 1;
+                        *bytes += u64::from(frame.header.length);
+                    }
+                    handled
+                }
+                Ok(None) => return turn,
+                Err(error) => Err(Broken::Frame(*error)),
+            };
+            if let Err(broken) = handled {
+                turn.broken = Some(broken);
+                return turn;
             }
         }
-        (FRAMES_PER_TURN as u64, true, None)
+        turn.is_left = true;
+        turn
     }
 
     #[inline]
-    fn handle_frame<'n>(&'n self, frame: &Frame<'_>, origin: Origin, last: &mut Option<&'n MessageEntry>) {
+    fn handle_frame<'n>(
+        &'n self,
+        frame: &Frame<'_>,
+        origin: Origin,
+        turn: &mut Turn<'n>,
+    ) -> Result<(), Broken> {
+        match frame.header.kind {
+            FrameKind::Part | FrameKind::SignalPart => return self.handle_part(frame, origin, turn),
+            FrameKind::Session => return Err(FlowError::Again.into()),
+            FrameKind::Credit => return self.with_data(origin.link, |data| data.credit(frame.body)),
+            _ => self.handle_whole(frame, origin, &mut turn.last),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn handle_whole<'n>(&'n self, frame: &Frame<'_>, origin: Origin, last: &mut Option<&'n MessageEntry>) {
         match frame.header.kind {
             FrameKind::Send | FrameKind::Call => self.handle_message(frame, origin, last),
             FrameKind::Reply => self.handle_reply(frame, origin),
             FrameKind::ReplyError => self.handle_reply_error(frame, origin),
+            FrameKind::Ack => self.handle_ack(frame, origin.link, origin.key),
             _ => {
                 // A kind of a later protocol version, or one that belongs on a control link.
                 self.with_link_cells(origin.link, |cells| bump(&cells.unknown_types, 1));
+            }
+        }
+    }
+
+    /// The first frame of a link says how far the peer is.
+    #[cold]
+    fn begin_link(&self, frame: &Frame<'_>, origin: Origin) -> Result<(), Broken> {
+        if frame.header.kind != FrameKind::Session {
+            return Err(FlowError::Early.into());
+        }
+        let now = self.now_ticks();
+        self.with_data(origin.link, |data| data.begin(frame.body, now))
+    }
+
+    #[cold]
+    fn handle_part<'n>(
+        &'n self,
+        frame: &Frame<'_>,
+        origin: Origin,
+        turn: &mut Turn<'n>,
+    ) -> Result<(), Broken> {
+        let which = usize::from(frame.header.kind == FrameKind::SignalPart);
+        let Some(part) = frame.fragment() else { return Err(FlowError::Part.into()) };
+        let mut joined = None;
+        self.with_data(origin.link, |data| {
+            if let Some(joiner) = data.joiners.get_mut(which) {
+                joined = joiner.take(part, frame.body)?;
+            }
+            Ok(())
+        })?;
+        let Some(joined) = joined else {
+            turn.parts += 1;
+            return Ok(());
+        };
+        self.handle_whole(&joined.frame()?, origin, &mut turn.last);
+        Ok(())
+    }
+
+    fn with_data(
+        &self,
+        link: u32,
+        f: impl FnOnce(&mut crate::link::data::DataLink) -> Result<(), Broken>,
+    ) -> Result<(), Broken> {
+        let mut links = self.net.links.borrow_mut();
+        match links.get_mut(link as usize) {
+            Some(Some(owned)) => f(&mut owned.data),
+            _ => Ok(()),
+        }
+    }
+
+    /// Milliseconds on a clock of a link.
+    pub(crate) fn link_ms(&self, clock: LinkClock) -> u64 {
+        clock.ms + self.clock().span_ns(self.now_ticks().saturating_sub(clock.at)) / 1_000_000
+    }
+
+    /// Has peers told before long what was taken of their frames.
+    fn tell_later(&self) {
+        if self.net.tells.replace(true) {
+            return;
+        }
+        let timer = self.timer(TELL_AFTER, |shard| {
+            shard.net.tells.set(false);
+            shard.tell_all();
+        });
+        if timer.is_none() {
+            // LIMIT: timers of the shard.
+            self.net.tells.set(false);
+            self.tell_all();
+        }
+    }
+
+    fn tell_all(&self) {
+        let mut links = self.net.links.borrow_mut();
+        for owned in links.iter_mut().flatten() {
+            if owned.data.inbound.is_untold() {
+                owned.data.tell(self.link_ms(owned.data.clock));
+                if owned.data.dirty {
+                    self.net.dirty.set(true);
+                }
             }
         }
     }
@@ -164,6 +319,8 @@ impl Shard {
     fn handle_message<'n>(&'n self, frame: &Frame<'_>, origin: Origin, last: &mut Option<&'n MessageEntry>) {
         let header = &frame.header;
         let is_call = header.kind == FrameKind::Call;
+        // What is answered, in one test: a plain message takes the branches it would take if there were only calls.
+        let is_answered = is_call | header.flags.has(FrameFlags::IMPORTANT);
         let entry = match last {
             Some(entry) if entry.ops().key() == header.key => *entry,
             _ => match self.node().registry().get(header.key) {
@@ -174,20 +331,20 @@ impl Shard {
         if header.to.shard() != self.index() || !self.exists(header.to.0) {
             return self.not_here(frame, origin, entry);
         }
-        if is_call && header.deadline.is_past(origin.now_ms) {
-            return self.undeliverable(frame, origin, CallError::Timeout.code());
+        if is_answered && header.deadline.is_past(origin.now_ms) {
+            return self.expired(frame, origin);
         }
-        let Ok(message) = entry.ops().decode(frame.body) else {
-            self.with_link_cells(origin.link, |cells| bump(&cells.decode_errors, 1));
-            return self.answer_error(frame, origin, CallError::Decode.code());
-        };
+        let Ok(message) = entry.ops().decode(frame.body) else { return self.undecodable(frame, origin) };
         let mut meta = Meta::REMOTE | queue_of(header.flags.priority());
         let mut reply = origin.key;
-        if is_call {
+        if is_answered {
+            if !is_call {
+                return self.take_important(frame, origin, message);
+            }
             let caller = Caller { key: origin.key, reference: header.reference, callee: header.to.0 };
             let Some(reference) = self.net.callers.borrow_mut().insert(caller) else {
                 self.contain(|| drop(message));
-                return self.answer_error(frame, origin, CallError::Send(SendReason::Overloaded).code());
+                return self.answer_error(frame, origin, CallError::Send(SendReason::Overloaded));
             };
             reply = reference;
             meta |= Meta::CALL;
@@ -197,6 +354,9 @@ impl Shard {
 
     #[cold]
     fn unknown_type(&self, frame: &Frame<'_>, origin: Origin) {
+        if self.is_repeated(frame, origin) {
+            return;
+        }
         let MessageKey(key) = frame.header.key;
         self.with_link_cells(origin.link, |cells| bump(&cells.unknown_types, 1));
         let is_new = {
@@ -212,22 +372,59 @@ impl Shard {
                 format!("a peer sends messages of an unknown type (key {key:016x}): deploy the version that declares it")
             });
         }
-        self.answer_error(frame, origin, CallError::UnknownType.code());
+        self.answer_error(frame, origin, CallError::UnknownType);
+    }
+
+    /// The time of a call or of an important message was up before it was read.
+    #[cold]
+    fn expired(&self, frame: &Frame<'_>, origin: Origin) {
+        if self.is_repeated(frame, origin) {
+            return;
+        }
+        self.with_link_cells(origin.link, |cells| bump(&cells.expired, 1));
+        self.answer_error(frame, origin, CallError::Timeout);
+    }
+
+    #[cold]
+    fn undecodable(&self, frame: &Frame<'_>, origin: Origin) {
+        if self.is_repeated(frame, origin) {
+            return;
+        }
+        self.with_link_cells(origin.link, |cells| bump(&cells.decode_errors, 1));
+        self.answer_error(frame, origin, CallError::Decode);
     }
 
     /// The target is not a process of this shard: gone, or on another shard.
     #[cold]
     fn not_here(&self, frame: &Frame<'_>, origin: Origin, entry: &MessageEntry) {
         let header = &frame.header;
+        let is_call = header.kind == FrameKind::Call;
         let there = self.node().port(header.to.shard()).is_some_and(|port| port.table.exists(header.to.0));
         if !there {
-            return self.undeliverable(frame, origin, CallError::Send(SendReason::NoProcess).code());
+            if !self.is_repeated(frame, origin) {
+                self.undeliverable(frame, origin, CallError::Send(SendReason::NoProcess));
+            }
+            return;
+        }
+        if (is_call || is_important(frame)) && header.deadline.is_past(origin.now_ms) {
+            return self.expired(frame, origin);
         }
         // With `target` placement the slot's owner and the process's shard are one; a peer that says otherwise pays a hop.
-        let Ok(message) = entry.ops().decode(frame.body) else {
-            self.with_link_cells(origin.link, |cells| bump(&cells.decode_errors, 1));
-            return self.answer_error(frame, origin, CallError::Decode.code());
+        let Ok(message) = entry.ops().decode(frame.body) else { return self.undecodable(frame, origin) };
+        let passed = if is_important(frame) {
+            self.pass_important(frame, origin, message)
+        } else {
+            self.pass_on(frame, origin, message)
         };
+        if !passed {
+            // LIMIT: a full ring and spill.
+            self.answer_error(frame, origin, CallError::Send(SendReason::Overloaded));
+        }
+    }
+
+    /// Hands a message or call to the shard of its target. `false`: that shard does not keep up.
+    fn pass_on(&self, frame: &Frame<'_>, origin: Origin, message: Erased) -> bool {
+        let header = &frame.header;
         let (to, from, reference, key) = (header.to.0, header.from.0, header.reference, origin.key);
         let is_call = header.kind == FrameKind::Call;
         let queue = queue_of(header.flags.priority());
@@ -237,26 +434,33 @@ impl Shard {
             let (meta, reply) = match open {
                 None => (0, key),
                 Some(Some(reply)) => (Meta::CALL, reply),
-                Some(None) => return shard.contain(|| drop(message)),
+                Some(None) => {
+                    shard.contain(|| drop(message));
+                    let code = CallError::Send(SendReason::Overloaded).code();
+                    return shard.send_error(key, reference, code, None);
+                }
             };
             shard.put_message(to, from, Meta::REMOTE | queue | meta, reply, message);
-        });
+        })
     }
 
+    /// Nobody can have it: the sender's table of names is corrected, and whoever waits for an answer is told.
     #[cold]
-    fn undeliverable(&self, frame: &Frame<'_>, origin: Origin, code: u32) {
+    pub(super) fn undeliverable(&self, frame: &Frame<'_>, origin: Origin, error: CallError) {
         self.with_link_cells(origin.link, |cells| bump(&cells.undeliverable, 1));
         if let Some(name) = frame.name() {
             self.send_error(origin.key, frame.header.from.0, NAME_MOVED, Some(name));
         }
-        self.answer_error(frame, origin, code);
+        self.answer_error(frame, origin, error);
     }
 
-    /// Tells the caller, if it is a call.
+    /// Tells whoever waits for an answer, if somebody does.
     #[cold]
-    fn answer_error(&self, frame: &Frame<'_>, origin: Origin, code: u32) {
+    fn answer_error(&self, frame: &Frame<'_>, origin: Origin, error: CallError) {
         if frame.header.kind == FrameKind::Call {
-            self.send_error(origin.key, frame.header.reference, code, None);
+            self.send_error(origin.key, frame.header.reference, error.code(), None);
+        } else if is_important(frame) {
+            self.refuse_important(frame, origin, error);
         }
     }
 
@@ -361,12 +565,15 @@ impl Shard {
         found
     }
 
-    /// Runs something on another shard, in order with what was sent there before.
-    fn run_on(&self, shard: u16, task: impl FnOnce(&Self) + Send + 'static) {
-        if let Some(refused) = self.push_parcel(shard, Parcel::task(Box::new(task))) {
+    /// Runs something on another shard, in order with what was sent there before. `false`: that shard does not keep up.
+    pub(super) fn run_on(&self, shard: u16, task: impl FnOnce(&Self) + Send + 'static) -> bool {
+        let refused = self.push_parcel(shard, Parcel::task(Box::new(task)));
+        let is_taken = refused.is_none();
+        if let Some(refused) = refused {
             self.count(|cells| &cells.dead_letters, 1);
             self.contain(|| drop(refused));
         }
+        is_taken
     }
 
     /// Ticks that a link stays hot after bytes came in.
@@ -380,7 +587,7 @@ impl Shard {
     }
 }
 
-fn queue_of(priority: Priority) -> u64 {
+pub(super) fn queue_of(priority: Priority) -> u64 {
     match priority {
         Priority::Normal => Meta::MAIN,
         Priority::High => Meta::SYSTEM,

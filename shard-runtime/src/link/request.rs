@@ -5,7 +5,7 @@
 //! Invariants: Q1 a request never blocks a shard and is never per message: at most one per slot wanted, name resolved,
 //! link lost, session ended, and one per link and second for [`Request::Heard`].
 
-use crate::link::Peer;
+use crate::link::{LinkOptions, Peer};
 use shard_wire::NodeName;
 use shard_wire::placement::{Placement, Slot};
 use shard_wire::session::LinkId;
@@ -78,8 +78,12 @@ pub(crate) struct Session {
     pub(crate) shards: u16,
     /// Where data links go.
     pub(crate) placement: Placement,
-    /// Largest frame both sides accept, in bytes.
+    /// Longest message both sides accept, in bytes of its frame.
     pub(crate) max_frame: usize,
+    /// Both sides number the frames of data links.
+    pub(crate) is_numbered: bool,
+    /// How this node uses data links.
+    pub(crate) links: LinkOptions,
 }
 
 /// A data link for its owner: a connected, authenticated, non-blocking socket.

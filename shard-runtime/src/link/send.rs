@@ -5,11 +5,12 @@
 #![expect(unsafe_code, reason = "encodes an erased reply; proven by errors_name_their_cause")]
 
 use crate::error::{CallError, SendError, SendReason};
-use crate::link::data::OUTBOX_BYTES;
+use crate::link::LinkCells;
 use crate::link::net::{NO_LINK, OwnedLink};
 use crate::mailbox::Meta;
 use crate::process::bump;
 use crate::shard::{Parcel, RemoteWait, Shard};
+use shard_wire::flow::Full;
 use shard_wire::frame::{BodyWriter, FrameHead};
 use shard_wire::header::{Deadline, FrameFlags, FrameKind, Priority};
 use shard_wire::{LocalId, Message, Pid, Vtable, WireError, vtable};
@@ -66,8 +67,8 @@ impl Shard {
     ) -> Result<Sent, SendReason> {
         let ops = vtable::<M>().wire_ops().ok_or(SendReason::LocalOnly)?;
         let link = match self.route(to)? {
-            Route::Link(link) => link,
-            Route::Owner(shard) => return Ok(Sent::Hop(shard)),
+            Way::Link(link) => link,
+            Way::Owner(shard) => return Ok(Sent::Hop(shard)),
         };
         if flags & Meta::CALL != 0 {
             self.expect_remote(reply, RemoteWait { ops, peer: to.node.0 });
@@ -88,7 +89,7 @@ impl Shard {
     }
 
     /// Which link leads to a pid, or which shard owns it.
-    fn route(&self, to: Pid) -> Result<Route, SendReason> {
+    pub(super) fn route(&self, to: Pid) -> Result<Way, SendReason> {
         let session = self.net.find(to.node.0).ok_or(SendReason::NoRoute)?;
         let slot = {
             let sessions = self.net.sessions.borrow();
@@ -99,22 +100,23 @@ impl Shard {
             let shard = to.local.shard();
             let link = peer.by_shard.get(usize::from(shard)).copied().ok_or(SendReason::NoProcess)?;
             if link != NO_LINK {
-                return Ok(Route::Link(link));
+                return Ok(Way::Link(link));
             }
             let placement = peer.session.placement;
             let slot = placement.slot_for(self.index(), shard).ok_or(SendReason::NoProcess)?;
             let owner = placement.owner_of(slot).ok_or(SendReason::NoProcess)?;
             if owner.index() != self.index() {
-                return Ok(Route::Owner(owner.index()));
+                return Ok(Way::Owner(owner.index()));
             }
             slot
         };
-        let link = self.net.link_of(session, slot, self.index()).ok_or(SendReason::NoRoute)?;
-        Ok(Route::Link(link))
+        let link =
+            self.net.link_of(session, slot, self.index(), self.now_ticks()).ok_or(SendReason::NoRoute)?;
+        Ok(Way::Link(link))
     }
 
     /// Appends a frame to a link's batch, and hands the batch over when it is full.
-    fn push(
+    pub(super) fn push(
         &self,
         link: u32,
         head: &FrameHead<'_>,
@@ -126,16 +128,8 @@ impl Shard {
         let peer = sessions.get(owned.session as usize).ok_or(SendReason::NotConnected)?;
         let cells = peer.cells(self.index()).ok_or(SendReason::NotConnected)?;
         // LIMIT: bytes queued on one link.
-        if owned.data.queued_bytes() >= OUTBOX_BYTES {
-            bump(&cells.outbox_refused, 1);
-            return Err(SendReason::OutboxFull);
-        }
-        if let Err(error) = owned.data.out.push_frame(head, write) {
-            bump(&cells.encode_errors, 1);
-            return Err(match error {
-                WireError::FrameTooLarge { .. } => SendReason::TooLarge,
-                _ => SendReason::Encode,
-            });
+        if let Err(full) = owned.data.out.push(head, write) {
+            return Err(refused(full, cells));
         }
         bump(&cells.messages_out, 1);
         owned.data.dirty = true;
@@ -169,7 +163,8 @@ impl Shard {
         {
             self.expect_remote(reply, RemoteWait { ops, peer: to.node.0 });
         }
-        let hop = Hop { to, name: name.map(Into::into), from: self.current_id(), flags, reply, message };
+        let due = if flags & Meta::CALL == 0 { None } else { self.due_of(reply) };
+        let hop = Hop { to, name: name.map(Into::into), from: self.current_id(), flags, reply, due, message };
         match self.push_parcel(shard, Parcel::task(Box::new(move |shard| hop.go(shard)))) {
             None => {
                 self.count_sent();
@@ -256,17 +251,17 @@ impl Shard {
     }
 
     /// Sends a frame that is not a message to where a waiter lives. Where another shard owns the link it goes by way of it.
-    fn route_frame(
+    pub(super) fn route_frame(
         &self,
         to: Pid,
         head: &FrameHead<'_>,
         write: impl FnOnce(&mut BodyWriter<'_>) -> Result<(), WireError>,
     ) -> Result<(), SendReason> {
         match self.route(to)? {
-            Route::Link(link) => self.push(link, head, write),
+            Way::Link(link) => self.push(link, head, write),
             // Replies leave by the link their call came in by, whose owner handled the frame; with `target` placement that
             // may be another slot than a message to the caller's shard would take, and any slot to the peer will do.
-            Route::Owner(_) => {
+            Way::Owner(_) => {
                 let link = self.any_link(to.node.0).ok_or(SendReason::NotConnected)?;
                 self.push(link, head, write)
             }
@@ -287,8 +282,11 @@ impl Shard {
     }
 }
 
-enum Route {
+/// How a frame reaches a pid of another node.
+pub(super) enum Way {
+    /// By this link.
     Link(u32),
+    /// By a link that this shard owns.
     Owner(u16),
 }
 
@@ -304,15 +302,19 @@ struct Hop<M> {
     from: u64,
     flags: u64,
     reply: u64,
+    /// Tick at which a call ends: its waiter is another shard's.
+    due: Option<u64>,
     message: M,
 }
 
 impl<M: Message> Hop<M> {
     fn go(self, shard: &Shard) {
-        let Self { to, name, from, flags, reply, message } = self;
+        let Self { to, name, from, flags, reply, due, message } = self;
+        shard.net.hop_due.set(due);
         let sent = shard.speaking_as(from, || {
             shard.deliver_remote_named(to, name.as_deref(), message, flags, reply).map_err(|e| e.reason)
         });
+        shard.net.hop_due.set(None);
         if let Err(reason) = sent {
             if flags & Meta::CALL == 0 {
                 shard.count(|cells| &cells.dead_letters, 1);
@@ -323,7 +325,24 @@ impl<M: Message> Hop<M> {
     }
 }
 
-fn priority_of(flags: u64) -> Priority {
+#[cold]
+fn refused(full: Full, cells: &LinkCells) -> SendReason {
+    match full {
+        Full::Bytes => {
+            bump(&cells.outbox_refused, 1);
+            SendReason::OutboxFull
+        }
+        Full::Frame(error) => {
+            bump(&cells.encode_errors, 1);
+            match error {
+                WireError::FrameTooLarge { .. } => SendReason::TooLarge,
+                _ => SendReason::Encode,
+            }
+        }
+    }
+}
+
+pub(super) fn priority_of(flags: u64) -> Priority {
     match flags & Meta::QUEUE {
         Meta::URGENT => Priority::Max,
         Meta::SYSTEM => Priority::High,

@@ -12,6 +12,7 @@ use crate::process::bump;
 use crate::reactor::tcp::Tcp;
 use crate::shard::Shard;
 use shard_wire::NodeName;
+use shard_wire::flow::Loss;
 use shard_wire::placement::Slot;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,17 +50,20 @@ impl Shard {
             (Arc::clone(&peer.session), std::mem::take(&mut peer.names))
         });
         let Some((session, names)) = ended else { return };
-        let mut unknown = 0;
+        let mut loss = Loss::default();
         for place in self.net.links.borrow_mut().iter_mut() {
             if place.as_ref().is_some_and(|link| link.session == index)
                 && let Some(mut link) = place.take()
             {
-                unknown += link.data.queued_frames();
-                link.data.close();
+                loss.unknown += link.data.close();
+                let rest = link.data.loss();
+                loss.failed += rest.failed;
+                loss.unknown += rest.unknown;
             }
         }
         if let Some(cells) = session.peer.shards.get(usize::from(self.index())) {
-            bump(&cells.unknown_out, unknown as u64);
+            bump(&cells.unknown_out, loss.unknown);
+            bump(&cells.failed_out, loss.failed);
             cells.outbox_bytes.store(0, Relaxed);
             cells.links.store(0, Relaxed);
         }
@@ -70,8 +74,15 @@ impl Shard {
         for (_, state) in names {
             self.fail_name(state);
         }
+        // After those that were never sent: they are known not to have arrived.
+        self.fail_letters(session.key);
         self.node_down(session.peer.name.as_str());
         self.post_steward(NodeSession { name: session.peer.name.as_str().to_owned(), is_up: false });
+    }
+
+    /// Whether the peers of all links have confirmed what was sent to them.
+    pub(crate) fn are_links_settled(&self) -> bool {
+        self.net.links.borrow().iter().flatten().all(|owned| owned.data.out.is_settled())
     }
 
     /// Whether this shard is in session with a node.
@@ -85,8 +96,9 @@ impl Shard {
         let found = self.net.find_session(&grant.peer, grant.session);
         let is_up =
             |index: &u32| self.net.sessions.borrow().get(*index as usize).is_some_and(|peer| peer.is_up);
-        let link =
-            found.filter(is_up).and_then(|session| self.net.link_of(session, grant.slot, self.index()));
+        let link = found
+            .filter(is_up)
+            .and_then(|session| self.net.link_of(session, grant.slot, self.index(), self.now_ticks()));
         let Some(link) = link else {
             self.node().request(Request::LinkLost { link: grant.link, why: "its session is not up here" });
             return;
@@ -98,18 +110,11 @@ impl Shard {
         };
         self.close_link(link, false);
         let now = self.now_ticks();
-        let socket = Socket {
-            tcp,
-            link: grant.link,
-            epoch: grant.epoch,
-            since: now,
-            hot_until: now + self.hot_ticks(),
-            reported: now,
-        };
+        let socket = Socket::new(tcp, grant.link, grant.epoch, now, now + self.hot_ticks());
         if let Some(Some(owned)) = self.net.links.borrow_mut().get_mut(link as usize) {
-            owned.data.socket = Some(socket);
-            owned.data.wanted = true;
-            owned.data.dirty = true;
+            let clock_ms = self.link_ms(owned.data.clock);
+            // The control lane of a link without a socket is empty, so its first frame has room.
+            let _has_room = owned.data.adopt(socket, clock_ms);
             owned.data.preload(&grant.unread);
         }
         self.net.dirty.set(true);
@@ -135,11 +140,11 @@ impl Shard {
         let closed =
             self.net.links.borrow_mut().get_mut(link as usize).and_then(Option::as_mut).map(|owned| {
                 let had_socket = owned.data.socket.is_some();
-                (had_socket, owned.data.close(), owned.data.queued_frames() > 0)
+                (had_socket, owned.data.close(), owned.data.out.kept() > 0)
             });
         let Some((had_socket, unknown, frames_wait)) = closed else { return };
         self.with_link_cells(link, |cells| {
-            bump(&cells.unknown_out, unknown as u64);
+            bump(&cells.unknown_out, unknown);
             if had_socket {
                 cells.links.store(cells.links.load(Relaxed).saturating_sub(1), Relaxed);
             }

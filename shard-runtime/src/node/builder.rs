@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::control::{ControlThread, NetworkSettings};
 use crate::cron::{CronJob, CronTable};
 use crate::error::NodeError;
+use crate::link::LinkOptions;
 use crate::node::{Node, Setup, StopPlan};
 use crate::reactor::executor::{DriveSettings, ShardThread};
 use crate::reactor::preflight::doctor;
@@ -212,6 +213,13 @@ impl NodeBuilder {
     #[must_use]
     pub fn allow_plaintext(mut self, allow: bool) -> Self {
         self.network.allow_plaintext = allow;
+        self
+    }
+
+    /// Sets how links to other nodes are used: the longest message, credit, what may wait. Defaults as in [`LinkOptions`].
+    #[must_use]
+    pub fn links(mut self, links: LinkOptions) -> Self {
+        self.network.links = links;
         self
     }
 

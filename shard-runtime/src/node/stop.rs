@@ -21,7 +21,7 @@ use shard_wire::{LocalId, Pid};
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,8 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) const DEFAULT_DEADLINE: Duration = Duration::from_secs(180);
 /// How long what was killed has.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
+/// How long a stop waits for peers to confirm what was sent to them.
+const SETTLE_LIMIT: Duration = Duration::from_millis(500);
 /// How often slow processes are named.
 const WARN_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked who has lost its parent.
@@ -248,7 +250,10 @@ impl Inner {
             run.phase(StopPhase::Processes, Run::processes);
             run.phase(StopPhase::Kill, Run::kill);
         }
-        run.phase(StopPhase::Links, |run| run.inner.control.goodbye());
+        run.phase(StopPhase::Links, |run| {
+            run.settle_links();
+            run.inner.control.goodbye();
+        });
         run.phase(StopPhase::Shards, |run| {
             let threads =
                 std::mem::take(&mut *run.inner.threads.write().unwrap_or_else(PoisonError::into_inner));
@@ -386,6 +391,39 @@ impl Run<'_> {
             if port.post_reserved(Inbound::Task(task)).is_err() {
                 shared.count_inbox_refused();
             }
+        }
+    }
+
+    /// Waits until peers have confirmed what was sent to them, so that a planned stop leaves nothing unknown.
+    fn settle_links(&self) {
+        let until = self.until.min(crate::clock::now() + SETTLE_LIMIT);
+        while self.shared().peers().all().iter().any(|peer| peer.connected.load(Relaxed)) {
+            let left = until.saturating_duration_since(crate::clock::now());
+            if left.is_zero() || self.inner.stopping.is_cut() {
+                return;
+            }
+            let ports = self.shared().ports();
+            let (answers, settled) = sync_channel(ports.len());
+            for port in ports {
+                let answers = answers.clone();
+                let task = Box::new(move |shard: &Shard| {
+                    // Whoever asked may have given up.
+                    let _gone = answers.try_send(shard.are_links_settled());
+                });
+                if port.post_reserved(Inbound::Task(task)).is_err() {
+                    self.shared().count_inbox_refused();
+                }
+            }
+            drop(answers);
+            let asked = crate::clock::now();
+            let all = (0..ports.len()).all(|_| {
+                let spent = crate::clock::now().saturating_duration_since(asked);
+                settled.recv_timeout(left.saturating_sub(spent)) == Ok(true)
+            });
+            if all {
+                return;
+            }
+            self.pause();
         }
     }
 

@@ -326,6 +326,47 @@ impl Shard {
         }
     }
 
+    /// Puts an important message of another node into a mailbox of this shard. What the target's policy drops counts as taken,
+    /// as it does for senders of this node.
+    pub(crate) fn put_important(
+        &self,
+        to: u64,
+        from: u64,
+        meta: u64,
+        key: u64,
+        message: Erased,
+    ) -> Result<(), SendReason> {
+        let record = self.table.record(to as u32);
+        let flags = meta & Meta::FLAGS;
+        let admission = if self.port.is_over_budget() {
+            self.port.count_over_budget();
+            Admission::Refuse(SendReason::Overloaded)
+        } else if record.id.load(Relaxed) == to {
+            self.admit_here(record, LocalId(to), flags)
+        } else {
+            Admission::Refuse(SendReason::NoProcess)
+        };
+        match admission {
+            Admission::Enter => {
+                let (vtable, payload) = message.into_parts();
+                let meta = self.stamp.get() | meta;
+                self.arrive_special(record, Parcel { target: to, vtable, from, meta, payload, reply: key });
+                Ok(())
+            }
+            Admission::Drop => {
+                self.drop_newest(message, flags, 0);
+                Ok(())
+            }
+            Admission::Refuse(reason) => {
+                if reason == SendReason::MailboxFull {
+                    self.count(|cells| &cells.mailbox_refused, 1);
+                }
+                self.contain(|| drop(message));
+                Err(reason)
+            }
+        }
+    }
+
     /// Waits until the queue that these flags name may have room at a process of this node, `timeout` ticks at most.
     pub(crate) fn wait_for_room(&self, to: Pid, flags: u64, timeout: u64) -> Call<'_, Room> {
         let waiter = self.own_wait(timeout);

@@ -492,7 +492,7 @@ impl Shard {
     }
 
     /// Ends a wait of the runtime's own, on whatever shard. One that is over already is no reply that came late.
-    pub(super) fn answer_own<R: Send + 'static>(&self, reference: u64, value: R) {
+    pub(crate) fn answer_own<R: Send + 'static>(&self, reference: u64, value: R) {
         self.tell(LocalId(reference).shard(), move |shard| {
             let waits =
                 shard.waiters.find(reference).is_some_and(|waiter| waiter.state.get() == State::Waiting);
@@ -639,13 +639,23 @@ impl Shard {
     pub(crate) fn deadline_on(&self, link: u32, reference: u64) -> Deadline {
         let links = self.net.links.borrow();
         let owned = links.get(link as usize).and_then(Option::as_ref);
-        let Some(socket) = owned.and_then(|owned| owned.data.socket.as_ref()) else { return Deadline::NONE };
-        let Some(waiter) = self.waiters.find(reference) else { return Deadline::NONE };
+        // Without a socket, both ends of an older protocol have no clock in common.
+        let link = owned.map(|owned| &owned.data).filter(|data| data.is_numbered() || data.socket.is_some());
+        let Some(link) = link else { return Deadline::NONE };
+        // The waiter of a call that another shard has sent here is not known here.
+        let Some(due) = self.due_of(reference).or_else(|| self.net.hop_due.get()) else {
+            return Deadline::NONE;
+        };
+        let left = self.clock.span_ns(due.saturating_sub(self.now.get())) / 1_000_000;
+        Deadline::after(self.link_ms(link.clock), left)
+    }
+
+    /// The tick at which a waiter of this shard gives up.
+    pub(crate) fn due_of(&self, reference: u64) -> Option<u64> {
+        let due = self.waiters.find(reference)?.due.get();
         let now = self.now.get();
-        let left = waiter.due.get().wrapping_sub((now >> DUE_SHIFT) as u32).cast_signed().max(0);
-        let ms = |ticks: u64| self.clock.span_ns(ticks) / 1_000_000;
-        let left = ms(u64::from(left.unsigned_abs()) << DUE_SHIFT);
-        Deadline::after(ms(now.saturating_sub(socket.since)), left)
+        let left = due.wrapping_sub((now >> DUE_SHIFT) as u32).cast_signed().max(0);
+        Some(now + (u64::from(left.unsigned_abs()) << DUE_SHIFT))
     }
 
     /// Puts a message of another node into a mailbox of this shard.

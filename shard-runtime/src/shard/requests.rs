@@ -97,6 +97,12 @@ impl Shard {
         self.contain(|| drop(extra));
     }
 
+    /// A wait of the runtime's own; `None` if there are too many.
+    pub(crate) fn own_waiter(&self, timeout: u64) -> Option<u64> {
+        let waiter = self.own_wait(timeout);
+        self.waiters.find(waiter).is_some().then_some(waiter)
+    }
+
     /// Sends to a process of another shard of this node and tells whether it reached its mailbox. The message comes back if
     /// it did not.
     pub(crate) fn send_and_learn<M: Message>(
@@ -106,11 +112,10 @@ impl Shard {
         queue: u64,
         timeout: u64,
     ) -> Result<Call<'_, Learned<M>>, SendError<M>> {
-        let waiter = self.own_wait(timeout);
-        if self.waiters.find(waiter).is_none() {
+        let Some(waiter) = self.own_waiter(timeout) else {
             self.count_send_error(queue, false);
             return Err(SendError::new(SendReason::Overloaded, message));
-        }
+        };
         let sender = self.current_id.get();
         self.tell(to.local.shard(), move |shard| {
             let send = || shard.speaking_as(sender, || shard.deliver(to, message, queue, 0));

@@ -536,7 +536,7 @@ fn a_process_that_is_ending_refuses_everything_as_terminated() {
     let said = world.run_async(asker, move |cx| {
         Box::pin(async move {
             let sent = cx.send_important(victim, Note(6), Duration::from_millis(20)).await;
-            matches!(sent, Err(DeliveryError::Unknown)).to_string()
+            matches!(sent, Err(DeliveryError::Unknown(None))).to_string()
         })
     });
     assert_eq!(said.unwrap(), "true");

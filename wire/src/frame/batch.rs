@@ -134,6 +134,29 @@ impl FrameBuf {
         self.frames
     }
 
+    /// The frame that starts at `start` and is the last.
+    pub(crate) fn split_last(&self, start: usize) -> &[u8] {
+        self.sink.bytes.as_slice().get(start..).unwrap_or_default()
+    }
+
+    /// Forgets the frame that starts at `start` and is the last.
+    pub(crate) fn drop_last(&mut self, start: usize) {
+        if start < self.sink.bytes.len() {
+            self.sink.bytes.resize(start, 0);
+            self.frames -= 1;
+        }
+    }
+
+    /// Appends a whole frame that was built before.
+    pub(crate) fn push_whole(&mut self, frame: &[u8]) -> Result<(), WireError> {
+        if frame.len() > self.max_frame {
+            return Err(WireError::FrameTooLarge { message: "a message", max: self.max_frame });
+        }
+        self.sink.bytes.extend_from_slice(frame);
+        self.frames += 1;
+        Ok(())
+    }
+
     /// The limit of one frame in bytes.
     #[must_use]
     pub fn max_frame(&self) -> usize {

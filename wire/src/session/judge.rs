@@ -10,6 +10,9 @@ use crate::session::core::SessionCore;
 use crate::session::peer::{Claim, Owner, Role, own_dial_wins};
 use crate::session::{Command, ControlMsg, DownReason, LinkId};
 
+/// Pauses between dials after a goodbye begin as after this many failures: 400 ms unless configured otherwise.
+const AFTER_GOODBYE: u32 = 2;
+
 impl SessionCore {
     /// `None` while the name's holder is probed.
     pub(super) fn judge_control(
@@ -162,8 +165,10 @@ impl SessionCore {
             }
             ControlMsg::SessionDown { .. } => self.counters.stale_messages += 1,
             ControlMsg::Goodbye { .. } => {
+                // It is still dialled if it was asked for: the next node of that name may not know of this one. In its own
+                // time, for it will be away for a while.
                 if let Some(peer) = self.peers.get_mut(&name) {
-                    peer.wanted = false;
+                    peer.retry.attempts = AFTER_GOODBYE;
                 }
                 self.end_session(now_ns, &name, DownReason::Goodbye);
             }

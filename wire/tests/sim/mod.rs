@@ -2,5 +2,6 @@
 
 mod check;
 mod cluster;
+mod traffic;
 
 pub(crate) use cluster::{Options, World};

@@ -1,17 +1,21 @@
 //! The simulated cluster: nodes, an in-memory network with virtual time, and the chaos that befalls them.
 
+mod chaos;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use shard_wire::handshake::{ClusterName, Established, Intent, Introduction, Reason, Source, Verdict};
-use shard_wire::placement::Slot;
+use shard_wire::placement::{Side, Slot};
 use shard_wire::session::{Command, ControlMsg, ControlReader, LinkId, SessionConfig, SessionCore};
 use shard_wire::{Incarnation, NodeName, ShardId};
 
 use super::check::Checker;
+use super::traffic::{Flow, Lane, Ledger, PAIRS};
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MS;
-pub(super) const SHARDS: u16 = 2;
+/// How long a socket waits for its peer's kernel.
+const USER_TIMEOUT: u64 = 5 * SECOND;
 /// Within this time after everything healed, all must be in session.
 const HEAL: u64 = 40 * SECOND;
 /// And then nothing may change for this long.
@@ -47,17 +51,52 @@ enum Packet {
     Hello(Box<Introduction>, Intent),
     Verdict(Verdict, Box<Introduction>),
     Control(Vec<u8>),
-    Data { from: Incarnation, session: u64, seq: u64 },
+    Data { from: Incarnation, session: u64, bytes: Vec<u8> },
     Close,
 }
 
 enum Event {
     Tick(usize),
-    Packet { conn: u64, to: usize, packet: Packet },
-    DialFailed { node: usize, life: u64, link: LinkId, conn: Option<u64>, reason: Reason },
-    Processed { node: usize, life: u64, shard: u16, peer: NodeName, session: u64 },
-    Send { node: usize, life: u64, link: LinkId },
-    Want { node: usize, life: u64, peer: usize },
+    Packet {
+        conn: u64,
+        to: usize,
+        packet: Packet,
+    },
+    /// A socket gives up.
+    Failed {
+        conn: u64,
+        end: usize,
+    },
+    DialFailed {
+        node: usize,
+        life: u64,
+        link: LinkId,
+        conn: Option<u64>,
+        reason: Reason,
+    },
+    Processed {
+        node: usize,
+        life: u64,
+        shard: u16,
+        peer: NodeName,
+        session: u64,
+    },
+    Send {
+        node: usize,
+        life: u64,
+        link: LinkId,
+    },
+    Want {
+        node: usize,
+        life: u64,
+        peer: usize,
+    },
+    WantSlot {
+        node: usize,
+        life: u64,
+        peer: NodeName,
+        slot: Slot,
+    },
     Start(usize),
     Chaos,
 }
@@ -90,7 +129,10 @@ pub(crate) struct Node {
     links: BTreeMap<LinkId, (u64, usize)>,
     /// Data links handed over: link to (peer, session, slot).
     data: BTreeMap<LinkId, (NodeName, u64, Slot)>,
-    sent: BTreeMap<(NodeName, u64, Slot), u64>,
+    /// By peer, session and slot.
+    flows: BTreeMap<(NodeName, u64, Slot), Flow>,
+    /// Whom each session is with.
+    with: BTreeMap<(NodeName, u64), Incarnation>,
 }
 
 pub(crate) struct World {
@@ -104,6 +146,8 @@ pub(crate) struct World {
     /// Directed pairs whose packets vanish.
     dead: BTreeSet<(usize, usize)>,
     chaos_until: u64,
+    sends_until: u64,
+    ledger: Ledger,
     check: Checker,
 }
 
@@ -119,10 +163,13 @@ impl World {
             next_conn: 1,
             dead: BTreeSet::new(),
             chaos_until: SECOND + options.chaos_ns,
+            sends_until: u64::MAX,
+            ledger: Ledger::default(),
             check: Checker::new(std::env::var_os("SESSION_SIM_SEED").is_some()),
         };
-        for index in 0..options.nodes {
-            let name = NodeName::new(&format!("n{index}@sim")).unwrap();
+        // The last is a twin of the first: it has its name, and lives only now and then.
+        for index in 0..=options.nodes {
+            let name = NodeName::new(&format!("n{}@sim", index % options.nodes)).unwrap();
             let own = Introduction {
                 name: name.clone(),
                 incarnation: Incarnation { start_nanos: 0, random: 0 },
@@ -130,7 +177,7 @@ impl World {
                 flags: 0,
                 max_frame_bytes: 1 << 20,
                 heartbeat_ms: 1000,
-                shards: SHARDS,
+                shards: 1 + u16::try_from(world.rng.below(4)).unwrap(),
                 max_links: 64,
             };
             world.nodes.push(Node {
@@ -142,10 +189,13 @@ impl World {
                 stalled_until: 0,
                 links: BTreeMap::new(),
                 data: BTreeMap::new(),
-                sent: BTreeMap::new(),
+                flows: BTreeMap::new(),
+                with: BTreeMap::new(),
             });
             let at = world.now + world.rng.below(2) * world.rng.below(300 * MS);
-            world.schedule(at, Event::Start(index));
+            if index < options.nodes {
+                world.schedule(at, Event::Start(index));
+            }
         }
         world.schedule(2 * SECOND, Event::Chaos);
         world
@@ -154,16 +204,46 @@ impl World {
     pub(crate) fn run(&mut self) {
         self.run_until(self.chaos_until);
         self.dead.clear();
+        self.crash(self.reals());
         self.run_until(self.chaos_until + HEAL);
+        self.sends_until = self.now;
         self.assert_agreement();
         let before = self.check.transitions;
         self.run_until(self.chaos_until + HEAL + QUIET);
         assert_eq!(before, self.check.transitions, "sessions still changed long after the network healed");
         self.assert_agreement();
+        self.assert_complete();
+    }
+
+    /// Messages that were sent, calls that were answered, calls that failed with their session.
+    pub(crate) fn traffic(&self) -> [u64; 3] {
+        [self.ledger.messages, self.ledger.calls_answered, self.ledger.calls_failed]
+    }
+
+    /// The account of all messages closes.
+    fn assert_complete(&self) {
+        self.ledger.check();
+        for node in &self.nodes {
+            for ((peer, session, slot), flow) in &node.flows {
+                let to = node.with[&(peer.clone(), *session)];
+                self.ledger.check_complete(Lane {
+                    from: node.own.incarnation,
+                    to,
+                    session: *session,
+                    slot: *slot,
+                });
+                assert!(flow.out.is_settled(), "{} to {peer}: {:?}", node.name, flow.out);
+            }
+        }
     }
 
     pub(crate) fn into_log(self) -> Vec<String> {
         self.check.log
+    }
+
+    /// Nodes that are no twins.
+    fn reals(&self) -> usize {
+        self.nodes.len() - 1
     }
 
     fn schedule(&mut self, at: u64, event: Event) {
@@ -183,8 +263,11 @@ impl World {
                 Event::Tick(node) | Event::DialFailed { node, .. } | Event::Processed { node, .. } => {
                     Some(*node)
                 }
+                Event::Failed { conn, end } => self.conns.get(conn).map(|conn| conn.ends[*end].node),
                 Event::Packet { conn, to, .. } => self.conns.get(conn).map(|conn| conn.ends[*to].node),
-                Event::Send { node, .. } | Event::Want { node, .. } => Some(*node),
+                Event::Send { node, .. } | Event::Want { node, .. } | Event::WantSlot { node, .. } => {
+                    Some(*node)
+                }
                 Event::Start(_) | Event::Chaos => None,
             };
             // A node that stands still handles everything later, in the same order.
@@ -222,6 +305,7 @@ impl World {
             Event::Processed { node, life, shard, peer, session } => {
                 if self.is_alive(node, life) {
                     self.check.processed(node, shard, &peer, session);
+                    self.close_flows(node, shard, &peer, session);
                     let shard = ShardId::new(shard).unwrap();
                     self.with_core(node, |core, _| core.on_down_processed(shard, &peer, session));
                 }
@@ -231,7 +315,18 @@ impl World {
                     self.want_some_slot(node, peer);
                 }
             }
+            Event::WantSlot { node, life, peer, slot } => {
+                if self.is_alive(node, life) {
+                    self.with_core(node, |core, now| core.want_slot(now, &peer, slot));
+                }
+            }
             Event::Send { node, life, link } => self.send_data(node, life, link),
+            Event::Failed { conn, end } => {
+                if let Some(conn) = self.conns.get_mut(&conn) {
+                    conn.ends[end].blocked = false;
+                }
+                self.arrive(conn, end, Packet::Close);
+            }
             Event::Packet { conn, to, packet } => self.arrive(conn, to, packet),
         }
     }
@@ -251,7 +346,7 @@ impl World {
         node.own.incarnation = Incarnation { start_nanos: now, random };
         node.core = Some(SessionCore::new(SessionConfig::new(node.own.clone(), random)));
         node.tick_ns = None;
-        self.check.start(index, now, node.own.incarnation);
+        self.check.start(index, now, node.own.incarnation, node.own.shards);
         let peers: Vec<NodeName> = self.nodes.iter().map(|node| node.name.clone()).collect();
         self.with_core(index, |core, now| {
             for peer in &peers {
@@ -307,7 +402,7 @@ impl World {
                 }
             }
             Command::PeerDown { peer, session, .. } => {
-                for shard in 0..SHARDS {
+                for shard in 0..self.nodes[node].own.shards {
                     // Now and then a shard is stuck in a callback for longer than a session takes to come back.
                     let stuck = if self.rng.below(4) == 0 { 4 * SECOND } else { 40 * MS };
                     let at = self.now + self.rng.below(stuck);
@@ -316,7 +411,8 @@ impl World {
                 }
             }
             Command::LinkUp { peer, session, slot, link, .. } => {
-                self.nodes[node].data.insert(link, (peer, session, slot));
+                self.nodes[node].data.insert(link, (peer.clone(), session, slot));
+                self.flow(node, &peer, session, slot).link();
                 self.schedule(self.now, Event::Send { node, life, link });
                 let Some((conn, end)) = self.nodes[node].links.get(&link).copied() else { return };
                 let held = std::mem::take(&mut self.conns.get_mut(&conn).unwrap().ends[end].held);
@@ -324,10 +420,13 @@ impl World {
                     self.deliver_data(node, link, &packet);
                 }
             }
-            Command::LinkDown { link, .. } => {
+            Command::LinkDown { link, peer, session, slot, .. } => {
                 self.nodes[node].data.remove(&link);
+                self.flow(node, &peer, session, slot).cut();
+                self.want_kept(node, &peer, session, slot);
             }
-            Command::PeerUp { peer, .. } => {
+            Command::PeerUp { peer, session, .. } => {
+                self.nodes[node].with.insert((peer.name.clone(), session), peer.incarnation);
                 // Somebody had something to send all along.
                 if self.rng.below(2) == 0 {
                     let peer = self.nodes.iter().position(|node| node.name == peer.name).unwrap();
@@ -345,8 +444,16 @@ impl World {
         }
     }
 
+    /// A node with this name, alive if there is one.
+    fn find(&mut self, name: &NodeName) -> usize {
+        let first = self.nodes.iter().position(|node| node.name == *name).unwrap();
+        let alive = |index: &usize| self.nodes[*index].name == *name && self.nodes[*index].core.is_some();
+        let alive: Vec<usize> = (0..self.nodes.len()).filter(alive).collect();
+        if alive.is_empty() { first } else { alive[self.rng.index(alive.len())] }
+    }
+
     fn dial(&mut self, node: usize, link: LinkId, peer: &NodeName, intent: Intent) {
-        let to = self.nodes.iter().position(|node| node.name == *peer).unwrap();
+        let to = self.find(peer);
         let life = self.nodes[node].life;
         let cut = self.dead.contains(&(node, to)) || self.dead.contains(&(to, node));
         if cut || self.nodes[to].core.is_none() {
@@ -392,6 +499,11 @@ impl World {
         // What is lost once leaves a hole: nothing behind it is ever delivered.
         to.blocked |= self.dead.contains(&pair);
         if to.blocked {
+            // What the peer's kernel does not confirm fails the socket of its sender after a while (`TCP_USER_TIMEOUT`).
+            if matches!(packet, Packet::Data { .. }) {
+                let at = self.now + USER_TIMEOUT;
+                self.schedule(at, Event::Failed { conn: id, end: from });
+            }
             return;
         }
         to.last_ns = to.last_ns.max(self.now + delay);
@@ -465,7 +577,7 @@ impl World {
             }
             (Packet::Close, Some(link)) => {
                 self.close_end(id, to);
-                self.nodes[node].data.remove(&link);
+                self.lose_data(node, link);
                 self.with_core(node, |core, now| core.on_link_lost(now, link));
             }
             (_, None) => self.close_end(id, to),
@@ -477,137 +589,102 @@ impl World {
             return;
         }
         let Some((peer, session, slot)) = self.nodes[node].data.get(&link).cloned() else { return };
-        let Some((conn, end)) = self.nodes[node].links.get(&link).copied() else { return };
-        let from = self.nodes[node].own.incarnation;
-        for _ in 0..3 {
-            let seq = self.nodes[node].sent.entry((peer.clone(), session, slot)).or_default();
-            *seq += 1;
-            let seq = *seq;
-            self.transmit(conn, end, Packet::Data { from, session, seq });
+        if self.now < self.sends_until {
+            self.send_some(node, &peer, session, slot);
         }
+        self.flow(node, &peer, session, slot).tell();
+        self.flush(node, link);
         let at = self.now + 100 * MS + self.rng.below(900 * MS);
         self.schedule(at, Event::Send { node, life, link });
     }
 
+    fn send_some(&mut self, node: usize, peer: &NodeName, session: u64, slot: Slot) {
+        for _ in 0..self.rng.below(6) {
+            let pair = self.rng.index(PAIRS);
+            let is_call = self.rng.below(3) == 0;
+            let length = match self.rng.below(40) {
+                0 => 130_000 + self.rng.index(200_000),
+                1..4 => self.rng.index(20_000),
+                _ => self.rng.index(300),
+            };
+            let key = (peer.clone(), session, slot);
+            if let Some(flow) = self.nodes[node].flows.get_mut(&key) {
+                flow.send(&mut self.ledger, pair, is_call, length);
+            }
+        }
+    }
+
+    /// The flow of a slot, made on first use.
+    fn flow(&mut self, node: usize, peer: &NodeName, session: u64, slot: Slot) -> &mut Flow {
+        let node = &mut self.nodes[node];
+        let to = node.with[&(peer.clone(), session)];
+        let lane = Lane { from: node.own.incarnation, to, session, slot };
+        node.flows.entry((peer.clone(), session, slot)).or_insert_with(|| Flow::new(lane))
+    }
+
+    /// Writes what a flow has, in packets of some size.
+    fn flush(&mut self, node: usize, link: LinkId) {
+        let Some((peer, session, slot)) = self.nodes[node].data.get(&link).cloned() else { return };
+        let Some((conn, end)) = self.nodes[node].links.get(&link).copied() else { return };
+        let from = self.nodes[node].own.incarnation;
+        let bytes = self.flow(node, &peer, session, slot).write();
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let count = rest.len().min(1 + self.rng.index(40_000));
+            let (now, later) = rest.split_at(count);
+            self.transmit(conn, end, Packet::Data { from, session, bytes: now.to_vec() });
+            rest = later;
+        }
+    }
+
     fn deliver_data(&mut self, node: usize, link: LinkId, packet: &Packet) {
         let Some((peer, session, slot)) = self.nodes[node].data.get(&link).cloned() else { return };
-        if let Packet::Data { from, session: sent_in, seq } = packet {
-            self.check.delivered(node, &peer, *from, (session, *sent_in), slot, *seq);
+        if let Packet::Data { from, session: sent_in, bytes } = packet {
+            self.check.delivered(node, &peer, *from, (session, *sent_in));
+            if let Some(flow) = self.nodes[node].flows.get_mut(&(peer, session, slot)) {
+                flow.read(&mut self.ledger, bytes);
+            }
+            self.flush(node, link);
         }
     }
 
-    fn chaos(&mut self) {
-        if self.now >= self.chaos_until {
-            return;
+    /// The shard that owned a link sees that it has ended.
+    fn lose_data(&mut self, node: usize, link: LinkId) {
+        if let Some((peer, session, slot)) = self.nodes[node].data.remove(&link) {
+            self.flow(node, &peer, session, slot).cut();
+            self.want_kept(node, &peer, session, slot);
         }
-        let (a, b) = (self.rng.index(self.nodes.len()), self.rng.index(self.nodes.len()));
-        match self.rng.below(16) {
-            0..3 => self.cut_some_conn(),
-            3 => self.block_some_conn(),
-            4 => {
-                self.dead.insert((a, b));
-            }
-            5 => self.dead.extend([(a, b), (b, a)]),
-            6..8 => self.dead.clear(),
-            8 => self.crash(a),
-            9 => {
-                self.with_core(a, |core, now| core.goodbye(now, "planned"));
-                self.crash(a);
-            }
-            10 => {
-                // Never shortened: what waits for the end of a stall must not be overtaken.
-                let until = self.now + self.rng.below(9 * SECOND);
-                self.nodes[a].stalled_until = self.nodes[a].stalled_until.max(until);
-            }
-            11 if a != b => {
-                let peer = self.nodes[b].name.clone();
-                self.with_core(a, |core, now| core.disconnect(now, &peer));
-                self.with_core(a, |core, now| {
-                    core.connect(now, &peer);
-                });
-            }
-            _ => self.want_some_slot(a, b),
-        }
-        let at = self.now + self.rng.below(900 * MS);
-        self.schedule(at, Event::Chaos);
     }
 
-    fn some_conn(&mut self) -> Option<u64> {
-        let open: Vec<u64> = self
-            .conns
-            .iter()
-            .filter(|(_, conn)| conn.ends.iter().all(|end| end.open))
-            .map(|(id, _)| *id)
+    /// What is kept wants a link.
+    fn want_kept(&mut self, node: usize, peer: &NodeName, session: u64, slot: Slot) {
+        if self.flow(node, peer, session, slot).out.kept() > 0 {
+            let (life, peer) = (self.nodes[node].life, peer.clone());
+            self.schedule(self.now, Event::WantSlot { node, life, peer, slot });
+        }
+    }
+
+    fn close_flows(&mut self, node: usize, shard: u16, peer: &NodeName, session: u64) {
+        let node = &mut self.nodes[node];
+        let Some(to) = node.with.get(&(peer.clone(), session)).copied() else { return };
+        let side = if (&node.name, node.own.incarnation) < (peer, to) { Side::Low } else { Side::High };
+        let ended: Vec<_> = node
+            .flows
+            .keys()
+            .filter(|(name, number, slot)| name == peer && *number == session && slot.end(side) == shard)
+            .cloned()
             .collect();
-        if open.is_empty() { None } else { Some(open[self.rng.index(open.len())]) }
-    }
-
-    /// Both ends learn it, in their own time; what was under way is lost.
-    fn cut_some_conn(&mut self) {
-        let Some(id) = self.some_conn() else { return };
-        for end in [0, 1] {
-            let at = self.now + self.rng.below(50 * MS);
-            self.schedule(at, Event::Packet { conn: id, to: end, packet: Packet::Close });
+        for key in ended {
+            let flow = node.flows.remove(&key).unwrap();
+            let lane = Lane { from: node.own.incarnation, to, session, slot: key.2 };
+            self.ledger.close(lane, flow.out.loss());
         }
-    }
-
-    fn block_some_conn(&mut self) {
-        let Some(id) = self.some_conn() else { return };
-        let end = self.rng.index(2);
-        self.conns.get_mut(&id).unwrap().ends[end].blocked = true;
-    }
-
-    fn want_some_slot(&mut self, a: usize, b: usize) {
-        let (i, j) = (u16::try_from(self.rng.below(2)).unwrap(), u16::try_from(self.rng.below(2)).unwrap());
-        let peer = self.nodes[b].name.clone();
-        let release = self.rng.below(8) == 0;
-        self.with_core(a, |core, now| {
-            if let Some(slot) = core.slot_for(&peer, i, j) {
-                if release {
-                    core.release_slot(&peer, slot);
-                } else {
-                    core.want_slot(now, &peer, slot);
-                }
-            }
-        });
-    }
-
-    /// The process ends. Half of its connections are reset, the others just fall silent, as when a host dies.
-    fn crash(&mut self, index: usize) {
-        if self.nodes[index].core.take().is_none() {
-            return;
-        }
-        self.check.stop(index, self.now);
-        let life = self.nodes[index].life;
-        let silent = self.rng.below(2) == 0;
-        let ids: Vec<(u64, usize)> = self
-            .conns
-            .iter()
-            .flat_map(|(id, conn)| [(*id, 0, &conn.ends[0]), (*id, 1, &conn.ends[1])])
-            .filter(|(_, _, end)| end.node == index && end.life == life && end.open)
-            .map(|(id, end, _)| (id, end))
-            .collect();
-        for (id, end) in ids {
-            if silent {
-                let conn = self.conns.get_mut(&id).unwrap();
-                conn.ends[end].open = false;
-            } else {
-                self.close_end(id, end);
-            }
-        }
-        let node = &mut self.nodes[index];
-        node.links.clear();
-        node.data.clear();
-        node.sent.clear();
-        node.stalled_until = 0;
-        let at = self.now + self.rng.below(4 * SECOND);
-        self.schedule(at, Event::Start(index));
     }
 
     /// Everybody is in session with everybody, both sides call it by the same number and hold the same connection.
     fn assert_agreement(&mut self) {
-        for a in 0..self.nodes.len() {
-            for b in 0..self.nodes.len() {
+        for a in 0..self.reals() {
+            for b in 0..self.reals() {
                 if a == b {
                     continue;
                 }

@@ -1,0 +1,84 @@
+//! How a node's data links are used: what its builder may say.
+
+use shard_wire::flow::{DEFAULT_MAX_MESSAGE, DEFAULT_MAX_WAITING, DEFAULT_WINDOW};
+use shard_wire::limits::{CEILING_MAX_FRAME, FLOOR_MAX_FRAME};
+
+/// Smallest window and outbox that can be configured, in bytes.
+const LEAST: u64 = 1024;
+
+/// How the links to other nodes are used. Each data link, of which there is one per pair of shards, has bounds of its own.
+///
+/// ```
+/// use shard_runtime::{LinkOptions, Node};
+///
+/// let links = LinkOptions::new().max_message(1 << 20).window(256 << 10);
+/// let builder = Node::builder("demo@localhost").links(links);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkOptions {
+    pub(crate) max_message: usize,
+    pub(crate) window: u64,
+    pub(crate) outbox: u64,
+    pub(crate) is_numbered: bool,
+}
+
+impl Default for LinkOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl LinkOptions {
+    /// The defaults.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            max_message: DEFAULT_MAX_MESSAGE,
+            window: DEFAULT_WINDOW,
+            outbox: DEFAULT_MAX_WAITING,
+            is_numbered: true,
+        }
+    }
+
+    /// Sets the longest message that is sent or taken, in encoded bytes, from 1 KiB to 64 MiB. Default 16 MiB. Between two
+    /// nodes the smaller limit holds; a longer message is refused as `TooLarge`.
+    #[must_use]
+    pub const fn max_message(mut self, bytes: usize) -> Self {
+        self.max_message = bytes;
+        self
+    }
+
+    /// Sets how many bytes of messages the peer may have under way on one link, at least 1 KiB. Default 1 MiB. Messages
+    /// longer than that go one at a time. More helps where a round trip is long.
+    #[must_use]
+    pub const fn window(mut self, bytes: u64) -> Self {
+        self.window = bytes;
+        self
+    }
+
+    /// Sets how many bytes may wait on one link before senders get `OutboxFull`, at least 1 KiB. Default 8 MiB.
+    #[must_use]
+    pub const fn outbox(mut self, bytes: u64) -> Self {
+        self.outbox = bytes;
+        self
+    }
+
+    /// Speaks the first version of the protocol: frames are not numbered, so there is no credit, nothing is sent again when
+    /// a link breaks, and a message has to fit one frame. For tests against nodes of that version.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn unnumbered(mut self) -> Self {
+        self.is_numbered = false;
+        self
+    }
+
+    /// Which setting is out of its range, with its value and the range.
+    pub(crate) fn fault(&self) -> Option<(&'static str, String, &'static str)> {
+        if !(FLOOR_MAX_FRAME..=CEILING_MAX_FRAME).contains(&self.max_message) {
+            return Some(("links.max_message", self.max_message.to_string(), "1 KiB to 64 MiB"));
+        }
+        let small = [("links.window", self.window), ("links.outbox", self.outbox)];
+        let (setting, value) = small.into_iter().find(|(_, bytes)| *bytes < LEAST)?;
+        Some((setting, value.to_string(), "at least 1 KiB"))
+    }
+}
