@@ -3,16 +3,24 @@
 
 mod caller;
 mod data;
+mod far;
 mod forward;
+mod history;
 mod name;
 mod net;
 mod options;
 mod peer;
+mod reason;
 mod receive;
+mod relation;
+#[cfg(test)]
+mod relation_tests;
 mod request;
 mod send;
 mod session;
+mod signal;
 
+pub use history::{PeerChange, PeerRecord};
 pub use options::LinkOptions;
 pub use peer::LinkCounters;
 

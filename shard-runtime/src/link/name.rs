@@ -56,11 +56,7 @@ impl Shard {
         }
         let Some(session) = self.net.find_node(node) else {
             self.count_send_error(flags, true);
-            if self.net.may_ask_for(node, self.now_ticks(), self.nanos_in_ticks(1_000_000_000))
-                && let Ok(peer) = NodeName::new(node)
-            {
-                self.node().request(Request::Connect { peer });
-            }
+            self.ask_for(node);
             return Err(SendError::new(SendReason::NotConnected, message));
         };
         let known =
@@ -71,6 +67,16 @@ impl Shard {
         match known {
             Some(pid) => self.deliver_remote_named(pid, Some(name), message, flags, reply),
             None => self.wait_for_name(session, name, message, flags, reply),
+        }
+    }
+
+    /// Asks for a session with a node that somebody wants something of.
+    #[cold]
+    pub(super) fn ask_for(&self, node: &str) {
+        if self.net.may_ask_for(node, self.now_ticks(), self.nanos_in_ticks(1_000_000_000))
+            && let Ok(peer) = NodeName::new(node)
+        {
+            self.node().request(Request::Connect { peer });
         }
     }
 

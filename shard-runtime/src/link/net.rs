@@ -6,6 +6,7 @@
 
 use crate::link::caller::Callers;
 use crate::link::data::DataLink;
+use crate::link::far::FarTies;
 use crate::link::name::NameState;
 use crate::link::{LinkCells, Session};
 use shard_wire::NodeName;
@@ -49,6 +50,8 @@ pub(crate) struct Net {
     pub(crate) sessions: RefCell<Vec<PeerSession>>,
     pub(crate) links: RefCell<Vec<Option<OwnedLink>>>,
     pub(crate) callers: RefCell<Callers>,
+    /// Relations with processes of other nodes.
+    pub(crate) far: RefCell<FarTies>,
     last: Cell<Option<(u64, u32)>>,
     /// Peers will be told before long what was taken of their frames.
     pub(crate) tells: Cell<bool>,
@@ -68,6 +71,7 @@ impl Net {
             sessions: RefCell::default(),
             links: RefCell::default(),
             callers: RefCell::default(),
+            far: RefCell::default(),
             last: Cell::new(None),
             tells: Cell::new(false),
             dirty: Cell::new(false),

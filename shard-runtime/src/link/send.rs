@@ -89,7 +89,7 @@ impl Shard {
     }
 
     /// Which link leads to a pid, or which shard owns it.
-    fn route(&self, to: Pid) -> Result<Route, SendReason> {
+    pub(super) fn route(&self, to: Pid) -> Result<Route, SendReason> {
         let session = self.net.find(to.node.0).ok_or(SendReason::NoRoute)?;
         let slot = {
             let sessions = self.net.sessions.borrow();
@@ -116,7 +116,7 @@ impl Shard {
     }
 
     /// Appends a frame to a link's batch, and hands the batch over when it is full.
-    fn push(
+    pub(super) fn push(
         &self,
         link: u32,
         head: &FrameHead<'_>,
@@ -281,8 +281,11 @@ impl Shard {
     }
 }
 
-enum Route {
+/// How a frame leaves this shard.
+pub(super) enum Route {
+    /// By a link of this shard.
     Link(u32),
+    /// By way of the shard that owns the link.
     Owner(u16),
 }
 
