@@ -1,7 +1,7 @@
 //! Links, monitors and exit signals between two nodes of one OS process, over real sockets.
 
 use shard_runtime::prelude::*;
-use shard_runtime::{LinkError, LogLevel, NodeEvent, RemoteError, Target};
+use shard_runtime::{LinkError, LinkOptions, LogLevel, NodeEvent, RemoteError, Target};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -459,6 +459,10 @@ fn a_lost_connection_fires_everything_once_on_both_nodes() {
     heard.sort();
     let what = ["down node one@localhost", "down pid", "down target at one@localhost", "exit pid"];
     assert_eq!(heard, what.map(|what| format!("{what} {lost}")));
+    let peer = &pair.two.stats().peers()[0];
+    let changes: Vec<_> = peer.history.iter().map(|record| (record.session, record.change.name())).collect();
+    assert_eq!((changes[0], changes[changes.len() - 1]), ((1, "up"), (1, "down")));
+    assert!(changes.contains(&(1, "link up")) && changes.contains(&(1, "link down")), "{changes:?}");
     assert_eq!(next(&back_reports), format!("terminate {lost}"));
     until_watched(&pair.one, target, (0, 0));
     until_watched(&pair.two, watcher, (0, 0));
@@ -467,6 +471,27 @@ fn a_lost_connection_fires_everything_once_on_both_nodes() {
     let facts = pair.two.facts_blocking(watcher, LIMIT).unwrap();
     assert!(facts.links.is_empty() && facts.monitors.is_empty());
     assert!(reports.try_recv().is_err());
+}
+
+/// The end of one process is many frames at once, more than its links take.
+#[test]
+fn ends_that_find_no_room_in_their_link_wait_for_it() {
+    let one = builder("one@localhost", 1).links(LinkOptions::new().outbox(1024)).start().unwrap();
+    let address = one.listen_address().unwrap().to_string();
+    let pair = pair_by(one, address, 1);
+    let (target, _) = puppet(&pair.one, SpawnOptions::new());
+    let watchers: Vec<_> = (0..300).map(|_| puppet(&pair.two, SpawnOptions::new())).collect();
+    for (watcher, _) in &watchers {
+        assert_eq!(monitor(&pair.two, *watcher, target), "Ok(())");
+    }
+    until_watched(&pair.one, target, (0, 300));
+    pair.one.kill(target);
+    for (_, reports) in &watchers {
+        assert_eq!(next(reports), "down pid kill");
+    }
+    let counters = pair.one.stats().peers()[0].counters;
+    assert!(counters.outbox_refused > 0, "they found room at once");
+    assert_eq!((counters.relations_in, counters.relations_refused), (0, 0));
 }
 
 /// With more than 64 pairs of shards, frames go by way of the shard that owns the link.

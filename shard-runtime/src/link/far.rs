@@ -192,6 +192,7 @@ mod tests {
             shards: 1,
             placement: Placement::new(Side::Low, 1, 1, 64, 64).unwrap(),
             max_frame: 1 << 20,
+            links: crate::link::LinkOptions::new(),
             is_numbered: true,
             has_relations: true,
             is_over: AtomicBool::new(false),

@@ -41,6 +41,7 @@ fn session() -> Arc<Session> {
         shards: 1,
         placement: Placement::new(Side::Low, 1, 1, 64, 64).unwrap(),
         max_frame: 1 << 20,
+        links: crate::link::LinkOptions::new(),
         is_numbered: true,
         has_relations: true,
         is_over: AtomicBool::new(false),
