@@ -5,13 +5,13 @@
 use shard_runtime::wire::handshake::PROTOCOL;
 use shard_runtime::wire::header::FRAME_VERSION;
 use shard_runtime::{
-    AppInfo, CronFacts, CronJobFacts, CronSchedule, EventFacts, Missed, Overlap, PeerStats, ProcessStats,
-    ShardCounters,
+    AppInfo, CronFacts, CronJobFacts, CronSchedule, EventFacts, Missed, Overlap, PeerChange, PeerRecord,
+    PeerStats, ProcessStats, ShardCounters,
 };
 
 use crate::source::{
-    AppRow, CronJobRow, CronPlan, CronSlotRow, CronView, EventRow, IoRow, LogLevel, LoggerRow, PeerFlags,
-    PeerRow, ProcessCells, ProcessState,
+    AppRow, CronJobRow, CronPlan, CronSlotRow, CronView, EventRow, IoRow, LogLevel, LoggerRow, PeerChangeRow,
+    PeerFlags, PeerRow, ProcessCells, ProcessState,
 };
 
 pub(crate) fn app_row(app: AppInfo, exposed: bool) -> AppRow {
@@ -77,7 +77,29 @@ pub(crate) fn peer_row(peer: PeerStats) -> PeerRow {
         outbox_full: counters.outbox_refused,
         rtt_ns: peer.rtt_ns,
         flags: PeerFlags { simultaneous_connect: true, ..PeerFlags::default() },
+        history: peer.history.iter().map(change_row).collect(),
         ..PeerRow::default()
+    }
+}
+
+fn change_row(record: &PeerRecord) -> PeerChangeRow {
+    let (shard, epoch) = match record.change {
+        PeerChange::LinkUp { epoch, shard } | PeerChange::LinkDown { epoch, shard } => {
+            (Some(shard), Some(epoch))
+        }
+        _ => (None, None),
+    };
+    let reason = match record.change {
+        PeerChange::Down(reason) => Some(reason.name()),
+        _ => None,
+    };
+    PeerChangeRow {
+        at: record.at,
+        session: record.session,
+        change: record.change.name(),
+        reason,
+        shard,
+        epoch,
     }
 }
 

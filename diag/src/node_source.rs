@@ -159,6 +159,7 @@ impl NodeSource {
             match target {
                 Target::Pid(pid) => ties.pids.push(self.pid_text(pid)),
                 Target::Name(name) => ties.names.push(String::from(&*name)),
+                Target::NameAt { name, node } => ties.names.push(format!("{name} at {node}")),
                 Target::Alias(alias) => ties.aliases.push(alias.to_string()),
                 Target::Event(event) => ties.events.push(String::from(&*event)),
                 Target::Node(node) => ties.nodes.push(String::from(&*node)),

@@ -86,7 +86,7 @@ pub use cron::{
 pub use error::{
     ActorError, ActorResult, AppError, CallError, CronError, DeliveryError, DeliveryId, DiagCallError,
     EventError, ExitReason, ForwardError, IoEnd, IoError, LinkError, LogError, NodeError, PreflightError,
-    RegistrarError, SendError, SendReason, SpawnError, Unconfirmed,
+    RegistrarError, RemoteError, SendError, SendReason, SpawnError, Unconfirmed,
 };
 pub use event::{Event, EventFacts, EventOptions, EventStart, EventStop, Topic, Utilization};
 /// Methods, status codes and header names of web requests.
@@ -105,7 +105,7 @@ pub use io::{
 };
 #[cfg(feature = "tls")]
 pub use io::{TlsClient, TlsServer};
-pub use link::{LinkCounters, LinkOptions};
+pub use link::{LinkCounters, LinkOptions, PeerChange, PeerRecord};
 pub use node::{LateProcess, Node, NodeBuilder, Pinning, StopPhase, StopPlan, StopReport};
 pub use process::{Env, OnFull};
 pub use reactor::preflight::{Check, Report, doctor};

@@ -57,6 +57,7 @@ mod node_name;
 mod payload;
 pub mod placement;
 mod registry;
+pub mod relation;
 mod schema;
 pub mod session;
 mod text;

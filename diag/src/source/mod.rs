@@ -25,7 +25,7 @@ pub use cron::{CronJobRow, CronPlan, CronSlotRow, CronView};
 pub use event::EventRow;
 pub use io::IoRow;
 pub use log::{LogLevel, LoggerRow};
-pub use network::{AcceptorRow, KnownNode, PeerFlags, PeerRow, RegistrarView};
+pub use network::{AcceptorRow, KnownNode, PeerChangeRow, PeerFlags, PeerRow, RegistrarView};
 pub use node::{Identity, NodeCounters, Phase, Version};
 pub use process::{Facts, ProcessCells, ProcessRow, ProcessState, Queues, Ties};
 pub use request::{InspectError, ProxyError, RemoteRequest, Reply};

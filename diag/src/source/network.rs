@@ -1,5 +1,7 @@
 //! Peers, listeners and the registrar as diagnostics sees them.
 
+use std::time::SystemTime;
+
 use super::Version;
 
 /// One connected peer: the counters survive reconnections of its links.
@@ -71,6 +73,25 @@ pub struct PeerRow {
     pub clock_skew_ns: i64,
     /// What both sides agreed on.
     pub flags: PeerFlags,
+    /// What has changed lately, oldest first.
+    pub history: Vec<PeerChangeRow>,
+}
+
+/// A session or a data link that began or ended, or a peer that fell silent or spoke again.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerChangeRow {
+    /// When.
+    pub at: SystemTime,
+    /// Number of the session.
+    pub session: u64,
+    /// What: `up`, `down`, `suspect`, `healthy`, `link up` or `link down`.
+    pub change: &'static str,
+    /// Why a session ended.
+    pub reason: Option<&'static str>,
+    /// The shard here that owns the data link.
+    pub shard: Option<u16>,
+    /// Which try of its slot the data link was, from 1.
+    pub epoch: Option<u32>,
 }
 
 /// What two nodes agreed on in the handshake.

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use shard_diag::source::{
     AcceptorRow, AppRow, CronJobRow, CronPlan, CronSlotRow, CronView, Current, EventRow, Facts, Identity,
-    InspectError, IoRow, KnownNode, LogLevel, LoggerRow, NodeCounters, PeerRow, Phase, ProcessCells,
-    ProcessRow, ProcessState, ProxyError, Queues, RegistrarView, RemoteRequest, Reply, ShardRow, Source,
-    Ties, Version,
+    InspectError, IoRow, KnownNode, LogLevel, LoggerRow, NodeCounters, PeerChangeRow, PeerRow, Phase,
+    ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView, RemoteRequest, Reply,
+    ShardRow, Source, Ties, Version,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -397,6 +397,14 @@ impl Source for Fake {
                 bytes_in: 4_000_000,
                 bytes_out: 3_600_000,
                 rtt_ns: 80_000,
+                history: vec![PeerChangeRow {
+                    at: UNIX_EPOCH,
+                    session: 1,
+                    change: "down",
+                    reason: Some("heartbeat"),
+                    shard: None,
+                    epoch: None,
+                }],
                 ..PeerRow::default()
             })
             .collect()

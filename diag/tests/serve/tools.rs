@@ -446,6 +446,9 @@ fn the_network_as_one_node_sees_it() {
     assert_eq!((&none["items"], &none["matched"], &none["total"]), (&json!([]), &json!(0), &json!(1)));
     let peer = call(pair.address(), "network_node_info", &json!({ "name": NODE2.0 }));
     assert_eq!((&peer["MessagesOut"], &peer["PoolDSN"]), (&json!(900), &Value::Null));
+    let change =
+        json!({ "at": "1970-01-01T00:00:00.000Z", "session": 1, "change": "down", "reason": "heartbeat" });
+    assert_eq!(peer["history"], json!([change]));
     assert_eq!(fail(pair.address(), "network_node_info", &json!({ "name": "x@y" }))["kind"], "not_connected");
     let echo = call(pair.address(), "network_ping", &json!({ "name": NODE2.0, "count": 2 }));
     assert_eq!(echo["rtt_ns"], json!({ "min": 100_000, "avg": 150_000, "max": 200_000 }));

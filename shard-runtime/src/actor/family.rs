@@ -13,8 +13,12 @@ use std::time::Duration;
 impl Context<'_> {
     /// Links this process to a target: when that ends, this one gets an exit signal, once. One way.
     ///
+    /// The target may be on another node: by pid, by alias, or by `(name, node)`. This returns without waiting for that node; a
+    /// target that is not there fires at once. The end of the session with the node fires it as `NoConnection`.
+    ///
     /// # Errors
-    /// There is nothing to link to, the link exists, or it would be to itself. A target that ends meanwhile fires.
+    /// There is nothing to link to, the link exists, or it would be to itself; for another node, there is no session with
+    /// it, or no room. A target that ends meanwhile fires.
     pub fn link(&self, target: impl Into<Target>) -> Result<(), LinkError> {
         self.ask(target, |shard, target| shard.bind(Bond::Link, target))
     }
@@ -43,10 +47,12 @@ impl Context<'_> {
         self.ask(target, |shard, target| shard.unbind(Bond::Monitor, target))
     }
 
-    /// Sends an exit signal: the process ends with this reason at its next boundary, unless it traps exits.
+    /// Sends an exit signal: the process ends with this reason at its next boundary, unless it traps exits. It may be on
+    /// another node, which hears an error as a [`RemoteError`](crate::RemoteError).
     ///
     /// # Errors
-    /// There is no such process, or it is this one, its parent or its leader.
+    /// There is no such process, or it is this one, its parent or its leader. For another node, there is no session with it,
+    /// or no room; whether the process lives is not known then.
     pub fn exit(&self, pid: Pid, reason: ExitReason) -> Result<(), LinkError> {
         self.shard().send_exit(pid, reason)
     }

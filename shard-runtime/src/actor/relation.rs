@@ -18,6 +18,13 @@ pub enum Target {
     Event(Arc<str>),
     /// Another node. Fires when the session with it ends.
     Node(Arc<str>),
+    /// A registered name of a node. Fires when its holder there ends or gives it up, or when the session with the node ends.
+    NameAt {
+        /// The registered name.
+        name: Arc<str>,
+        /// The node's name, `name@host`.
+        node: Arc<str>,
+    },
 }
 
 impl Target {
@@ -25,6 +32,12 @@ impl Target {
     #[must_use]
     pub fn name(name: &str) -> Self {
         Self::Name(name.into())
+    }
+
+    /// The registered name of a process of a node.
+    #[must_use]
+    pub fn name_at(name: &str, node: &str) -> Self {
+        Self::NameAt { name: name.into(), node: node.into() }
     }
 
     /// An event.
@@ -55,6 +68,18 @@ impl From<Alias> for Target {
 impl From<&str> for Target {
     fn from(name: &str) -> Self {
         Self::name(name)
+    }
+}
+
+impl From<(&str, &str)> for Target {
+    fn from((name, node): (&str, &str)) -> Self {
+        Self::name_at(name, node)
+    }
+}
+
+impl From<crate::actor::Named<'_>> for Target {
+    fn from(named: crate::actor::Named<'_>) -> Self {
+        Self::name_at(named.name, named.node)
     }
 }
 

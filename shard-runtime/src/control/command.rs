@@ -10,18 +10,20 @@ use crate::control::input::{Authenticated, Input};
 use crate::control::link::ControlLink;
 use crate::control::outbox::Refusal;
 use crate::control::shake::Failed;
-use crate::link::{LinkGrant, Session};
+use crate::link::{LinkGrant, PeerChange, Session};
 use crate::shard::LogLevel;
 use shard_wire::NodeName;
 use shard_wire::flow::NUMBERED;
 use shard_wire::handshake::{CookiePolicyError, Intent, Introduction, Reason, Source, Verdict};
 use shard_wire::placement::{Placement, Slot};
+use shard_wire::relation::RELATIONS;
 use shard_wire::session::{Command, ControlMsg, DownReason, LinkId, Stall};
 use std::collections::HashSet;
 use std::io::Write;
 use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::Semaphore;
@@ -71,11 +73,13 @@ impl Driver {
             Command::PeerUp { peer, session, placement } => self.peer_up(&peer, session, placement),
             Command::PeerDown { peer, session, reason } => self.peer_down(&peer, session, reason),
             Command::PeerSuspect { peer, .. } => {
+                self.note(&peer, PeerChange::Suspect);
                 self.log_of(&peer, LogLevel::Warning, || {
                     format!("node {peer} is suspect: it does not answer heartbeats")
                 });
             }
             Command::PeerHealthy { peer, .. } => {
+                self.note(&peer, PeerChange::Healthy);
                 self.log_of(&peer, LogLevel::Info, || format!("node {peer} answers again"));
             }
             Command::PeerStalls { peer, stalls, .. } => self.peer_stalls(&peer, stalls),
@@ -84,9 +88,11 @@ impl Driver {
                 if !known && let Some(known) = self.sessions.get(&peer) {
                     known.session.peer.reconnections.fetch_add(1, Relaxed);
                 }
+                self.note(&peer, PeerChange::LinkUp { epoch, shard: owner.index() });
                 self.grant(owner.index(), (peer, session, slot, epoch), link);
             }
             Command::LinkDown { peer, session, slot, epoch, owner, .. } => {
+                self.note(&peer, PeerChange::LinkDown { epoch, shard: owner.index() });
                 self.poster.post(owner.index(), move |shard| shard.link_down(&peer, session, slot, epoch));
             }
             Command::Control { peer, session, msg } => self.on_control(peer, session, msg),
@@ -102,6 +108,13 @@ impl Driver {
             }
             // A command of a newer wire crate; the workspace pins one version.
             _ => {}
+        }
+    }
+
+    /// Remembers what has changed between this node and a peer.
+    fn note(&self, peer: &NodeName, change: PeerChange) {
+        if let Some(known) = self.sessions.get(peer) {
+            known.session.peer.history.note(self.node.clock().wall(), known.session.number, change);
         }
     }
 
@@ -309,9 +322,12 @@ impl Driver {
             max_frame: max_frame as usize,
             links: self.options,
             is_numbered: intro.flags & self.shaker.own.flags & NUMBERED != 0,
+            has_relations: intro.flags & self.shaker.own.flags & RELATIONS != 0,
+            is_over: AtomicBool::new(false),
         });
         let known = Known { session: Arc::clone(&session), control: None, slots: HashSet::new() };
         self.sessions.insert(intro.name.clone(), known);
+        self.note(&intro.name, PeerChange::Up);
         self.said.remove(&intro.name);
         self.log_of(&intro.name, LogLevel::Info, || format!("node {} up (session {number})", intro.name));
         self.poster.post_all(move |shard| shard.session_up(Arc::clone(&session)));
@@ -322,6 +338,7 @@ impl Driver {
         self.fail_pending(peer);
         self.stop_serving(peer);
         self.dials.remove(peer);
+        self.note(peer, PeerChange::Down(reason));
         // Without it the session was never told to anybody.
         let Some(known) = self.sessions.remove(peer) else { return };
         if reason == DownReason::Goodbye && !self.routes.contains_key(peer) && !self.found.contains_key(peer)
@@ -336,7 +353,7 @@ impl Driver {
         net.set_stalls(peer, Vec::new());
         self.log_of(peer, LogLevel::Info, || format!("node {peer} down: {}", reason.name()));
         let name = peer.clone();
-        self.poster.post_all(move |shard| shard.session_down(&name, session));
+        self.poster.post_all(move |shard| shard.session_down(&name, session, reason));
         self.publish(&NodeEvent::Down { name: peer.as_str().to_owned(), session, reason });
     }
 

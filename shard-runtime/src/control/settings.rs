@@ -9,6 +9,7 @@ use crate::registrar::{NodeRecord, RegistrarSpec};
 use shard_wire::flow::NUMBERED;
 use shard_wire::handshake::{ClusterName, CookiePolicyError, Introduction, Keyring, cookie_policy};
 use shard_wire::placement::DEFAULT_MAX_LINKS;
+use shard_wire::relation::RELATIONS;
 use shard_wire::session::Timing;
 use shard_wire::{Incarnation, NodeName};
 use std::collections::HashMap;
@@ -121,7 +122,8 @@ impl NetworkSettings {
             name: name.clone(),
             incarnation,
             cluster,
-            flags: if self.links.is_numbered { NUMBERED } else { 0 },
+            // Ends that are told once need links that lose nothing.
+            flags: if self.links.is_numbered { NUMBERED | RELATIONS } else { 0 },
             max_frame_bytes: self.links.max_message as u32,
             heartbeat_ms: (timing.heartbeat_ns / 1_000_000) as u32,
             shards,

@@ -1,5 +1,6 @@
 //! How a handler ends its process, and the reason that its end carries.
 
+use shard_wire::session::DownReason;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ pub enum ExitReason {
     Kill,
     /// A handler, `init` or `terminate` panicked; the text is the panic's message. Its place is in the log.
     Panic(Arc<str>),
-    /// A handler or `init` returned this error, or somebody sent an exit with it.
+    /// A handler or `init` returned this error, or somebody sent an exit with it. From another node, where it may be of a type
+    /// that is not known here, it is a [`RemoteError`].
     Error(Arc<dyn Error + Send + Sync>),
     /// `init` was not done in time.
     InitTimeout {
@@ -35,8 +37,13 @@ pub enum ExitReason {
     },
     /// For watchers only: the process had ended before it could be watched, and why is not known any more.
     NoProcess,
-    /// For watchers only: the connection to the node was lost.
-    NoConnection,
+    /// For watchers only: the session with the node has ended. What was watched there may live on.
+    NoConnection {
+        /// Why the session ended.
+        why: DownReason,
+        /// Number of the session.
+        session: u64,
+    },
     /// For watchers only: the name, alias or event was given up while its process lives.
     Unregistered,
 }
@@ -54,7 +61,9 @@ impl fmt::Display for ExitReason {
                 write!(f, "supervisor restart intensity exceeded (max {limit} in {period:?}): {cause}")
             }
             Self::NoProcess => f.write_str("no such process"),
-            Self::NoConnection => f.write_str("no connection"),
+            Self::NoConnection { why, session } => {
+                write!(f, "no connection: session {session} has ended ({})", why.name())
+            }
             Self::Unregistered => f.write_str("unregistered"),
         }
     }
@@ -80,6 +89,25 @@ impl ExitReason {
     #[must_use]
     pub fn is_ordinary(&self) -> bool {
         matches!(self, Self::Normal | Self::Shutdown)
+    }
+}
+
+/// The error with which a process of another node ended: its text, of which 512 bytes come over.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct RemoteError {
+    text: Arc<str>,
+}
+
+impl RemoteError {
+    pub(crate) fn new(text: &str) -> Self {
+        Self { text: text.into() }
+    }
+
+    /// What the error said of itself.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 }
 

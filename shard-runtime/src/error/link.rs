@@ -31,16 +31,19 @@ pub enum LinkError {
     /// There is no session with the node.
     #[error("not connected to that node; it is being dialled, retry after node-up")]
     NotConnected,
-    /// Relations with processes of other nodes are not supported by this version.
+    /// The target's node runs a version that has no relations with processes of other nodes.
     #[error(
-        "the target lives on another node, which links and monitors do not reach yet; watch the node instead"
+        "the target's node runs a version that links, monitors and exits do not reach; watch the node instead"
     )]
     Remote,
+    /// As much waits to be sent to the target's node as may wait.
+    #[error("as much waits to be sent to the target's node as may wait; retry later")]
+    Overloaded,
     /// The name of an alias, event or name is taken or unusable.
     #[error("the name is taken, empty, longer than 255 bytes, or this process has one already")]
     Taken,
-    /// The shard has as many aliases as it can hold, or the node too many names.
-    #[error("the limit of aliases of a shard or of names of the node is reached; reuse them")]
+    /// The shard has as many aliases or relations with other nodes as it can hold, or the node too many names.
+    #[error("the limit of aliases or relations of a shard, or of names of the node, is reached; reuse them")]
     Limit,
     /// The home shard of this process, which has a thread of its own, did not answer: it is stuck, or stopping. If it goes on,
     /// it will have done what it was asked for.

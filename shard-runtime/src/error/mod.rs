@@ -16,7 +16,7 @@ mod registrar;
 mod send;
 mod spawn;
 
-pub use actor::{ActorError, ActorResult, ExitReason};
+pub use actor::{ActorError, ActorResult, ExitReason, RemoteError};
 pub use app::AppError;
 pub use call::CallError;
 pub use cron::CronError;

@@ -432,6 +432,8 @@ mod tests {
             max_frame: 1 << 20,
             is_numbered,
             links: LinkOptions::default(),
+            has_relations: false,
+            is_over: std::sync::atomic::AtomicBool::new(false),
         };
         PeerSession { session: Arc::new(session), is_up, by_shard: Vec::new(), names: HashMap::new() }
     }

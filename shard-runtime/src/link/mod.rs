@@ -3,19 +3,27 @@
 
 mod caller;
 mod data;
+mod far;
 mod forward;
+mod history;
 mod important;
 mod letter;
 mod name;
 mod net;
 mod options;
 mod peer;
+mod reason;
 mod receive;
+mod relation;
+#[cfg(test)]
+mod relation_tests;
 mod request;
 mod send;
 mod session;
+mod signal;
 mod window;
 
+pub use history::{PeerChange, PeerRecord};
 pub use options::LinkOptions;
 pub use peer::LinkCounters;
 

@@ -68,13 +68,20 @@ impl Shard {
     /// The session with a node that is up; if there is none, one is asked for.
     pub(super) fn session_with(&self, node: &str) -> Option<u32> {
         let session = self.net.find_node(node);
-        if session.is_none()
-            && self.net.may_ask_for(node, self.now_ticks(), self.nanos_in_ticks(1_000_000_000))
+        if session.is_none() {
+            self.ask_for(node);
+        }
+        session
+    }
+
+    /// Asks for a session with a node that somebody wants something of.
+    #[cold]
+    pub(super) fn ask_for(&self, node: &str) {
+        if self.net.may_ask_for(node, self.now_ticks(), self.nanos_in_ticks(1_000_000_000))
             && let Ok(peer) = NodeName::new(node)
         {
             self.node().request(Request::Connect { peer });
         }
-        session
     }
 
     /// Who holds a name, if that is known.

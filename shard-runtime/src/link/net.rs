@@ -6,6 +6,7 @@
 
 use crate::link::caller::Callers;
 use crate::link::data::DataLink;
+use crate::link::far::FarTies;
 use crate::link::letter::Pending;
 use crate::link::name::NameState;
 use crate::link::window::Window;
@@ -61,6 +62,8 @@ pub(crate) struct Net {
     deliveries: Cell<u64>,
     /// While a call of another shard is sent on: the tick at which it ends.
     pub(crate) hop_due: Cell<Option<u64>>,
+    /// Relations with processes of other nodes.
+    pub(crate) far: RefCell<FarTies>,
     last: Cell<Option<(u64, u32)>>,
     /// Peers will be told before long what was taken of their frames.
     pub(crate) tells: Cell<bool>,
@@ -84,6 +87,7 @@ impl Net {
             window: RefCell::new(Window::new()),
             deliveries: Cell::new(0),
             hop_due: Cell::new(None),
+            far: RefCell::default(),
             last: Cell::new(None),
             tells: Cell::new(false),
             dirty: Cell::new(false),

@@ -3,6 +3,7 @@
 //! Invariants: P1 each [`LinkCells`] is written by one shard. P2 the rest of a [`Peer`] is written by the control thread.
 //! P3 peers are only added; a node name has one record.
 
+use crate::link::history::History;
 use shard_wire::NodeName;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -66,6 +67,12 @@ cells! {
     unconfirmed,
     /// Acknowledgements that came when nobody waited for them any more.
     late_acks,
+    /// Relations of processes here with targets there, now.
+    relations_out,
+    /// Relations of processes there with targets here, now.
+    relations_in,
+    /// Frames about relations that named what they must not, or for which there was no room.
+    relations_refused,
     /// Data links that stand now.
     links,
     /// Links closed because the peer broke the protocol.
@@ -100,6 +107,8 @@ pub(crate) struct Peer {
     pub(crate) slots: AtomicU64,
     pub(crate) max_frame: AtomicU64,
     pub(crate) dialled: AtomicBool,
+    /// What has changed lately.
+    pub(crate) history: History,
 }
 
 impl Peer {
@@ -120,6 +129,7 @@ impl Peer {
             slots: AtomicU64::new(0),
             max_frame: AtomicU64::new(0),
             dialled: AtomicBool::new(false),
+            history: History::default(),
         }
     }
 

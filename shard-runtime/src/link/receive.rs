@@ -229,10 +229,21 @@ impl Shard {
             FrameKind::Reply => self.handle_reply(frame, origin),
             FrameKind::ReplyError => self.handle_reply_error(frame, origin),
             FrameKind::Ack => self.handle_ack(frame, origin.link, origin.key),
-            _ => {
-                // A kind of a later protocol version, or one that belongs on a control link.
-                self.with_link_cells(origin.link, |cells| bump(&cells.unknown_types, 1));
-            }
+            _ => self.handle_other(frame, origin),
+        }
+    }
+
+    #[cold]
+    fn handle_other(&self, frame: &Frame<'_>, origin: Origin) {
+        match frame.header.kind {
+            FrameKind::Link
+            | FrameKind::Unlink
+            | FrameKind::Monitor
+            | FrameKind::Demonitor
+            | FrameKind::Exit
+            | FrameKind::Down => self.handle_relation(frame, origin.link, origin.key),
+            // A kind of a later protocol version, or one that belongs on a control link.
+            _ => self.with_link_cells(origin.link, |cells| bump(&cells.unknown_types, 1)),
         }
     }
 

@@ -11,6 +11,7 @@ use shard_wire::placement::{Placement, Slot};
 use shard_wire::session::LinkId;
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Something a shard, or a thread outside, wants from the control thread.
 #[derive(Debug)]
@@ -84,6 +85,10 @@ pub(crate) struct Session {
     pub(crate) is_numbered: bool,
     /// How this node uses data links.
     pub(crate) links: LinkOptions,
+    /// Both sides know relations between processes of two nodes.
+    pub(crate) has_relations: bool,
+    /// Some shard has processed its end; the others will, so what another shard has of it may be dropped.
+    pub(crate) is_over: AtomicBool,
 }
 
 /// A data link for its owner: a connected, authenticated, non-blocking socket.

@@ -1,10 +1,11 @@
 //! What the control thread tells a shard: sessions and data links that begin and end.
 //!
-//! Invariants: J1 a session's end closes its links, fails what waits for it and is reported back before a link of the next
-//! session is granted (the control thread waits for the report). J2 a grant for a session that is not up is closed.
+//! Invariants: J1 a session's end closes its links, fails what waits for it, fires what is watched there, and is reported
+//! back before a link of the next session is granted (the control thread waits for the report). J2 a grant for a session
+//! that is not up is closed.
 
 use crate::app::NodeSession;
-use crate::error::CallError;
+use crate::error::{CallError, ExitReason};
 use crate::link::data::Socket;
 use crate::link::net::{NO_LINK, PeerSession};
 use crate::link::{LinkGrant, Request, Session};
@@ -14,6 +15,7 @@ use crate::shard::Shard;
 use shard_wire::NodeName;
 use shard_wire::flow::Loss;
 use shard_wire::placement::Slot;
+use shard_wire::session::DownReason;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -36,20 +38,21 @@ impl Shard {
     }
 
     /// A session has ended: its links are closed, what waits for it is failed.
-    pub(crate) fn session_down(&self, peer: &NodeName, session: u64) {
+    pub(crate) fn session_down(&self, peer: &NodeName, session: u64, why: DownReason) {
         if let Some(index) = self.net.find_session(peer, session) {
-            self.end_session(index);
+            self.end_session(index, why);
         }
         self.node().request(Request::DownProcessed { shard: self.index(), peer: peer.clone(), session });
     }
 
-    fn end_session(&self, index: u32) {
+    fn end_session(&self, index: u32, why: DownReason) {
         let ended = self.net.sessions.borrow_mut().get_mut(index as usize).map(|peer| {
             peer.is_up = false;
             peer.by_shard.fill(NO_LINK);
             (Arc::clone(&peer.session), std::mem::take(&mut peer.names))
         });
         let Some((session, names)) = ended else { return };
+        session.is_over.store(true, Relaxed);
         let mut loss = Loss::default();
         for place in self.net.links.borrow_mut().iter_mut() {
             if place.as_ref().is_some_and(|link| link.session == index)
@@ -74,9 +77,11 @@ impl Shard {
         for (_, state) in names {
             self.fail_name(state);
         }
+        let reason = ExitReason::NoConnection { why, session: session.number };
         // After those that were never sent: they are known not to have arrived.
         self.fail_letters(session.key);
-        self.node_down(session.peer.name.as_str());
+        self.end_far(&session, &reason);
+        self.node_down(session.peer.name.as_str(), &reason);
         self.post_steward(NodeSession { name: session.peer.name.as_str().to_owned(), is_up: false });
     }
 

@@ -9,7 +9,7 @@ use crate::error::{
     CallError, EventError, ExitReason, LinkError, NodeError, SendError, SendReason, SpawnError,
 };
 use crate::event::Topic;
-use crate::link::Request;
+use crate::link::{Peer, Request};
 use crate::node::NodeBuilder;
 use crate::node::stop::{StopPlan, StopReport, Stopping};
 use crate::oneshot::{self, RecvError};
@@ -377,10 +377,10 @@ impl Node {
     /// traps exits.
     ///
     /// # Errors
-    /// There is no such process on this node.
+    /// There is no such process on this node; or it is of another node, and there is no session with that.
     pub fn exit(&self, pid: Pid, reason: ExitReason) -> Result<(), LinkError> {
         if pid.node != self.shared().key() {
-            return Err(LinkError::Remote);
+            return self.exit_far(pid, reason);
         }
         let port = self.shared().port(pid.local.shard()).filter(|port| port.table.exists(pid.local.0));
         let port = port.ok_or(LinkError::NoProcess)?;
@@ -389,6 +389,17 @@ impl Node {
             let _gone = shard.send_exit(pid, reason);
         });
         port.post_reserved(Inbound::Task(task)).map_err(|_| LinkError::NoProcess)
+    }
+
+    fn exit_far(&self, pid: Pid, reason: ExitReason) -> Result<(), LinkError> {
+        let is_it = |peer: &Arc<Peer>| peer.connected.load(Relaxed) && peer.key.load(Relaxed) == pid.node.0;
+        let port = self.shared().port(0).filter(|_| self.shared().peers().all().iter().any(is_it));
+        let port = port.ok_or(LinkError::NotConnected)?;
+        let task = Box::new(move |shard: &Shard| {
+            // The session may have ended meanwhile, and with it whatever was to be ended.
+            let _gone = shard.send_exit(pid, reason);
+        });
+        port.post_reserved(Inbound::Task(task)).map_err(|_| LinkError::NotConnected)
     }
 
     /// What a process reports about itself, within `timeout`.

@@ -22,6 +22,34 @@ pub(crate) enum Subject {
     Event(u32),
     /// Another node.
     Node(u32),
+    /// A process of another node.
+    FarPid {
+        /// Key of its node's incarnation.
+        key: u64,
+        /// Its local id there.
+        local: u64,
+    },
+    /// An alias of another node.
+    FarAlias {
+        /// Key of its node's incarnation.
+        key: u64,
+        /// Its number there.
+        id: u64,
+    },
+    /// A registered name on another node.
+    FarName {
+        /// The node.
+        node: u32,
+        /// The name.
+        name: u32,
+    },
+}
+
+impl Subject {
+    /// Whether it lives on another node.
+    pub(crate) fn is_far(self) -> bool {
+        matches!(self, Self::FarPid { .. } | Self::FarAlias { .. } | Self::FarName { .. })
+    }
 }
 
 /// What happens to the consumer.
@@ -43,9 +71,18 @@ pub(crate) struct Tie {
 /// One relation as its target knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Watch {
-    /// The consumer's local id.
+    /// The session that it came by, as the holder's shard numbers them; 0: from this node.
+    pub(crate) peer: u32,
+    /// The consumer's local id on its node.
     pub(crate) consumer: u64,
     pub(crate) tie: Tie,
+}
+
+impl Watch {
+    /// A relation of a process of this node.
+    pub(crate) fn near(consumer: u64, tie: Tie) -> Self {
+        Self { peer: 0, consumer, tie }
+    }
 }
 
 type Map<K, V> = IndexMap<K, V, FxBuildHasher>;
@@ -54,7 +91,7 @@ type Map<K, V> = IndexMap<K, V, FxBuildHasher>;
 #[derive(Default)]
 pub(crate) struct Relations {
     /// What this process watches: the relation's number, and the local id of the process that holds the other half (0 for
-    /// nodes).
+    /// nodes); of what lives on another node, the number of its session on this shard.
     own: Map<Tie, (u32, u64)>,
     /// Who watches this process, by one of its addresses: the relation's number, and whether it is a subscription.
     watchers: Map<Watch, (u32, bool)>,
@@ -165,12 +202,12 @@ mod tests {
         for consumer in 0..4 {
             for subject in [Subject::Pid(9), Subject::Name(3)] {
                 let tie = Tie { subject, bond: Bond::Link };
-                relations.watched_by(Watch { consumer, tie }, 1, consumer == 2);
+                relations.watched_by(Watch::near(consumer, tie), 1, consumer == 2);
             }
         }
         let named = relations.take_watchers_of(Subject::Name(3));
         assert_eq!(named.iter().map(|(watch, _)| watch.consumer).collect::<Vec<_>>(), [0, 1, 2, 3]);
-        let subscriber = Watch { consumer: 2, tie: Tie { subject: Subject::Pid(9), bond: Bond::Link } };
+        let subscriber = Watch::near(2, Tie { subject: Subject::Pid(9), bond: Bond::Link });
         assert_eq!(relations.unwatched_by(subscriber), Some(true));
         assert_eq!(relations.unwatched_by(subscriber), None);
         let rest: Vec<_> = relations.take_watchers().map(|(watch, _)| watch.consumer).collect();

@@ -61,7 +61,7 @@ impl Shard {
             }
         }
         for watch in extension.relations.watchers() {
-            let consumer = self.pid(watch.consumer);
+            let consumer = self.consumer_of(&watch);
             match watch.tie.bond {
                 Bond::Link => facts.linked_by.push(consumer),
                 Bond::Monitor => facts.monitored_by.push(consumer),

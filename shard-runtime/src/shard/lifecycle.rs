@@ -148,7 +148,7 @@ impl Shard {
             shard.spawn_as_told(factory, &options, origin, move |shard, outcome| {
                 if links && let Ok(pid) = &outcome {
                     let tie = Tie { subject: Subject::Pid(pid.local.0), bond: Bond::Link };
-                    shard.add_watch(pid.local.0, Watch { consumer: parent, tie }, SPAWN_LINK, false);
+                    shard.add_watch(pid.local.0, Watch::near(parent, tie), SPAWN_LINK, false);
                 }
                 shard.tell(home, move |shard| shard.spawned(waiter, parent, outcome, links));
             });
@@ -511,7 +511,7 @@ impl Shard {
         let Some(record) = self.live_record(consumer) else { return };
         let number = self.with_extension(record, |extension| extension.relations.begin(tie, holder));
         if let Some(number) = number {
-            let watch = Watch { consumer, tie };
+            let watch = Watch::near(consumer, tie);
             self.tell(LocalId(holder).shard(), move |shard| {
                 shard.add_watch(holder, watch, number, false);
             });

@@ -33,7 +33,7 @@ impl Shard {
     /// Links the steward to a process of this shard that has just been started.
     pub(crate) fn watch_for(&self, consumer: u64, born: u64) {
         let tie = Tie { subject: Subject::Pid(born), bond: Bond::Link };
-        self.add_watch(born, Watch { consumer, tie }, SPAWN_LINK, false);
+        self.add_watch(born, Watch::near(consumer, tie), SPAWN_LINK, false);
     }
 
     /// Says to which application a process that is being spawned belongs: that of its options, or its parent's.

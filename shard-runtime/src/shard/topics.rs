@@ -102,7 +102,7 @@ impl Shard {
         let number = self
             .with_extension(record, |extension| extension.relations.begin(tie, owner))
             .ok_or(LinkError::Exists)?;
-        let watch = Watch { consumer, tie };
+        let watch = Watch::near(consumer, tie);
         self.tell(cell.home(), move |home| home.add_subscriber(&cell, watch, number, deliver_kept::<M>));
         Ok(())
     }
@@ -277,7 +277,7 @@ impl Shard {
     }
 
     /// Forgets what was noted of a subscription on the producer's side; used by [`drop_watch`](Self::drop_watch).
-    pub(super) fn unwatch(&self, record: &Record, owner: u64, watch: Watch) {
+    pub(crate) fn unwatch(&self, record: &Record, owner: u64, watch: Watch) {
         let subscribed =
             self.with_existing_extension(record, |extension| extension.relations.unwatched_by(watch));
         if subscribed == Some(true) {

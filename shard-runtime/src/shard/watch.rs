@@ -1,4 +1,5 @@
-//! Links and monitors between processes of this node: making, undoing and firing them, across shards.
+//! Links and monitors: making, undoing and firing them, across shards. Between two nodes `link/relation.rs` takes over where
+//! the halves meet.
 //!
 //! A relation has two halves: the consumer's, on its shard, and the holder's, on the shard of the process that is watched.
 //! The liveness check and the insert are one step on the holder's shard, so a target that dies meanwhile fires. What is told
@@ -11,7 +12,7 @@ use crate::mailbox::Meta;
 use crate::process::{Bond, Flags, Record, Relations, Subject, Tie, Trap, Watch};
 use crate::shard::{Inbound, Parcel, Shard};
 use crate::symbol::Symbol;
-use shard_wire::{Alias, LocalId, Message, Pid, vtable};
+use shard_wire::{Alias, IncarnationKey, LocalId, Message, Pid, vtable};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -43,6 +44,9 @@ impl Shard {
     pub(crate) fn bind(&self, bond: Bond, target: &Target) -> Result<(), LinkError> {
         let consumer = self.current_id.get();
         let record = self.live_record(consumer).ok_or(LinkError::Terminated)?;
+        if let Some(bound) = self.bind_far(record, bond, target) {
+            return bound;
+        }
         let (subject, holder) = self.find_subject(target)?;
         if holder == consumer {
             return Err(LinkError::NotAllowed);
@@ -51,7 +55,7 @@ impl Shard {
         let number = self
             .with_extension(record, |extension| extension.relations.begin(tie, holder))
             .ok_or(LinkError::Exists)?;
-        let watch = Watch { consumer, tie };
+        let watch = Watch::near(consumer, tie);
         if holder == 0 {
             self.node_watchers.borrow_mut().push((watch, number));
         } else {
@@ -71,12 +75,15 @@ impl Shard {
         let undone = self.with_existing_extension(record, |extension| extension.relations.undo(tie));
         let holder = undone.ok_or(LinkError::Missing)?;
         self.stop_listening(consumer, tie, holder);
-        self.drop_watch(holder, Watch { consumer, tie });
+        self.drop_watch(holder, Watch::near(consumer, tie));
         Ok(())
     }
 
     /// Forgets a relation on the holder's side.
     fn drop_watch(&self, holder: u64, watch: Watch) {
+        if watch.tie.subject.is_far() {
+            return self.drop_far(holder as u32, watch.consumer, watch.tie);
+        }
         if holder == 0 {
             return self.node_watchers.borrow_mut().retain(|(other, _)| *other != watch);
         }
@@ -96,7 +103,7 @@ impl Shard {
     }
 
     /// Notes on the holder's side that it is watched, or fires at once if there is nothing to watch any more. Whether there is.
-    pub(super) fn add_watch(&self, holder: u64, watch: Watch, number: u32, subscribes: bool) -> bool {
+    pub(crate) fn add_watch(&self, holder: u64, watch: Watch, number: u32, subscribes: bool) -> bool {
         let Some(record) = self.live_record(holder) else {
             self.fire(watch, number, &self.obituary(holder));
             return false;
@@ -108,7 +115,11 @@ impl Shard {
                 Subject::Name(symbol) => identity.name.load(Relaxed) == symbol,
                 Subject::Alias(alias) => extension.aliases.contains(&alias),
                 Subject::Event(symbol) => extension.events.contains(&symbol),
-                Subject::Node(_) => false,
+                // Not of this node, so nobody here holds it.
+                Subject::Node(_)
+                | Subject::FarPid { .. }
+                | Subject::FarAlias { .. }
+                | Subject::FarName { .. } => false,
             };
             if is_there {
                 extension.relations.watched_by(watch, number, subscribes);
@@ -147,11 +158,15 @@ impl Shard {
 
     /// Fires one relation, on the consumer's shard.
     pub(super) fn fire(&self, watch: Watch, number: u32, reason: &ExitReason) {
+        if watch.peer != 0 {
+            return self.fire_far(watch, number, reason);
+        }
         let reason = reason.clone();
         self.tell(LocalId(watch.consumer).shard(), move |shard| shard.fired(watch, number, reason));
     }
 
-    fn fired(&self, watch: Watch, number: u32, reason: ExitReason) {
+    /// A relation of a process of this shard fires, if it is there with this number.
+    pub(crate) fn fired(&self, watch: Watch, number: u32, reason: ExitReason) {
         let Some(record) = self.live_record(watch.consumer) else { return };
         let fires =
             self.with_existing_extension(record, |extension| extension.relations.fire(watch.tie, number));
@@ -161,8 +176,16 @@ impl Shard {
             self.finish_spreads((symbol, holder));
         }
         self.stop_listening(watch.consumer, watch.tie, holder);
-        let target = self.target_of(watch.tie.subject);
-        match watch.tie.bond {
+        if watch.tie.subject.is_far() {
+            self.forget_far(holder as u32, watch.consumer, watch.tie);
+        }
+        self.tell_end(record, watch.tie, reason);
+    }
+
+    /// Tells a process that what it was tied to has ended.
+    pub(crate) fn tell_end(&self, record: &Record, tie: Tie, reason: ExitReason) {
+        let target = self.target_of(tie.subject);
+        match tie.bond {
             Bond::Link => self.exit_signal(record, target, reason),
             Bond::Monitor => self.post_system(record, Meta::SYSTEM, Down { target, reason }),
         }
@@ -181,7 +204,7 @@ impl Shard {
     pub(super) fn end_relations(&self, consumer: u64, relations: &mut Relations, reason: &ExitReason) {
         for (tie, holder) in relations.take_own() {
             self.stop_listening(consumer, tie, holder);
-            self.drop_watch(holder, Watch { consumer, tie });
+            self.drop_watch(holder, Watch::near(consumer, tie));
         }
         for (watch, number) in relations.take_watchers() {
             self.fire(watch, number, reason);
@@ -189,7 +212,7 @@ impl Shard {
     }
 
     /// The session with a node has ended: who watched it fires.
-    pub(crate) fn node_down(&self, name: &str) {
+    pub(crate) fn node_down(&self, name: &str, reason: &ExitReason) {
         let Some(symbol) = self.node.symbols().find(name) else { return };
         let subject = Subject::Node(symbol.0);
         let mut fired = Vec::new();
@@ -201,12 +224,12 @@ impl Shard {
             stays
         });
         for (watch, number) in fired {
-            self.fired(watch, number, ExitReason::NoConnection);
+            self.fired(watch, number, reason.clone());
         }
     }
 
     /// An exit signal reaches a process of this shard.
-    pub(super) fn exit_signal(&self, record: &Record, source: Target, reason: ExitReason) {
+    pub(crate) fn exit_signal(&self, record: &Record, source: Target, reason: ExitReason) {
         let trap = self.with_existing_extension(record, |extension| Some(extension.trap)).unwrap_or_default();
         let parent = self.identity(record).parent.load(Relaxed);
         let is_parent = matches!(source, Target::Pid(pid) if pid == self.pid(parent));
@@ -219,11 +242,11 @@ impl Shard {
         }
     }
 
-    /// Sends an exit signal to a process of this node.
+    /// Sends an exit signal to a process.
     pub(crate) fn send_exit(&self, to: Pid, reason: ExitReason) -> Result<(), LinkError> {
         let from = self.current_id.get();
         if to.node.0 != self.key {
-            return Err(LinkError::Remote);
+            return self.exit_far(to, reason);
         }
         let family = self.table.table().identity(from as u32);
         let is_process = from != LocalId::CORE.0;
@@ -262,7 +285,7 @@ impl Shard {
     /// What a target is to this node, and which process holds the other half of a relation to it (0 for nodes).
     fn find_subject(&self, target: &Target) -> Result<(Subject, u64), LinkError> {
         match target {
-            Target::Pid(pid) if pid.node.0 != self.key => Err(LinkError::Remote),
+            Target::Pid(pid) if pid.node.0 != self.key => Err(LinkError::NotConnected),
             Target::Pid(pid) => {
                 let traits =
                     self.node.port(pid.local.shard()).and_then(|port| port.table.traits_of(pid.local.0));
@@ -272,12 +295,12 @@ impl Shard {
                     Some(_) => Ok((Subject::Pid(pid.local.0), pid.local.0)),
                 }
             }
-            Target::Name(name) => {
+            Target::Name(name) | Target::NameAt { name, .. } => {
                 let holder = self.node.lookup(name).ok_or(LinkError::NameUnknown)?;
                 let symbol = self.node.symbols().intern(name).map_err(|_| LinkError::Limit)?;
                 Ok((Subject::Name(symbol.0), holder.local.0))
             }
-            Target::Alias(alias) if alias.node.0 != self.key => Err(LinkError::Remote),
+            Target::Alias(alias) if alias.node.0 != self.key => Err(LinkError::NotConnected),
             Target::Alias(alias) => {
                 let owner = self.alias_owner(*alias).ok_or(LinkError::AliasUnknown)?;
                 Ok((Subject::Alias(alias.id), owner))
@@ -302,8 +325,10 @@ impl Shard {
     fn known_subject(&self, target: &Target) -> Option<Subject> {
         let symbol = |name: &str| self.node.symbols().find(name).map(|symbol| symbol.0);
         Some(match target {
-            Target::Pid(pid) => (pid.node.0 == self.key).then_some(Subject::Pid(pid.local.0))?,
-            Target::Alias(alias) => (alias.node.0 == self.key).then_some(Subject::Alias(alias.id))?,
+            Target::Pid(pid) if pid.node.0 == self.key => Subject::Pid(pid.local.0),
+            Target::Alias(alias) if alias.node.0 == self.key => Subject::Alias(alias.id),
+            Target::NameAt { name, node } if **node == *self.node.name() => Subject::Name(symbol(name)?),
+            Target::Pid(_) | Target::Alias(_) | Target::NameAt { .. } => self.known_far(target)?,
             Target::Name(name) => Subject::Name(symbol(name)?),
             Target::Event(name) => Subject::Event(symbol(name)?),
             Target::Node(name) => Subject::Node(symbol(name)?),
@@ -319,6 +344,11 @@ impl Shard {
             Subject::Name(symbol) => Target::Name(text(symbol)),
             Subject::Event(symbol) => Target::Event(text(symbol)),
             Subject::Node(symbol) => Target::Node(text(symbol)),
+            Subject::FarPid { key, local } => {
+                Target::Pid(Pid { node: IncarnationKey(key), local: LocalId(local) })
+            }
+            Subject::FarAlias { key, id } => Target::Alias(Alias { node: IncarnationKey(key), id }),
+            Subject::FarName { node, name } => Target::NameAt { name: text(name), node: text(node) },
         }
     }
 

@@ -1,6 +1,6 @@
 //! The network of a node, from the reader's side: peers, acceptors, the registrar. Read from memory, asking nobody.
 
-use crate::link::{LinkCounters, Peer};
+use crate::link::{LinkCounters, Peer, PeerRecord};
 use crate::registrar::RegistrarState;
 use crate::stats::Reader;
 use shard_wire::{Incarnation, Pid};
@@ -54,6 +54,8 @@ pub struct PeerStats {
     pub counters: LinkCounters,
     /// Its shards that are stuck now.
     pub stalled: Vec<StalledShard>,
+    /// What has changed lately, oldest first: the last 64 changes of sessions and of data links each.
+    pub history: Vec<PeerRecord>,
 }
 
 /// One listener of the node.
@@ -136,6 +138,7 @@ impl Reader {
             max_frame: peer.max_frame.load(Relaxed),
             dialled: peer.dialled.load(Relaxed),
             counters: peer.counters(),
+            history: peer.history.records(),
             stalled: stalls.map(|(shard, stalled_ms, pid)| StalledShard { shard, stalled_ms, pid }).collect(),
         }
     }
