@@ -42,6 +42,7 @@
 extern crate self as shard_wire;
 
 mod body;
+pub mod compress;
 pub mod cursor;
 mod error;
 pub mod flow;

@@ -14,7 +14,7 @@ use crate::process::bump;
 use crate::shard::{LogLevel, Parcel, Scope, Shard};
 use shard_wire::flow::FlowError;
 use shard_wire::frame::{Frame, RecvBuf};
-use shard_wire::header::{FrameKind, Lane, Priority};
+use shard_wire::header::{FrameFlags, FrameKind, Lane, Priority};
 use shard_wire::{LocalId, MessageEntry, MessageKey, Pid};
 use std::task::Context as TaskContext;
 use std::time::Duration;
@@ -32,8 +32,8 @@ const UNKNOWN_LOGGED: usize = 64;
 
 /// Where a frame came from.
 #[derive(Clone, Copy)]
-struct Origin {
-    link: u32,
+pub(super) struct Origin {
+    pub(super) link: u32,
     key: u64,
     /// Milliseconds on the clock that the peer's deadlines count on.
     now_ms: u64,
@@ -212,6 +212,9 @@ impl Shard {
         origin: Origin,
         turn: &mut Turn<'n>,
     ) -> Result<(), Broken> {
+        if frame.header.flags.has(FrameFlags::COMPRESSED) {
+            return self.handle_compressed(frame, origin, &mut turn.last);
+        }
         match frame.header.kind {
             FrameKind::Part | FrameKind::SignalPart => return self.handle_part(frame, origin, turn),
             FrameKind::Session => return Err(FlowError::Again.into()),
@@ -222,7 +225,12 @@ impl Shard {
     }
 
     #[inline]
-    fn handle_whole<'n>(&'n self, frame: &Frame<'_>, origin: Origin, last: &mut Option<&'n MessageEntry>) {
+    pub(super) fn handle_whole<'n>(
+        &'n self,
+        frame: &Frame<'_>,
+        origin: Origin,
+        last: &mut Option<&'n MessageEntry>,
+    ) {
         match frame.header.kind {
             FrameKind::Send | FrameKind::Call => self.handle_message(frame, origin, last),
             FrameKind::Reply => self.handle_reply(frame, origin),
@@ -264,7 +272,11 @@ impl Shard {
             turn.parts += 1;
             return Ok(());
         };
-        self.handle_whole(&joined.frame()?, origin, &mut turn.last);
+        let frame = joined.frame()?;
+        if frame.header.flags.has(FrameFlags::COMPRESSED) {
+            return self.handle_compressed(&frame, origin, &mut turn.last);
+        }
+        self.handle_whole(&frame, origin, &mut turn.last);
         Ok(())
     }
 
@@ -282,7 +294,8 @@ impl Shard {
 
     /// Milliseconds on a clock of a link.
     pub(crate) fn link_ms(&self, clock: LinkClock) -> u64 {
-        clock.ms + self.clock().span_ns(self.now_ticks().saturating_sub(clock.at)) / 1_000_000
+        // The peer says where its clock stands, and may say anything.
+        clock.ms.saturating_add(self.clock().span_ns(self.now_ticks().saturating_sub(clock.at)) / 1_000_000)
     }
 
     /// Has peers told before long what was taken of their frames.
