@@ -87,6 +87,16 @@ pub enum WireError {
         /// Length of the body in bytes.
         len: usize,
     },
+    /// A compressed body does not expand to what it claims.
+    #[error(
+        "a compressed body of {len} bytes does not expand to the {claim} bytes it claims: the peer sent garbage"
+    )]
+    Compressed {
+        /// Length of the compressed bytes.
+        len: usize,
+        /// The length they should expand to.
+        claim: usize,
+    },
     /// A value could not be serialised.
     #[error("a value of {message} cannot be serialised")]
     Encode {

@@ -158,10 +158,13 @@ impl FrameFlags {
     pub const NAME: Self = Self(1 << 2);
     /// The sender wants an [`FrameKind::Ack`].
     pub const IMPORTANT: Self = Self(1 << 3);
+    /// The body is compressed, see [`compress`](crate::compress). Only messages and replies may be, and only if both nodes
+    /// announce that they can.
+    pub const COMPRESSED: Self = Self(1 << 6);
     pub(crate) const BLOCKS: Self = Self(Self::TRACE.0 | Self::FRAGMENT.0 | Self::NAME.0);
     const PRIORITY_SHIFT: u32 = 4;
     const PRIORITY_MASK: u8 = 0b11 << Self::PRIORITY_SHIFT;
-    const KNOWN: u8 = 0b0011_1111;
+    const KNOWN: u8 = 0b0111_1111;
 
     /// The flags with these bits; `None` for unknown bits or a priority that does not exist.
     #[must_use]
@@ -198,7 +201,14 @@ impl FrameFlags {
         Self(self.0 | other.0)
     }
 
-    /// Priority and importance only.
+    /// These flags without those of `other`.
+    #[must_use]
+    #[inline]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// What does not tell of a block.
     #[inline]
     pub(crate) const fn without_blocks(self) -> Self {
         Self(self.0 & !Self::BLOCKS.0)
@@ -465,7 +475,8 @@ mod tests {
         assert_eq!(flags.with_priority(Priority::High).priority(), Priority::High);
         assert_eq!(FrameFlags::from_bits(flags.bits()), Some(flags));
         assert_eq!(FrameFlags::from_bits(0x30), None);
-        assert_eq!(FrameFlags::from_bits(0x40), None);
+        assert_eq!(FrameFlags::from_bits(0x40), Some(FrameFlags::COMPRESSED));
+        assert_eq!(FrameFlags::from_bits(0x70), None);
         assert_eq!(FrameFlags::from_bits(0x80), None);
     }
 

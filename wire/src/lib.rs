@@ -43,6 +43,7 @@ extern crate self as shard_wire;
 
 mod ack;
 mod body;
+pub mod compress;
 pub mod cursor;
 mod error;
 pub mod flow;

@@ -74,6 +74,14 @@ impl Context<'_> {
         let _stuck = self.shard().at_home(move |shard| shard.split_handle(on));
     }
 
+    /// Sets from how many bytes of its encoded body on a message, call or reply of this process to another node is
+    /// compressed; less than 1024 is taken as 1024, `None` compresses nothing. See
+    /// [`SpawnOptions::compression`](crate::SpawnOptions::compression).
+    pub fn set_compression(&self, threshold: Option<u32>) {
+        // A home shard that is stuck does it when it goes on.
+        let _stuck = self.shard().at_home(move |shard| shard.compress_from(threshold));
+    }
+
     /// Kills a process of this node: its handler is dropped at once if it is suspended, at its next return if it runs.
     pub fn kill(&self, pid: Pid) {
         self.shard().kill(pid);

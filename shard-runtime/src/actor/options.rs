@@ -4,6 +4,7 @@ use crate::actor::Priority;
 use crate::process::{Env, OnFull};
 use crate::shard::LogLevel;
 use shard_wire::Pid;
+use shard_wire::compress::LEAST_THRESHOLD;
 use std::any::Any;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
@@ -55,6 +56,8 @@ pub(crate) struct Rare {
     pub(crate) leader: Option<Pid>,
     pub(crate) env: Env,
     pub(crate) priority: Priority,
+    /// Least length of a body that is compressed for other nodes, in bytes; 0: none is.
+    pub(crate) compress_at: u32,
     pub(crate) link_parent: bool,
     pub(crate) link_child: bool,
     pub(crate) trap_exit: bool,
@@ -80,6 +83,7 @@ impl Default for Rare {
             leader: None,
             env: Env::default(),
             priority: Priority::default(),
+            compress_at: 0,
             link_parent: false,
             link_child: false,
             trap_exit: false,
@@ -176,6 +180,16 @@ impl SpawnOptions {
     #[must_use]
     pub fn with_send_priority(self, priority: Priority) -> Self {
         self.rarely(|rare| rare.priority = priority)
+    }
+
+    /// Has messages, calls and replies of the process to other nodes compressed (LZ4) if their encoded body has at least
+    /// `threshold` bytes; less than 1024 is taken as 1024. Default: nothing is compressed.
+    ///
+    /// A body that does not become smaller is sent as it is, and so is everything to a node that does not read compressed
+    /// bodies. The limit of a message holds before compression. Inside a node nothing is compressed.
+    #[must_use]
+    pub fn compression(self, threshold: u32) -> Self {
+        self.rarely(|rare| rare.compress_at = threshold.max(LEAST_THRESHOLD))
     }
 
     /// Sets the least level of the process's log lines that are kept. Default: that of its application, or of the node.

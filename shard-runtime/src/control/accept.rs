@@ -1,7 +1,7 @@
 //! The listener of a node: takes connections and runs their handshakes, each in a task of its own.
 //!
 //! Invariants: B1 an error of `accept` never ends the listener. B2 handshakes under way are bounded, in all and per
-//! source address; what is over is closed at once and counted as `busy`.
+//! source address, and so are those that fail; what is over is closed at once and counted as `busy`.
 
 use crate::control::admission::{Admission, Place};
 use crate::control::input::{Authenticated, Input, Inputs};
@@ -38,30 +38,30 @@ pub(super) async fn serve(listener: TcpListener, shaker: Rc<Shaker>, node: Arc<N
                 continue;
             }
         };
-        let Some(place) = admission.enter(source.ip()) else {
+        let Some(place) = admission.enter(source.ip(), crate::clock::now()) else {
             count(&node, Reason::Busy, source);
             continue;
         };
-        let task = accept(stream, source, place, Rc::clone(&shaker), Arc::clone(&node), inputs.clone());
-        tokio::task::spawn_local(task);
+        let task = accept(stream, place, Rc::clone(&shaker), inputs.clone());
+        let (admission, node) = (admission.clone(), Arc::clone(&node));
+        tokio::task::spawn_local(async move {
+            if let Err(reason) = task.await {
+                admission.failed(source.ip(), reason, crate::clock::now());
+                count(&node, reason, source);
+            }
+        });
     }
 }
 
-async fn accept(
-    stream: TcpStream,
-    source: SocketAddr,
-    place: Place,
-    shaker: Rc<Shaker>,
-    node: Arc<NodeShared>,
-    inputs: Inputs,
-) {
+async fn accept(stream: TcpStream, place: Place, shaker: Rc<Shaker>, inputs: Inputs) -> Result<(), Reason> {
     match shaker.accept(stream).await {
         Ok(waiting) => {
             let authenticated = Authenticated { waiting, _place: place };
             // The control thread ends with its tasks.
             let _ended = inputs.send(Input::Authenticated(Box::new(authenticated))).await;
+            Ok(())
         }
-        Err(failed) => count(&node, failed.reason, source),
+        Err(failed) => Err(failed.reason),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::control::shake::Failed;
 use crate::link::{LinkGrant, PeerChange, Session};
 use crate::shard::LogLevel;
 use shard_wire::NodeName;
+use shard_wire::compress::COMPRESSES;
 use shard_wire::flow::NUMBERED;
 use shard_wire::handshake::{CookiePolicyError, Intent, Introduction, Reason, Source, Verdict};
 use shard_wire::placement::{Placement, Slot};
@@ -302,6 +303,7 @@ impl Driver {
         let clock = self.node.clock();
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
         let max_frame = intro.max_frame_bytes.min(self.shaker.own.max_frame_bytes);
+        let common = intro.flags & self.shaker.own.flags;
         peer.since.store(clock.ticks(), Relaxed);
         peer.start_nanos.store(wall.saturating_sub(intro.incarnation.start_nanos), Relaxed);
         peer.key.store(intro.incarnation.key().0, Relaxed);
@@ -321,9 +323,10 @@ impl Driver {
             placement,
             max_frame: max_frame as usize,
             links: self.options,
-            is_numbered: intro.flags & self.shaker.own.flags & NUMBERED != 0,
-            has_relations: intro.flags & self.shaker.own.flags & RELATIONS != 0,
+            is_numbered: common & NUMBERED != 0,
+            has_relations: common & RELATIONS != 0,
             is_over: AtomicBool::new(false),
+            is_compressing: common & COMPRESSES != 0,
         });
         let known = Known { session: Arc::clone(&session), control: None, slots: HashSet::new() };
         self.sessions.insert(intro.name.clone(), known);

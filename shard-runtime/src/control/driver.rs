@@ -18,9 +18,9 @@ use crate::link::{LinkOptions, Request, Session};
 use crate::shard::LogLevel;
 use crate::shared::NodeShared;
 use crate::tap::Writer;
-use shard_wire::handshake::{CookiePolicyError, Established, Intent, Source};
+use shard_wire::handshake::{CookiePolicyError, Established, Intent, Reason, Source};
 use shard_wire::placement::Slot;
-use shard_wire::session::{ControlMsg, LinkId, SessionCore};
+use shard_wire::session::{ControlMsg, LinkId, MAX_QUARANTINED, SessionCore};
 use shard_wire::{NodeName, ShardId};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -178,7 +178,7 @@ impl Driver {
                 self.links.insert(link, stands);
                 self.core.on_dialed(now_ns, link, &established);
             }
-            None => self.on_dial_failed(now_ns, link, Failed::local(shard_wire::handshake::Reason::Closed)),
+            None => self.on_dial_failed(now_ns, link, Failed::local(Reason::Closed)),
         }
     }
 
@@ -223,6 +223,15 @@ impl Driver {
             // A node nobody knows is not dialled; once the registrar knows it, it is.
             Request::Connect { peer } if self.addresses(&peer).is_empty() => {}
             Request::Connect { peer } => self.connect(&peer),
+            Request::Quarantine { peer } => self.quarantine(&peer),
+            Request::Allow { peer } => {
+                if self.core.barred(&peer) == Some(Reason::Quarantined) {
+                    self.log_of(&peer, LogLevel::Warning, || {
+                        format!("the quarantine of node {peer} is over")
+                    });
+                    self.core.allow(now_ns, &peer);
+                }
+            }
             Request::WantSlot { peer, slot } => self.core.want_slot(now_ns, &peer, slot),
             Request::LinkLost { link, why } => {
                 self.links.remove(&link);
@@ -244,7 +253,23 @@ impl Driver {
     pub(super) fn connect(&mut self, peer: &NodeName) {
         let connecting = self.core.connect(self.now_ns(), peer);
         if !connecting && peer != self.node.node_name() && !self.node.is_stopping() {
-            self.log_of(peer, LogLevel::Warning, || format!("not connecting to {peer}: too many peers"));
+            let why =
+                if self.core.barred(peer).is_some() { "it is not on the list" } else { "too many peers" };
+            self.log_of(peer, LogLevel::Warning, || format!("not connecting to {peer}: {why}"));
+        }
+    }
+
+    /// Has nothing to do with a node from now on.
+    fn quarantine(&mut self, peer: &NodeName) {
+        if self.core.barred(peer) == Some(Reason::Quarantined) {
+            return;
+        }
+        if self.core.quarantine(self.now_ns(), peer) {
+            self.log_of(peer, LogLevel::Warning, || format!("node {peer} is in quarantine"));
+        } else {
+            self.log_of(peer, LogLevel::Error, || {
+                format!("node {peer} is not in quarantine: it is this node, or {MAX_QUARANTINED} nodes are")
+            });
         }
     }
 

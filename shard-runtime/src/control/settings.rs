@@ -6,13 +6,14 @@
 use crate::error::NodeError;
 use crate::link::LinkOptions;
 use crate::registrar::{NodeRecord, RegistrarSpec};
+use shard_wire::compress::COMPRESSES;
 use shard_wire::flow::NUMBERED;
 use shard_wire::handshake::{ClusterName, CookiePolicyError, Introduction, Keyring, cookie_policy};
 use shard_wire::placement::DEFAULT_MAX_LINKS;
 use shard_wire::relation::RELATIONS;
 use shard_wire::session::Timing;
 use shard_wire::{Incarnation, NodeName};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub(crate) struct NetworkSettings {
     pub(crate) cluster: String,
     pub(crate) registrar: Option<RegistrarSpec>,
     pub(crate) routes: Vec<(String, String)>,
+    /// Names of the only nodes that may be peers.
+    pub(crate) allow_peers: Option<Vec<String>>,
     pub(crate) allow_plaintext: bool,
     pub(crate) handshake_deadline: Duration,
     pub(crate) links: LinkOptions,
@@ -46,6 +49,7 @@ impl Default for NetworkSettings {
             cluster: String::new(),
             registrar: None,
             routes: Vec::new(),
+            allow_peers: None,
             allow_plaintext: false,
             handshake_deadline: HANDSHAKE_DEADLINE,
             links: LinkOptions::new(),
@@ -63,6 +67,7 @@ pub(crate) struct Network {
     pub(crate) record: NodeRecord,
     pub(crate) registrar: Option<RegistrarSpec>,
     pub(crate) routes: HashMap<NodeName, Vec<String>>,
+    pub(crate) allow_peers: Option<BTreeSet<NodeName>>,
     /// Whether links may leave the loopback interface; `Err` says what is missing.
     pub(crate) off_loopback: Result<(), CookiePolicyError>,
     pub(crate) handshake_deadline: Duration,
@@ -109,6 +114,7 @@ impl NetworkSettings {
         let cluster = ClusterName::new(&self.cluster)
             .ok_or_else(|| bad("cluster", &self.cluster, "at most 64 bytes without control characters"))?;
         let routes = self.parse_routes()?;
+        let allow_peers = self.parse_peers()?;
         let listen_error = |source| NodeError::Listen { address: text.to_owned(), source };
         let listener = TcpListener::bind(address).map_err(listen_error)?;
         listener.set_nonblocking(true).map_err(listen_error)?;
@@ -123,7 +129,7 @@ impl NetworkSettings {
             incarnation,
             cluster,
             // Ends that are told once need links that lose nothing.
-            flags: if self.links.is_numbered { NUMBERED | RELATIONS } else { 0 },
+            flags: COMPRESSES | if self.links.is_numbered { NUMBERED | RELATIONS } else { 0 },
             max_frame_bytes: self.links.max_message as u32,
             heartbeat_ms: (timing.heartbeat_ns / 1_000_000) as u32,
             shards,
@@ -143,12 +149,19 @@ impl NetworkSettings {
             record,
             registrar: self.registrar,
             routes,
+            allow_peers,
             off_loopback: cookie_policy(&self.cookie, false, self.allow_plaintext),
             handshake_deadline: self.handshake_deadline,
             links: self.links,
             timing,
             seed: u64::from_le_bytes(seed),
         }))
+    }
+
+    fn parse_peers(&self) -> Result<Option<BTreeSet<NodeName>>, NodeError> {
+        let Some(names) = &self.allow_peers else { return Ok(None) };
+        let parse = |name: &String| NodeName::new(name).map_err(|_| NodeError::BadName(name.clone()));
+        names.iter().map(parse).collect::<Result<_, _>>().map(Some)
     }
 
     fn parse_routes(&self) -> Result<HashMap<NodeName, Vec<String>>, NodeError> {

@@ -189,6 +189,7 @@ async fn run(
     });
     let mut config = SessionConfig::new(network.own.clone(), network.seed);
     config.timing = network.timing;
+    config.allow_peers = network.allow_peers.clone();
     let driver = Driver {
         core: SessionCore::new(config),
         shaker: Rc::clone(&links),

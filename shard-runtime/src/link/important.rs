@@ -103,7 +103,8 @@ impl Shard {
     fn send_ack(&self, key: u64, id: u64, ack: Ack) {
         let head = FrameHead { to: LocalId(id), reference: id, ..FrameHead::new(FrameKind::Ack) };
         // If it cannot be sent, the session is gone or its outbox full: the sender's time-out tells it.
-        if self.route_frame(self.pid_of(key, id), &head, |out| out.put(&ack.to_bytes())).is_err() {
+        let nobody = LocalId::CORE.0;
+        if self.route_frame(self.pid_of(key, id), &head, nobody, |out| out.put(&ack.to_bytes())).is_err() {
             self.count(|cells| &cells.dead_letters, 1);
         }
     }

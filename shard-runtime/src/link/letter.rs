@@ -78,6 +78,8 @@ struct Letter {
     from: u64,
     to: OwnedRoute,
     queue: u64,
+    /// From which length on its body is compressed; 0: it is not.
+    compress_at: u32,
     key: MessageKey,
     /// Tick at which it expires.
     until: u64,
@@ -190,6 +192,7 @@ impl Shard {
             from: letter.from.local.0,
             to: letter.to.clone(),
             queue: letter.queue,
+            compress_at: self.compresses_from(letter.from.local.0, 0),
             key,
             until,
             waiter,
@@ -366,6 +369,9 @@ impl Shard {
             name,
             ..FrameHead::new(FrameKind::Send)
         };
+        if letter.compress_at != 0 {
+            return self.push_compressed(link, &head, letter.compress_at, |out| out.put(&letter.body));
+        }
         self.push(link, &head, |out| out.put(&letter.body))
     }
 
@@ -433,6 +439,7 @@ mod tests {
             is_numbered,
             links: LinkOptions::default(),
             has_relations: false,
+            is_compressing: false,
             is_over: std::sync::atomic::AtomicBool::new(false),
         };
         PeerSession { session: Arc::new(session), is_up, by_shard: Vec::new(), names: HashMap::new() }

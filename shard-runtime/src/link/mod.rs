@@ -2,6 +2,7 @@
 //! shards and the control thread.
 
 mod caller;
+mod compressed;
 mod data;
 mod far;
 mod forward;

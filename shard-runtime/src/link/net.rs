@@ -12,6 +12,7 @@ use crate::link::name::NameState;
 use crate::link::window::Window;
 use crate::link::{LinkCells, Session};
 use shard_wire::NodeName;
+use shard_wire::compress::Packer;
 use shard_wire::flow::FlowConfig;
 use shard_wire::placement::Slot;
 use std::cell::{Cell, RefCell};
@@ -75,6 +76,8 @@ pub(crate) struct Net {
     asked: RefCell<Vec<(Box<str>, u64)>>,
     /// Keys of unknown message types that were logged.
     pub(crate) unknown_logged: RefCell<Vec<u64>>,
+    /// Compresses bodies; made on first use, and away while it is used.
+    pub(crate) packer: RefCell<Option<Box<Packer>>>,
 }
 
 impl Net {
@@ -94,6 +97,7 @@ impl Net {
             next_cold: Cell::new(0),
             asked: RefCell::default(),
             unknown_logged: RefCell::default(),
+            packer: RefCell::default(),
         }
     }
 

@@ -77,6 +77,18 @@ cells! {
     links,
     /// Links closed because the peer broke the protocol.
     protocol_errors,
+    /// Messages, calls and replies sent compressed.
+    compressed_out,
+    /// Bytes of their bodies before compression.
+    compressed_out_before,
+    /// Bytes of their bodies as they were sent.
+    compressed_out_after,
+    /// Messages, calls and replies received compressed.
+    compressed_in,
+    /// Bytes of their bodies as they came.
+    compressed_in_before,
+    /// Bytes of their bodies after they were expanded.
+    compressed_in_after,
 }
 
 /// One other node.

@@ -213,6 +213,9 @@ impl Shard {
         origin: Origin,
         turn: &mut Turn<'n>,
     ) -> Result<(), Broken> {
+        if frame.header.flags.has(FrameFlags::COMPRESSED) {
+            return self.handle_compressed(frame, origin, &mut turn.last);
+        }
         match frame.header.kind {
             FrameKind::Part | FrameKind::SignalPart => return self.handle_part(frame, origin, turn),
             FrameKind::Session => return Err(FlowError::Again.into()),
@@ -223,7 +226,12 @@ impl Shard {
     }
 
     #[inline]
-    fn handle_whole<'n>(&'n self, frame: &Frame<'_>, origin: Origin, last: &mut Option<&'n MessageEntry>) {
+    pub(super) fn handle_whole<'n>(
+        &'n self,
+        frame: &Frame<'_>,
+        origin: Origin,
+        last: &mut Option<&'n MessageEntry>,
+    ) {
         match frame.header.kind {
             FrameKind::Send | FrameKind::Call => self.handle_message(frame, origin, last),
             FrameKind::Reply => self.handle_reply(frame, origin),
@@ -277,7 +285,11 @@ impl Shard {
             turn.parts += 1;
             return Ok(());
         };
-        self.handle_whole(&joined.frame()?, origin, &mut turn.last);
+        let frame = joined.frame()?;
+        if frame.header.flags.has(FrameFlags::COMPRESSED) {
+            return self.handle_compressed(&frame, origin, &mut turn.last);
+        }
+        self.handle_whole(&frame, origin, &mut turn.last);
         Ok(())
     }
 
@@ -295,7 +307,8 @@ impl Shard {
 
     /// Milliseconds on a clock of a link.
     pub(crate) fn link_ms(&self, clock: LinkClock) -> u64 {
-        clock.ms + self.clock().span_ns(self.now_ticks().saturating_sub(clock.at)) / 1_000_000
+        // The peer says where its clock stands, and may say anything.
+        clock.ms.saturating_add(self.clock().span_ns(self.now_ticks().saturating_sub(clock.at)) / 1_000_000)
     }
 
     /// Has peers told before long what was taken of their frames.

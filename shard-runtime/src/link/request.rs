@@ -3,7 +3,7 @@
 //! Towards a shard everything goes through its inbox as a task that calls [`Shard::session_up`](crate::shard::Shard),
 //! `session_down`, `link_up`, `link_down` or `name_answer`. Towards the control thread everything is a [`Request`].
 //! Invariants: Q1 a request never blocks a shard and is never per message: at most one per slot wanted, name resolved,
-//! link lost, session ended, and one per link and second for [`Request::Heard`].
+//! link lost, session ended, order of the program, and one per link and second for [`Request::Heard`].
 
 use crate::link::{LinkOptions, Peer};
 use shard_wire::NodeName;
@@ -18,6 +18,16 @@ use std::sync::atomic::AtomicBool;
 pub(crate) enum Request {
     /// Be in session with this node: look it up, dial it, keep dialling.
     Connect {
+        /// The node.
+        peer: NodeName,
+    },
+    /// Have nothing to do with this node until it is allowed.
+    Quarantine {
+        /// The node.
+        peer: NodeName,
+    },
+    /// End the quarantine of this node.
+    Allow {
         /// The node.
         peer: NodeName,
     },
@@ -89,6 +99,8 @@ pub(crate) struct Session {
     pub(crate) has_relations: bool,
     /// Some shard has processed its end; the others will, so what another shard has of it may be dropped.
     pub(crate) is_over: AtomicBool,
+    /// Both sides read compressed bodies.
+    pub(crate) is_compressing: bool,
 }
 
 /// A data link for its owner: a connected, authenticated, non-blocking socket.

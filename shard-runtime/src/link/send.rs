@@ -84,7 +84,12 @@ impl Shard {
             name,
             ..FrameHead::new(if is_call { FrameKind::Call } else { FrameKind::Send })
         };
-        self.push(link, &head, |out| ops.encode(message, out))?;
+        if self.may_compress(self.current_id(), flags) {
+            let threshold = self.compresses_from(self.current_id(), flags);
+            self.push_compressed(link, &head, threshold, |out| ops.encode(message, out))?;
+        } else {
+            self.push(link, &head, |out| ops.encode(message, out))?;
+        }
         Ok(Sent::Queued)
     }
 
@@ -164,7 +169,10 @@ impl Shard {
             self.expect_remote(reply, RemoteWait { ops, peer: to.node.0 });
         }
         let due = if flags & Meta::CALL == 0 { None } else { self.due_of(reply) };
-        let hop = Hop { to, name: name.map(Into::into), from: self.current_id(), flags, reply, due, message };
+        let from = self.current_id();
+        // The shard that owns the link does not know this process.
+        let flags = flags | u64::from(self.compresses_from(from, flags)) << Meta::BITS;
+        let hop = Hop { to, name: name.map(Into::into), from, flags, reply, due, message };
         match self.push_parcel(shard, Parcel::task(Box::new(move |shard| hop.go(shard)))) {
             None => {
                 self.count_sent();
@@ -215,7 +223,7 @@ impl Shard {
             ..FrameHead::new(FrameKind::Reply)
         };
         let target = self.pid_of(caller.key, caller.reference);
-        let sent = self.route_frame(target, &head, |out| {
+        let sent = self.route_frame(target, &head, caller.callee, |out| {
             // SAFETY: the parcel holds a live value of the type its table describes.
             unsafe { ops.encode_reply(reply.vtable, &raw const reply.payload, out) }
         });
@@ -245,7 +253,8 @@ impl Shard {
         let head =
             FrameHead { to: LocalId(reference), reference, name, ..FrameHead::new(FrameKind::ReplyError) };
         // If it cannot be sent, the session is gone or its outbox full: the caller's time-out tells it.
-        if self.route_frame(self.pid_of(key, reference), &head, |out| out.put(&body)).is_err() {
+        let nobody = LocalId::CORE.0;
+        if self.route_frame(self.pid_of(key, reference), &head, nobody, |out| out.put(&body)).is_err() {
             self.count(|cells| &cells.dead_letters, 1);
         }
     }
@@ -255,17 +264,19 @@ impl Shard {
         &self,
         to: Pid,
         head: &FrameHead<'_>,
+        from: u64,
         write: impl FnOnce(&mut BodyWriter<'_>) -> Result<(), WireError>,
     ) -> Result<(), SendReason> {
-        match self.route(to)? {
-            Way::Link(link) => self.push(link, head, write),
+        let link = match self.route(to)? {
+            Way::Link(link) => link,
             // Replies leave by the link their call came in by, whose owner handled the frame; with `target` placement that
             // may be another slot than a message to the caller's shard would take, and any slot to the peer will do.
-            Way::Owner(_) => {
-                let link = self.any_link(to.node.0).ok_or(SendReason::NotConnected)?;
-                self.push(link, head, write)
-            }
+            Way::Owner(_) => self.any_link(to.node.0).ok_or(SendReason::NotConnected)?,
+        };
+        if self.may_compress(from, 0) {
+            return self.push_compressed(link, head, self.compresses_from(from, 0), write);
         }
+        self.push(link, head, write)
     }
 
     /// Any link of this shard to the node with this key.
@@ -300,6 +311,7 @@ struct Hop<M> {
     to: Pid,
     name: Option<Box<str>>,
     from: u64,
+    /// As in an envelope; above them the sender's threshold of compression.
     flags: u64,
     reply: u64,
     /// Tick at which a call ends: its waiter is another shard's.
@@ -326,7 +338,7 @@ impl<M: Message> Hop<M> {
 }
 
 #[cold]
-fn refused(full: Full, cells: &LinkCells) -> SendReason {
+pub(super) fn refused(full: Full, cells: &LinkCells) -> SendReason {
     match full {
         Full::Bytes => {
             bump(&cells.outbox_refused, 1);

@@ -209,6 +209,16 @@ impl NodeBuilder {
         self
     }
 
+    /// Sets the only nodes that may be peers, by name. Others are neither dialled nor accepted: they are refused after they
+    /// have proven that they know the cookie, for the reason `not_listed`, which is counted
+    /// ([`AcceptorStats::errors`](crate::stats::AcceptorStats)) and logged. An empty list admits nobody. Default: every
+    /// node that knows the cookie may be a peer.
+    #[must_use]
+    pub fn allow_peers(mut self, nodes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.network.allow_peers = Some(nodes.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// Accepts links in plain text off loopback. Default: no. Only for networks that are trusted.
     #[must_use]
     pub fn allow_plaintext(mut self, allow: bool) -> Self {

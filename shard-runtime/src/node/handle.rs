@@ -103,8 +103,31 @@ impl Node {
     /// # Errors
     /// The name is none, or this node has no network.
     pub fn connect(&self, node: &str) -> Result<(), NodeError> {
+        self.order(node, |peer| Request::Connect { peer })
+    }
+
+    /// Has nothing to do with a node from now on: its session ends at once (`DownReason::Quarantined` on both sides), it is not
+    /// dialled, and its dials are refused after it has proven itself, for the reason `quarantined`, until it is
+    /// [allowed](Self::allow). Lasts until this node ends; what waits for the node fails as when it goes. At most 4096 nodes
+    /// are in quarantine at once; what exceeds them is logged as an error and not done.
+    ///
+    /// # Errors
+    /// The name is none, or this node has no network.
+    pub fn quarantine(&self, node: &str) -> Result<(), NodeError> {
+        self.order(node, |peer| Request::Quarantine { peer })
+    }
+
+    /// Ends the quarantine of a node. If this node kept in session with it, it does so again.
+    ///
+    /// # Errors
+    /// The name is none, or this node has no network.
+    pub fn allow(&self, node: &str) -> Result<(), NodeError> {
+        self.order(node, |peer| Request::Allow { peer })
+    }
+
+    fn order(&self, node: &str, request: impl FnOnce(NodeName) -> Request) -> Result<(), NodeError> {
         let peer = NodeName::new(node).map_err(|_| NodeError::BadName(node.to_owned()))?;
-        if self.shared().request(Request::Connect { peer }) { Ok(()) } else { Err(NodeError::NoNetwork) }
+        if self.shared().request(request(peer)) { Ok(()) } else { Err(NodeError::NoNetwork) }
     }
 
     /// Names of the nodes this one is in session with.

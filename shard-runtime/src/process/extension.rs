@@ -61,6 +61,8 @@ pub(crate) struct Extension {
     pub(crate) logger: u32,
     /// Priority of what it sends without naming one, as the bits of an envelope.
     pub(crate) send_queue: u64,
+    /// Least length of a body that is compressed for other nodes, in bytes; 0: none is.
+    pub(crate) compress_at: u32,
 }
 
 impl Extension {

@@ -52,6 +52,8 @@ impl Flags {
     pub(crate) const SPLIT: u32 = 2048;
     /// What it sends without naming a priority has one of its own.
     pub(crate) const SENDER: u32 = 4096;
+    /// Some of what it sends to other nodes is compressed.
+    pub(crate) const COMPRESSES: u32 = 8192;
     /// The level of its log lines and one; 0 if it has none of its own.
     pub(crate) const LOG_LEVEL: u32 = 7 << Self::LOG_LEVEL_AT;
     const LOG_LEVEL_AT: u32 = 24;
@@ -59,9 +61,9 @@ impl Flags {
     pub(crate) const SPECIAL: u32 = Self::BOUNDED | Self::DEDICATED | Self::TERMINATED;
     /// What belongs to the process, not to its state.
     pub(crate) const TRAITS: u32 =
-        Self::BOUNDED | Self::DEDICATED | Self::SPLIT | Self::SENDER | Self::LOG_LEVEL;
+        Self::BOUNDED | Self::DEDICATED | Self::SPLIT | Self::SENDER | Self::COMPRESSES | Self::LOG_LEVEL;
     /// Traits that an activation does not care for.
-    pub(crate) const QUIET: u32 = Self::BOUNDED | Self::SPLIT | Self::LOG_LEVEL;
+    pub(crate) const QUIET: u32 = Self::BOUNDED | Self::SPLIT | Self::COMPRESSES | Self::LOG_LEVEL;
     /// What an activation leaves standing for the next one.
     pub(crate) const KEPT: u32 = Self::OTHER | Self::SIGNAL | Self::INSPECT;
     /// What one that ends with a suspended handler leaves standing.

@@ -43,7 +43,7 @@ impl Shard {
         }
         let was_live = record.flags() & (Flags::LIVE | Flags::START) == Flags::LIVE;
         let was_starting = record.flags() & Flags::START != 0;
-        let sender = record.flags() & Flags::SENDER;
+        let sender = record.flags() & (Flags::SENDER | Flags::COMPRESSES);
         record.set_flags(Flags::QUEUED | Flags::RUNNING | Flags::TERMINATED | sender);
         self.in_hand.set(EnvelopePtr::NULL);
         if was_live && !record.live.get().is_null() {

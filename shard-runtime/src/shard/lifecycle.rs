@@ -462,6 +462,9 @@ impl Shard {
         if rare.priority.queue() != 0 {
             traits |= Flags::SENDER;
         }
+        if rare.compress_at != 0 {
+            traits |= Flags::COMPRESSES;
+        }
         traits |= Flags::of_level(rare.log_level);
         traits
     }
@@ -480,6 +483,7 @@ impl Shard {
             extension.trap = trap;
             extension.preserve = rare.preserve;
             extension.send_queue = rare.priority.queue();
+            extension.compress_at = rare.compress_at;
             extension.init_limit = init_limit;
             if rare.env.is_empty() {
                 return Env::default();

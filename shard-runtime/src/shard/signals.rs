@@ -4,8 +4,10 @@
 //! causes, sees it before anything else.
 
 use crate::error::{CallError, ExitReason};
+use crate::mailbox::Meta;
 use crate::process::{Flags, InspectAnswer, PendingInspect, Record, Trap};
 use crate::shard::Shard;
+use shard_wire::compress::LEAST_THRESHOLD;
 use shard_wire::{LocalId, Pid};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -123,6 +125,39 @@ impl Shard {
         } else {
             record.clear_flags(Flags::SPLIT);
         }
+    }
+
+    /// Sets from which length on bodies of the current process are compressed.
+    pub(crate) fn compress_from(&self, threshold: Option<u32>) {
+        let Some(record) = self.live_record(self.current_id()) else { return };
+        let compress_at = threshold.map_or(0, |threshold| threshold.max(LEAST_THRESHOLD));
+        self.with_extension(record, |extension| extension.compress_at = compress_at);
+        match compress_at {
+            0 => record.clear_flags(Flags::COMPRESSES),
+            _ => record.add_flags(Flags::COMPRESSES),
+        }
+    }
+
+    /// Whether it is worth asking [`Shard::compresses_from`]. A record that is another process's only costs that question.
+    #[inline]
+    pub(crate) fn may_compress(&self, from: u64, flags: u64) -> bool {
+        let own = self.table.record(from as u32).flags() & Flags::COMPRESSES;
+        u64::from(own) | flags >> Meta::BITS != 0
+    }
+
+    /// From which length on bodies of this process are compressed, in bytes; 0: none is. A message that came from another
+    /// shard says so itself, above its flags.
+    #[cold]
+    pub(crate) fn compresses_from(&self, from: u64, flags: u64) -> u32 {
+        let carried = (flags >> Meta::BITS) as u32;
+        if carried != 0 {
+            return carried;
+        }
+        let record = self.table.record(from as u32);
+        if record.id.load(Relaxed) != from || record.flags() & Flags::COMPRESSES == 0 {
+            return 0;
+        }
+        self.with_existing_extension(record, |extension| Some(extension.compress_at)).unwrap_or(0)
     }
 
     /// Whether a process of this node lives and was spawned by another one.

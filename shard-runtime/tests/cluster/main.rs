@@ -3,6 +3,7 @@
 
 mod children;
 mod diag;
+mod quarantine;
 mod support;
 
 use shard_runtime::prelude::*;

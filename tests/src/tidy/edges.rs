@@ -30,6 +30,7 @@ const WIRE_MAY_USE: &[&str] = &[
     "bytes",
     "hmac",
     "linkme",
+    "lz4_flex",
     "rkyv",
     "schemars",
     "serde",

@@ -113,6 +113,11 @@ impl Joiner {
                 max,
             });
         }
+        // Each part has at least one byte, so more parts than bytes can never come together.
+        if part.count > part.total_bytes {
+            let (have, max) = (u64::from(part.count), u64::from(part.total_bytes));
+            return Err(WireError::Limit { what: "count of parts of a message", have, max });
+        }
         if self.open.len() >= MAX_AT_ONCE {
             let (have, max) = (self.open.len() as u64 + 1, MAX_AT_ONCE as u64);
             return Err(WireError::Limit { what: "messages in parts at once", have, max });

@@ -32,6 +32,23 @@ impl<'a> Frame<'a> {
         self.header.length as usize
     }
 
+    /// Bytes of header and blocks.
+    #[must_use]
+    pub const fn head_bytes(&self) -> usize {
+        // Header, blocks, body and padding are the frame.
+        self.consumed().saturating_sub(self.body.len() + self.header.padding as usize)
+    }
+
+    /// The same frame with what its compressed body expands to.
+    #[must_use]
+    pub fn expanded<'b>(&self, body: &'b [u8]) -> Frame<'b>
+    where
+        'a: 'b,
+    {
+        let flags = self.header.flags.without(FrameFlags::COMPRESSED);
+        Frame { header: FrameHeader { flags, ..self.header }, body, blocks: self.blocks }
+    }
+
     /// Where the message stands in a trace.
     #[must_use]
     pub fn trace(&self) -> Option<Trace> {

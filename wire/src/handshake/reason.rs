@@ -62,11 +62,17 @@ pub enum Reason {
     /// The peer announced limits that cannot be used, such as no shards.
     #[error("the other node announced limits that cannot be used: check its configuration")]
     BadLimits = 18,
+    /// The other node has put this one in quarantine. Retry with back-off: it may end.
+    #[error("the other node has put this one in quarantine: it has to be allowed there")]
+    Quarantined = 19,
+    /// This node is not on the other node's list of peers.
+    #[error("this node is not on the other node's list of peers: add it there")]
+    NotListed = 20,
 }
 
 impl Reason {
     /// Every reason, for registering one counter each.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::BadMagic,
         Self::Version,
         Self::WrongCookie,
@@ -85,6 +91,8 @@ impl Reason {
         Self::Closed,
         Self::Unreachable,
         Self::BadLimits,
+        Self::Quarantined,
+        Self::NotListed,
     ];
 
     /// The stable number, as on the wire.
@@ -121,6 +129,8 @@ impl Reason {
             Self::Closed => "closed",
             Self::Unreachable => "unreachable",
             Self::BadLimits => "bad_limits",
+            Self::Quarantined => "quarantined",
+            Self::NotListed => "not_listed",
         }
     }
 }

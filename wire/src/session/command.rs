@@ -4,6 +4,7 @@ use crate::handshake::{Intent, Introduction, Verdict};
 use crate::placement::{Placement, Slot};
 use crate::session::{ControlMsg, DownReason, Stall};
 use crate::{NodeName, ShardId};
+use std::collections::BTreeSet;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -191,6 +192,8 @@ pub struct SessionConfig {
     pub timing: Timing,
     /// Most peers known at once. Default 4096.
     pub max_peers: usize,
+    /// The only nodes that may be peers; an empty list admits nobody. Default: every node may.
+    pub allow_peers: Option<BTreeSet<NodeName>>,
     /// Random bits from the operating system; they spread the dials of many nodes in time, nothing else.
     pub seed: u64,
 }
@@ -199,7 +202,7 @@ impl SessionConfig {
     /// Defaults for all but the identity and the random bits.
     #[must_use]
     pub fn new(own: Introduction, seed: u64) -> Self {
-        Self { own, timing: Timing::default(), max_peers: 4096, seed }
+        Self { own, timing: Timing::default(), max_peers: 4096, allow_peers: None, seed }
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::handshake::{Established, Intent, Introduction, Reason, Source, Verdict};
 use crate::placement::Slot;
+use crate::session::bar::Bars;
 use crate::session::peer::{Attached, Owner, Peer, Role, Session};
 use crate::session::{
     Command, ControlMsg, DownReason, LinkId, SessionConfig, SessionCounters, Stall, Timing,
@@ -29,6 +30,7 @@ pub struct SessionCore {
     pub(super) armed_ns: Option<u64>,
     pub(super) judge_after_ns: u64,
     pub(super) stopping: bool,
+    pub(super) bars: Bars,
     pub(super) stalls: Vec<Stall>,
     pub(super) commands: Vec<Command>,
     pub(super) counters: SessionCounters,
@@ -69,6 +71,7 @@ impl SessionCore {
             armed_ns: None,
             judge_after_ns: 0,
             stopping: false,
+            bars: Bars::new(config.allow_peers),
             stalls: Vec::new(),
             commands: Vec::new(),
             counters: SessionCounters::default(),
@@ -81,8 +84,15 @@ impl SessionCore {
         std::mem::take(&mut self.commands)
     }
 
-    /// Keeps a session with `peer` from now on, dialling it when there is none. `false` if there are too many peers.
+    /// Keeps a session with `peer` from now on, dialling it when there is none. One in quarantine is dialled when that is
+    /// over. `false` if there are too many peers, or it is not on the list.
     pub fn connect(&mut self, now_ns: u64, peer: &NodeName) -> bool {
+        if self.note_wanted(peer, true) {
+            return true;
+        }
+        if self.barred(peer).is_some() {
+            return false;
+        }
         if self.stopping || *peer == self.own.name || !self.ensure_peer(peer) {
             return false;
         }
@@ -95,6 +105,7 @@ impl SessionCore {
 
     /// Ends the session with `peer`, if there is one, and no longer dials it. The peer may still dial this node.
     pub fn disconnect(&mut self, now_ns: u64, peer: &NodeName) {
+        self.note_wanted(peer, false);
         if let Some(known) = self.peers.get_mut(peer) {
             known.wanted = false;
         }
@@ -138,9 +149,10 @@ impl SessionCore {
     /// a probe; report the connection's end before that as [`SessionCore::on_link_lost`].
     pub fn on_authenticated(&mut self, now_ns: u64, peer: &Introduction, intent: Intent) -> LinkId {
         let link = self.new_link();
-        let verdict = match intent {
-            Intent::Control { live, next } => self.judge_control(now_ns, link, peer, live, next),
-            Intent::Data { session, slot, epoch } => {
+        let verdict = match (self.barred(&peer.name), intent) {
+            (Some(reason), _) => Some(Verdict::Refuse(reason)),
+            (None, Intent::Control { live, next }) => self.judge_control(now_ns, link, peer, live, next),
+            (None, Intent::Data { session, slot, epoch }) => {
                 Some(self.judge_data(now_ns, link, peer, session, slot, epoch))
             }
         };

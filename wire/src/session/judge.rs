@@ -160,7 +160,8 @@ impl SessionCore {
                 self.control_lost(now_ns, link, &name);
             }
             ControlMsg::SessionDown { session, reason } if session == number => {
-                let reason = if reason == DownReason::Closed { reason } else { DownReason::Superseded };
+                let is_order = matches!(reason, DownReason::Closed | DownReason::Quarantined);
+                let reason = if is_order { reason } else { DownReason::Superseded };
                 self.end_session(now_ns, &name, reason);
             }
             ControlMsg::SessionDown { .. } => self.counters.stale_messages += 1,

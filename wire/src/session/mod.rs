@@ -16,6 +16,7 @@
 //! Threads: one, the control thread. Cost: a map look-up per input; a pass over all peers per tick and per
 //! [`SessionCore::next_deadline`].
 
+mod bar;
 mod command;
 mod control;
 mod core;
@@ -28,6 +29,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
+pub use bar::MAX_QUARANTINED;
 pub use command::{Command, LinkId, SessionConfig, SessionCounters, Timing};
 pub use control::{
     ControlError, ControlMsg, ControlReader, MAX_CHUNK_BYTES, MAX_CONTROL_BYTES, MAX_STALLS, MAX_TEXT_BYTES,

@@ -19,11 +19,13 @@ pub enum DownReason {
     Closed = 6,
     /// This node stops.
     Shutdown = 7,
+    /// One of the two nodes has put the other in quarantine.
+    Quarantined = 8,
 }
 
 impl DownReason {
     /// Every reason, for registering one counter each.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Goodbye,
         Self::Heartbeat,
         Self::Restarted,
@@ -31,6 +33,7 @@ impl DownReason {
         Self::Superseded,
         Self::Closed,
         Self::Shutdown,
+        Self::Quarantined,
     ];
 
     /// The stable number.
@@ -56,6 +59,7 @@ impl DownReason {
             Self::Superseded => "superseded",
             Self::Closed => "closed",
             Self::Shutdown => "shutdown",
+            Self::Quarantined => "quarantined",
         }
     }
 }

@@ -75,15 +75,17 @@ impl Membership {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, source)) => {
-                        let Some(place) = admission.enter(source.ip()) else {
+                        let Some(place) = admission.enter(source.ip(), crate::clock::now()) else {
                             node.net().registrar_errors.count(Reason::Busy);
                             continue;
                         };
                         let id = ClientId(next);
                         next += 1;
                         let (shaker, node, said) = (Rc::clone(&shaker), Arc::clone(&node), said.clone());
+                        let admission = admission.clone();
                         connections.spawn_local(async move {
                             if let Err(reason) = converse(id, stream, place, shaker, said).await {
+                                admission.failed(source.ip(), reason, crate::clock::now());
                                 node.net().registrar_errors.count(reason);
                             }
                         });
