@@ -7,6 +7,7 @@ mod data;
 mod far;
 mod forward;
 mod history;
+mod hop;
 mod important;
 mod letter;
 mod name;
@@ -19,6 +20,7 @@ mod relation;
 #[cfg(test)]
 mod relation_tests;
 mod request;
+mod room;
 mod send;
 mod session;
 mod signal;
