@@ -15,7 +15,7 @@ VENV := $(TARGET)/venv
 # Cargo.lock is committed: a build that would change it is a mistake.
 LOCKED := --locked
 
-.PHONY: help verify test soak demo bench bare memcheck fix clean fmt clippy doc tidy counts doctest loom fuzz-build bins nextest
+.PHONY: help verify test faults soak soak-links demo bench bare memcheck fix clean fmt clippy doc tidy counts doctest loom fuzz-build bins nextest
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -78,9 +78,21 @@ fuzz-build:
 nextest:
 	@SHARD_TEST_VENV="$(VENV)" $(CARGO) nextest run $(LOCKED) --workspace --no-tests=pass
 
-soak: ## ten minutes of everything on one node, and an account of every message (ARGS="--seconds 60 --seed 7 --simulated")
-	$(CARGO) build $(LOCKED) --profile demo -p shard-scenarios --bin soak
-	@exec $(TARGET)/demo/soak $(ARGS)
+faults: ## what networks and machines do to two nodes, with the tests that take a minute each
+	@tests/prepare test $(VENV)
+	@$(MAKE) bins
+	@$(CARGO) nextest run $(LOCKED) -p shard-tests --run-ignored all -E 'binary(faults) - test(at_full_rate)'
+
+soak: ## ten minutes of everything on one node, with an account of every message; then links (ARGS="--seconds 60 --seed 7 --simulated")
+	$(CARGO) build $(LOCKED) --profile demo -p shard-scenarios --bins
+	@$(TARGET)/demo/soak $(ARGS)
+	@$(MAKE) soak-links
+
+# 10,000 schedules of simulated sessions, then ten minutes at full rate while connections are reset every 2 s.
+soak-links:
+	@tests/prepare test $(VENV)
+	SESSION_SIM_SEEDS="$${SESSION_SIM_SEEDS:-2500}" $(CARGO) test $(LOCKED) --profile demo -p shard-wire --test session_sim
+	$(CARGO) nextest run $(LOCKED) -p shard-tests --run-ignored all -E 'binary(faults) & test(at_full_rate)'
 
 ## Everything else.
 

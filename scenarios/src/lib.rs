@@ -7,6 +7,7 @@
 //!
 //! The programs `node` (one node) and `demo` (five of them on this machine) run them.
 //! [`soak`] is a program of its own: it loads one node at random and accounts for every message.
+//! [`traffic`] is a program, too: two nodes that count what they send each other, for networks that misbehave.
 //! `sample_service` is what an ordinary program looks like: HTTP, a supervised pool, cron, an event and a TCP feed.
 
 mod catalogue;
@@ -17,6 +18,7 @@ pub mod messaging;
 mod random;
 mod settings;
 pub mod soak;
+pub mod traffic;
 
 pub use catalogue::{Scenario, UnknownScenario, start};
 pub use random::Random;

@@ -19,6 +19,8 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_millis(250);
 /// Between two looks while one does.
 const ALERT: Duration = Duration::from_millis(8);
+/// After so many looks in vain, and again after as many, a signal ends the wait of the shard's thread: about 200 ms.
+const NUDGE_EVERY: u32 = 25;
 /// How late a parked shard's deadline may be served before that is a fault.
 const LATE: Duration = Duration::from_millis(50);
 /// A callback of this length is a stall.
@@ -30,8 +32,8 @@ const RESYNC: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Watchdog {
     node: Arc<NodeShared>,
-    /// Turns at the last look of a shard that was due to run.
-    seen: Vec<Option<u64>>,
+    /// Turns of a shard that was due to run, and looks since it made the last one.
+    seen: Vec<Option<(u64, u32)>>,
     stalls: Vec<Stall>,
     next_ns: u64,
     resync_ns: u64,
@@ -44,6 +46,15 @@ fn due_to_run(port: &Port, now: u64, late: u64) -> Option<u64> {
     let is_overdue = until != 0 && now.saturating_sub(until) > late && now > until;
     let is_due = !port.sleep().is_sleeping() || is_overdue;
     (is_due && cells.current.load(Relaxed) == 0).then(|| cells.turns.load(Relaxed))
+}
+
+/// Waking a task did not help: it is the wait of the executor that does not end.
+#[cold]
+fn nudge(port: &Port) {
+    // A thread that has not begun or has ended needs none; a program that has the signal for itself gets none.
+    if crate::reactor::nudge::nudge(port.cells.thread.load(Relaxed)).is_ok() {
+        port.cells.nudged.fetch_add(1, Relaxed);
+    }
 }
 
 impl Watchdog {
@@ -71,10 +82,17 @@ impl Watchdog {
                 continue;
             };
             alert = true;
-            if *seen == Some(turns) {
+            let looks = match *seen {
+                Some((before, looks)) if before == turns => looks + 1,
+                _ => 0,
+            };
+            *seen = Some((turns, looks));
+            if looks > 0 {
                 port.rescue();
             }
-            *seen = Some(turns);
+            if looks > 0 && looks % NUDGE_EVERY == 0 {
+                nudge(port);
+            }
         }
         self.next_ns = now_ns + if alert { ALERT } else { IDLE }.as_nanos() as u64;
         self.find_stalls();

@@ -103,6 +103,7 @@ fn run(
 /// Runs a shard until its node stops.
 async fn drive(shard: Rc<Shard>, idle_spin: Duration) {
     let Some(port) = shard.node().port_arc(shard.index()) else { return };
+    port.cells.thread.store(crate::reactor::nudge::thread_id(), Relaxed);
     shard.enable_descriptors();
     let guard = spawn_local(wait_for_rescue(Arc::clone(&port)));
     let spin = shard.ticks(idle_spin);

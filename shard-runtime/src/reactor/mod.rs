@@ -6,6 +6,7 @@ pub(crate) mod annex;
 mod bell;
 pub(crate) mod executor;
 pub(crate) mod memory;
+pub(crate) mod nudge;
 pub(crate) mod poller;
 pub(crate) mod preflight;
 pub(crate) mod sim;

@@ -214,6 +214,8 @@ cells! {
     future_bytes,
     /// Ticks until which the shard is parked at most; 0 without a deadline.
     park_until,
+    /// Id of the shard's thread in the operating system; 0 before it runs.
+    thread,
     /// Data links of this shard.
     links,
     /// Tasks that read and write for I/O processes.
@@ -248,4 +250,6 @@ cells! {
     io_cut,
     /// Times the control thread had to wake a shard that had work and did not run. Written by the control thread.
     rescued,
+    /// Times a signal had to end a wait of a shard that could not be woken otherwise. Written by the control thread.
+    nudged,
 }

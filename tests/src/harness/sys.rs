@@ -46,6 +46,10 @@ pub enum Signal {
     Continue,
     /// `SIGKILL`: gone at once.
     Kill,
+    /// `SIGUSR1`: what it means is the program's to say.
+    User1,
+    /// `SIGUSR2`: likewise.
+    User2,
 }
 
 /// Sends `signal` to a child that the caller has not reaped (Y2).
@@ -56,6 +60,8 @@ pub(super) fn signal(id: u32, signal: Signal) -> io::Result<()> {
         Signal::Stop => libc::SIGSTOP,
         Signal::Continue => libc::SIGCONT,
         Signal::Kill => libc::SIGKILL,
+        Signal::User1 => libc::SIGUSR1,
+        Signal::User2 => libc::SIGUSR2,
     };
     // Zero would mean our own group, and a negative number somebody else's.
     let id = libc::pid_t::try_from(id).ok().filter(|id| *id > 0).ok_or(io::ErrorKind::InvalidInput)?;
