@@ -19,9 +19,12 @@ mod relation;
 #[cfg(test)]
 mod relation_tests;
 mod request;
+#[cfg(feature = "tls")]
+mod secure;
 mod send;
 mod session;
 mod signal;
+mod transport;
 mod window;
 
 pub use history::{PeerChange, PeerRecord};

@@ -10,7 +10,7 @@
 )]
 
 use futures_lite::io::{AsyncRead, AsyncWrite};
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{FromRawFd, IntoRawFd};
 use std::pin::Pin;
@@ -45,6 +45,11 @@ impl Tcp {
     /// Writes what fits now.
     pub(crate) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
         (&self.direct).write(bytes)
+    }
+
+    /// Writes what fits now of several buffers.
+    pub(crate) fn try_send_all(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&self.direct).write_vectored(buffers)
     }
 
     /// Reads, or has the task woken when there is something to read.

@@ -50,6 +50,8 @@ pub struct PeerStats {
     pub max_frame: u64,
     /// Whether this node dialled the control link.
     pub dialled: bool,
+    /// Whether the links of the session go through TLS.
+    pub tls: bool,
     /// Messages and bytes, over all shards.
     pub counters: LinkCounters,
     /// Its shards that are stuck now.
@@ -137,6 +139,7 @@ impl Reader {
             slots: peer.slots.load(Relaxed),
             max_frame: peer.max_frame.load(Relaxed),
             dialled: peer.dialled.load(Relaxed),
+            tls: peer.tls.load(Relaxed),
             counters: peer.counters(),
             history: peer.history.records(),
             stalled: stalls.map(|(shard, stalled_ms, pid)| StalledShard { shard, stalled_ms, pid }).collect(),
