@@ -220,6 +220,7 @@ fn reason_of_tls(error: &rustls::Error) -> Reason {
             AlertDescription::BadCertificate
             | AlertDescription::UnsupportedCertificate
             | AlertDescription::CertificateRevoked
+            | AlertDescription::DecryptError
             | AlertDescription::CertificateUnknown => Reason::BadCertificate,
             _ => Reason::Tls,
         },

@@ -132,7 +132,7 @@ fn nodes_find_each_other_through_a_registrar_with_tls_and_no_other_way() {
     let one = start("one@localhost").unwrap();
     let two = start("two@localhost").unwrap();
     wait_up(&two, "one@localhost");
-    assert!(is_tls(&two, "one@localhost"));
+    eventually("they speak TLS", || is_tls(&two, "one@localhost") && is_tls(&one, "two@localhost"));
     let stranger = plain("three@localhost").registrar(registrar.clone()).start();
     let Err(NodeError::Registrar(RegistrarError::Handshake { reason, .. })) = stranger else {
         panic!("{stranger:?}")

@@ -7,7 +7,9 @@ mod policy;
 mod routes;
 mod support;
 
+use shard_runtime::SendReason;
 use shard_runtime::prelude::*;
+use std::time::Duration;
 
 #[message]
 struct Item {
@@ -50,14 +52,22 @@ impl Peer {
         for n in m.from..m.from + m.count {
             let item = || Item { n, bytes: vec![n as u8; m.bytes as usize] };
             while let Err(error) = cx.send(m.to, item()) {
-                if error.reason != shard_runtime::SendReason::OutboxFull {
+                if error.reason != SendReason::OutboxFull {
                     return Err(error.into());
                 }
-                cx.sleep(std::time::Duration::from_millis(1)).await;
+                cx.sleep(Duration::from_millis(1)).await;
             }
-            if n % 100 == 99 && cx.call_timeout(m.to, Count, support::LIMIT).await? == n + 1 {
-                calls += 1;
+            if n % 100 != 99 {
+                continue;
             }
+            let seen = loop {
+                match cx.call_timeout(m.to, Count, support::LIMIT).await {
+                    Err(CallError::Send(SendReason::OutboxFull)) => cx.sleep(Duration::from_millis(1)).await,
+                    other => break other?,
+                }
+            };
+            assert_eq!(seen, n + 1, "a call is behind what was sent before it");
+            calls += 1;
         }
         Ok(calls)
     }

@@ -1,11 +1,13 @@
 //! Authorities, certificates, nodes with TLS, and relays between them.
 #![expect(unreachable_pub, reason = "the root of a test binary has no outside")]
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use shard_runtime::prelude::*;
 use shard_runtime::{LinkTls, LogLevel, NodeBuilder, NodeEvent};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -49,6 +51,10 @@ impl Authority {
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Two authorities of one name would be told apart by their signatures only.
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("authority {}", NEXT.fetch_add(1, Relaxed));
+        params.distinguished_name.push(DnType::CommonName, name);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
