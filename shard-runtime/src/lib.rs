@@ -175,4 +175,6 @@ mod guide {
     struct Io;
     #[doc = include_str!("../../docs/guide/testing.md")]
     struct Testing;
+    #[doc = include_str!("../../docs/guide/securing-a-cluster.md")]
+    struct SecuringACluster;
 }

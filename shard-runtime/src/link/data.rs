@@ -202,7 +202,7 @@ impl DataLink {
             // Our own frames cannot be cut: a link that cannot go on has to say so.
             let Ok(rest) = self.out.next_write() else { return false };
             if rest.is_empty() {
-                socket.is_full = match socket.transport.flush(task.as_deref_mut()) {
+                socket.is_full = match socket.transport.flush(&mut task) {
                     Poll::Ready(Ok(())) => false,
                     Poll::Ready(Err(_)) => return false,
                     Poll::Pending => true,

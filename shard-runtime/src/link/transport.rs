@@ -51,12 +51,12 @@ impl Transport {
 
     /// Hands on what was taken earlier.
     #[inline]
-    pub(crate) fn flush(&mut self, task: Option<&mut Context<'_>>) -> Poll<io::Result<()>> {
+    pub(crate) fn flush(&mut self, task: &mut Option<&mut Context<'_>>) -> Poll<io::Result<()>> {
         let _only_for_tls = &task;
         match self {
             Self::Plain(_) => Poll::Ready(Ok(())),
             #[cfg(feature = "tls")]
-            Self::Tls(tls) => tls.flush(task),
+            Self::Tls(tls) => tls.flush(task.as_deref_mut()),
         }
     }
 

@@ -10,7 +10,7 @@
 )]
 
 use futures_lite::io::{AsyncRead, AsyncWrite};
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{FromRawFd, IntoRawFd};
 use std::pin::Pin;
@@ -48,7 +48,8 @@ impl Tcp {
     }
 
     /// Writes what fits now of several buffers.
-    pub(crate) fn try_send_all(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+    #[cfg(feature = "tls")]
+    pub(crate) fn try_send_all(&self, buffers: &[io::IoSlice<'_>]) -> io::Result<usize> {
         (&self.direct).write_vectored(buffers)
     }
 

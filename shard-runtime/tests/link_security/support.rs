@@ -6,9 +6,10 @@ use shard_runtime::prelude::*;
 use shard_runtime::{LinkTls, LogLevel, NodeBuilder, NodeEvent};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 pub const COOKIE: &[u8] = b"a cookie of thirty-two bytes or more";
@@ -131,7 +132,7 @@ pub fn failed(node: &Node, reason: &str) -> u64 {
 pub struct Relay {
     pub at: SocketAddr,
     pairs: Receiver<(TcpStream, TcpStream)>,
-    /// What the dialers said first, connection by connection, if asked for.
+    /// The first two pieces that each dialer said: of a handshake in plain text, Hello and Proof.
     pub said: Receiver<Vec<u8>>,
 }
 
@@ -141,31 +142,25 @@ impl Relay {
     }
 
     /// Changes the first bytes of each dialer on their way.
-    pub fn editing(target: SocketAddr, edit: impl Fn(&mut Vec<u8>) + Send + 'static) -> Self {
+    pub fn editing(target: SocketAddr, edit: impl Fn(&mut Vec<u8>) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
         let (pairs_to, pairs) = channel();
         let (said_to, said) = channel();
+        let edit = Arc::new(edit);
         let accept = move || {
             for dialer in listener.incoming() {
-                let (Ok(mut dialer), Ok(mut acceptor)) = (dialer, TcpStream::connect(target)) else { return };
+                let (Ok(dialer), Ok(acceptor)) = (dialer, TcpStream::connect(target)) else { return };
                 let pair = (dialer.try_clone().unwrap(), acceptor.try_clone().unwrap());
+                // The test may have ended.
                 if pairs_to.send(pair).is_err() {
                     return;
                 }
-                let (mut back_from, mut back_to) =
-                    (acceptor.try_clone().unwrap(), dialer.try_clone().unwrap());
-                let back = move || pass(&mut back_from, &mut back_to);
-                std::thread::Builder::new().spawn(back).unwrap();
-                let mut first = vec![0; 4096];
-                let Ok(got) = dialer.read(&mut first) else { continue };
-                first.truncate(got);
-                edit(&mut first);
-                // The test may have ended.
-                let _ended = said_to.send(first.clone());
-                if acceptor.write_all(&first).is_ok() {
-                    std::thread::Builder::new().spawn(move || pass(&mut dialer, &mut acceptor)).unwrap();
-                }
+                let back = (acceptor.try_clone().unwrap(), dialer.try_clone().unwrap());
+                std::thread::Builder::new().spawn(move || pass(back.0, back.1)).unwrap();
+                let (edit, said_to) = (Arc::clone(&edit), said_to.clone());
+                let forth = move || listen_in(dialer, acceptor, &*edit, &said_to);
+                std::thread::Builder::new().spawn(forth).unwrap();
             }
         };
         std::thread::Builder::new().spawn(accept).unwrap();
@@ -182,8 +177,32 @@ impl Relay {
     }
 }
 
-fn pass(from: &mut TcpStream, to: &mut TcpStream) {
+/// Passes on what a dialer says: the first of it changed, the first two pieces of it told.
+fn listen_in(
+    mut dialer: TcpStream,
+    mut acceptor: TcpStream,
+    edit: &dyn Fn(&mut Vec<u8>),
+    said_to: &Sender<Vec<u8>>,
+) {
+    for is_first in [true, false] {
+        let mut piece = vec![0; 4096];
+        let Ok(got @ 1..) = dialer.read(&mut piece) else { break };
+        piece.truncate(got);
+        if is_first {
+            edit(&mut piece);
+        }
+        let sent = acceptor.write_all(&piece);
+        // The test may have ended.
+        let _ended = said_to.send(piece);
+        if sent.is_err() {
+            break;
+        }
+    }
+    pass(dialer, acceptor);
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream) {
     // Either end may close at any time.
-    let _ended = std::io::copy(from, to);
+    let _ended = std::io::copy(&mut from, &mut to);
     let _ended = to.shutdown(Shutdown::Write);
 }

@@ -180,6 +180,7 @@ impl Routes {
         let policy = &self.policy;
         let (tls, is_off) = match &options.tls {
             RouteTls::Node => (policy.how.tls.clone(), false),
+            #[cfg(feature = "tls")]
             RouteTls::Own(tls) => (Some(tls.clone()), false),
             RouteTls::Off => (None, true),
         };

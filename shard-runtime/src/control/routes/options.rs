@@ -1,5 +1,6 @@
 //! What a program says of a route.
 
+#[cfg(feature = "tls")]
 use crate::io::LinkTls;
 use std::fmt;
 
@@ -31,7 +32,7 @@ pub(crate) enum RouteTls {
     /// As the node's other links.
     Node,
     /// With an identity, authorities and names of its own.
-    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is no TLS to name"))]
+    #[cfg(feature = "tls")]
     Own(LinkTls),
     /// Not at all.
     Off,
