@@ -1,7 +1,7 @@
 //! What links promise holds through TLS.
 
 use crate::support::{
-    Authority, LIMIT, Relay, Valid, address, eventually, failed, now, plain, secure, wait_up,
+    Authority, LIMIT, Relay, Valid, address, eventually, failed, free_port, now, plain, secure, wait_up,
 };
 use crate::{Count, Flood, Peer};
 use shard_runtime::prelude::*;
@@ -125,9 +125,7 @@ fn a_certificate_is_replaced_while_links_stand() {
 #[test]
 fn nodes_find_each_other_through_a_registrar_with_tls_and_no_other_way() {
     let authority = Authority::new();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    // Below the range of outgoing connections.
-    let registrar = RegistrarSpec::embedded(format!("127.0.0.1:{}", 10_000 + port % 20_000));
+    let registrar = RegistrarSpec::embedded(free_port());
     let start = |name: &str| secure(name, &authority.good()).registrar(registrar.clone()).start();
     let one = start("one@localhost").unwrap();
     let two = start("two@localhost").unwrap();

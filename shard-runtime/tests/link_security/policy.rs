@@ -1,6 +1,6 @@
 //! What a node needs before it leaves loopback.
 
-use crate::support::{Authority, COOKIE, address};
+use crate::support::{Authority, COOKIE, address, eventually, failed, free_port};
 use shard_runtime::prelude::*;
 use shard_runtime::wire::handshake::CookiePolicyError;
 use shard_runtime::{LogLevel, NodeBuilder, NodeRouteError, RegistrarSpec, RouteOptions};
@@ -61,4 +61,26 @@ fn a_route_off_loopback_needs_what_a_listener_needs() {
         node.routes().iter().map(|route| (route.tls, route.has_cookie)).collect::<Vec<_>>(),
         [(false, true)]
     );
+}
+
+/// A registrar may say where a node is; how it is dialled it does not say.
+#[test]
+fn an_address_off_loopback_that_a_registrar_tells_is_not_dialled_in_plain_text() {
+    let registrar = RegistrarSpec::embedded(free_port());
+    let start = |name: &str, cookie: &[u8], port: &RegistrarSpec| {
+        Node::builder(name).log_level(LogLevel::Error).cookie(cookie).registrar(port.clone())
+    };
+    let teller = start("teller@localhost", COOKIE, &registrar).start().unwrap();
+    // Far away, and dialling nobody itself.
+    let nobody: [&str; 0] = [];
+    let far = start("far@localhost", COOKIE, &registrar).advertise("192.0.2.1:4500").allow_peers(nobody);
+    let _far = far.start().unwrap();
+    eventually("the dial is refused here", || failed(&teller, "plaintext") > 0);
+    assert_eq!(teller.nodes(), [] as [&str; 0]);
+
+    let registrar = RegistrarSpec::embedded(free_port());
+    let teller = start("teller@localhost", b"weak", &registrar).start().unwrap();
+    let far = start("far@localhost", b"weak", &registrar).advertise("192.0.2.1:4500").allow_peers(nobody);
+    let _far = far.start().unwrap();
+    eventually("the dial is refused here", || failed(&teller, "weak_key") > 0);
 }

@@ -32,6 +32,19 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// A port of the loopback address that was free a moment ago, below the range from which the system takes the ports of
+/// outgoing connections.
+pub fn free_port() -> String {
+    static TURN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let turn = std::process::id().wrapping_mul(7919).wrapping_add(TURN.fetch_add(1, Relaxed));
+        let address = format!("127.0.0.1:{}", 10_000 + turn % 20_000);
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
+}
+
 /// When a certificate is valid.
 #[derive(Clone, Copy)]
 pub enum Valid {
