@@ -182,7 +182,11 @@ impl Driver {
                 // A name that does not resolve is an address that cannot be reached.
                 let Ok(found) = tokio::net::lookup_host(address).await else { continue };
                 for address in found {
-                    outcome = shaker.dial(address, Some(peer.clone()), intent, &how).await;
+                    match shaker.dial(address, Some(peer.clone()), intent, &how).await {
+                        // That another address leads nowhere says less than why this one was refused.
+                        Err(failed) if failed.reason == Reason::Unreachable && outcome.is_err() => {}
+                        told => outcome = told,
+                    }
                     if outcome.is_ok() {
                         break 'all;
                     }

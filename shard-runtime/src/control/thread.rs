@@ -73,7 +73,7 @@ impl ControlThread {
         let spec = network.as_ref().and_then(|network| network.registrar.as_ref());
         let registrar = spec.map(|spec| spec.address().to_owned()).unwrap_or_default();
         if let Some(network) = &network {
-            node.net().listening(network.address);
+            node.net().listening(network.address, network.routes.own().tls.is_some());
             node.set_control(Box::new(Sink(sink)));
         }
         let thread_error = |source| NodeError::Thread { thread: "control".into(), source };

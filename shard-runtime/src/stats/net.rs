@@ -66,6 +66,8 @@ pub struct PeerStats {
 pub struct AcceptorStats {
     /// Its address.
     pub address: String,
+    /// Whether it speaks TLS.
+    pub tls: bool,
     /// Failed handshakes by reason; every reason is listed. `duplicate` is no fault: both nodes dialled at once.
     pub errors: Vec<(&'static str, u64)>,
     /// Times `accept` itself failed.
@@ -152,12 +154,14 @@ impl Reader {
         let net = self.shared().net();
         let links = net.address().map(|address| AcceptorStats {
             address: address.to_string(),
+            tls: net.speaks_tls(),
             errors: net.accept_errors.read(),
             accept_failures: net.accept_failures.load(Relaxed),
         });
         let registrar = net.registrar();
         let serving = (registrar.role == crate::registrar::RegistrarRole::Server).then(|| AcceptorStats {
             address: registrar.address,
+            tls: net.speaks_tls(),
             errors: net.registrar_errors.read(),
             accept_failures: 0,
         });

@@ -40,6 +40,7 @@ fn messages_calls_and_parts_cross_through_tls_between_all_shards() {
     assert_eq!(flood(&two, source, sink, 0, 200, 300_000), 2);
     assert_eq!(one.call_blocking(sink, Count).unwrap(), 200);
     assert!(is_tls(&one, "two@localhost") && is_tls(&two, "one@localhost"));
+    assert!(one.stats().acceptors()[0].tls);
     assert_eq!(one.stats().peers()[0].counters.protocol_errors, 0);
 }
 
