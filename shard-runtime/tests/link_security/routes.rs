@@ -75,3 +75,24 @@ fn a_pattern_is_used_when_a_node_is_wanted() {
     let nobody = Node::builder("alone@localhost").start().unwrap();
     assert!(matches!(nobody.add_route("one@localhost", NOWHERE), Err(NodeError::NoNetwork)));
 }
+
+#[test]
+fn one_route_in_plain_text_leaves_all_others_in_tls() {
+    let authority = Authority::new();
+    let old = plain("old@localhost").start().unwrap();
+    let pid = old.spawn(Peer::default, SpawnOptions::new()).unwrap();
+    let hub = secure("hub@localhost", &authority.good()).allow_plaintext(true);
+    let to_old = RouteOptions::new(address(&old).to_string()).plaintext();
+    let hub = hub.route("old@localhost", to_old).start().unwrap();
+    let own = hub.spawn(Peer::default, SpawnOptions::new()).unwrap();
+    wait_up(&hub, "old@localhost");
+    assert_eq!(hub.call_blocking(pid, Count).unwrap(), 0);
+    assert_eq!(old.call_blocking(own, Count).unwrap(), 0, "the hub is asked to dial the link");
+    let new = secure("new@localhost", &authority.good()).route("hub@localhost", address(&hub).to_string());
+    let new = new.start().unwrap();
+    wait_up(&new, "hub@localhost");
+    let tls = |name: &str| hub.stats().peers().iter().any(|peer| peer.name == name && peer.tls);
+    eventually("only one of them is in plain text", || tls("new@localhost") && !tls("old@localhost"));
+    let posing = plain("posing@localhost").route("hub@localhost", address(&hub).to_string()).start().unwrap();
+    eventually("what is accepted is not", || failed(&posing, "plaintext") > 0);
+}
