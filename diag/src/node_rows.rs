@@ -68,6 +68,7 @@ pub(crate) fn peer_row(peer: PeerStats) -> PeerRow {
         pool_size: peer.slots,
         pool_len: counters.links,
         max_message_size: peer.max_frame,
+        tls: peer.tls,
         messages_in: counters.messages_in,
         messages_out: counters.messages_out,
         bytes_in: counters.bytes_in,

@@ -78,20 +78,22 @@ pub use behavior::{
     PoolStatus, RemoveRoute, RemoveWorkers, ReplaceRoute, RespawnRoute, RouteError, RouteFailed, RouteInfo,
     RoutePending, RouteSpec, RouteTo, Router, Routes,
 };
-pub use control::{DiagPort, DiagRequest, NodeEvent};
+pub use control::{DiagPort, DiagRequest, NodeEvent, NodeRoute, RouteOptions};
 pub use cron::{
     CronFacts, CronFallback, CronJob, CronJobFacts, CronRun, CronSchedule, CronSlot, CronTick, Missed,
     Overlap,
 };
 pub use error::{
     ActorError, ActorResult, AppError, CallError, CronError, DeliveryError, DeliveryId, DiagCallError,
-    EventError, ExitReason, ForwardError, IoEnd, IoError, LinkError, LogError, NodeError, PreflightError,
-    RegistrarError, RemoteError, SendError, SendReason, SpawnError, Unconfirmed,
+    EventError, ExitReason, ForwardError, IoEnd, IoError, LinkError, LogError, NodeError, NodeRouteError,
+    PreflightError, RegistrarError, RemoteError, SendError, SendReason, SpawnError, Unconfirmed,
 };
 pub use event::{Event, EventFacts, EventOptions, EventStart, EventStop, Topic, Utilization};
 /// Methods, status codes and header names of web requests.
 #[cfg(feature = "web")]
 pub use http;
+#[cfg(feature = "tls")]
+pub use io::{CertificateNames, LinkTls, TlsClient, TlsServer};
 pub use io::{
     Chunk, CloseIo, Io, IoBytes, IoProcess, IoTarget, IoText, Port, PortData, PortError, PortStart,
     PortStatus, PortTerminate, PortText, TcpClient, TcpConnect, TcpData, TcpDisconnect, TcpServer, UdpPacket,
@@ -103,8 +105,6 @@ pub use io::{
     WebResponse, WebRoute, WebServer, WebSocketClient, WebSocketHandler, WsConnect, WsDisconnect, WsKind,
     WsMessage,
 };
-#[cfg(feature = "tls")]
-pub use io::{TlsClient, TlsServer};
 pub use link::{LinkCounters, LinkOptions, PeerChange, PeerRecord};
 pub use node::{LateProcess, Node, NodeBuilder, Pinning, StopPhase, StopPlan, StopReport};
 pub use process::{Env, OnFull};
@@ -175,4 +175,6 @@ mod guide {
     struct Io;
     #[doc = include_str!("../../docs/guide/testing.md")]
     struct Testing;
+    #[doc = include_str!("../../docs/guide/securing-a-cluster.md")]
+    struct SecuringACluster;
 }

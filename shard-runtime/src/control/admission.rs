@@ -76,10 +76,9 @@ impl Admission {
 
     /// A handshake of this source has failed.
     pub(super) fn failed(&self, source: IpAddr, reason: Reason, now: Instant) {
-        let counts = matches!(
-            reason,
-            Reason::BadMagic | Reason::Malformed | Reason::TooLarge | Reason::WrongCookie | Reason::Timeout
-        );
+        let is_garbage =
+            matches!(reason, Reason::BadMagic | Reason::Malformed | Reason::TooLarge | Reason::Timeout);
+        let counts = is_garbage || reason.is_credential();
         if !counts {
             return;
         }

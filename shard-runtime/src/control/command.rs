@@ -9,19 +9,19 @@ use crate::control::event::NodeEvent;
 use crate::control::input::{Authenticated, Input};
 use crate::control::link::ControlLink;
 use crate::control::outbox::Refusal;
+use crate::control::routes::Way;
 use crate::control::shake::Failed;
+use crate::control::stream::Handed;
 use crate::link::{LinkGrant, PeerChange, Session};
 use crate::shard::LogLevel;
 use shard_wire::NodeName;
 use shard_wire::compress::COMPRESSES;
 use shard_wire::flow::NUMBERED;
-use shard_wire::handshake::{CookiePolicyError, Intent, Introduction, Reason, Source, Verdict};
+use shard_wire::handshake::{Intent, Introduction, Reason, Source, Verdict};
 use shard_wire::placement::{Placement, Slot};
 use shard_wire::relation::RELATIONS;
 use shard_wire::session::{Command, ControlMsg, DownReason, LinkId, Stall};
 use std::collections::HashSet;
-use std::io::Write;
-use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -46,7 +46,7 @@ pub(super) enum Link {
     /// A control link.
     Control(ControlLink),
     /// A data link that its shard may not have yet.
-    Held { stream: TcpStream, unread: Vec<u8> },
+    Held { stream: Handed, unread: Vec<u8> },
     /// A data link that its shard owns.
     Granted,
 }
@@ -148,15 +148,15 @@ impl Driver {
         }
     }
 
-    /// Where a node may be reached: fixed routes first.
-    pub(super) fn addresses(&self, peer: &NodeName) -> Vec<String> {
-        let fixed = self.routes.get(peer).into_iter().flatten();
-        fixed.chain(self.found.get(peer).into_iter().flat_map(|record| &record.addresses)).cloned().collect()
+    /// Where a node may be reached, and with what: routes first.
+    pub(super) fn ways(&self, peer: &NodeName) -> Vec<Way> {
+        let found = self.found.get(peer).map(|record| record.addresses.as_slice());
+        self.routes.ways(peer, found.unwrap_or_default())
     }
 
     fn dial(&mut self, link: LinkId, peer: NodeName, intent: Intent) {
-        let addresses = self.addresses(&peer);
-        if addresses.is_empty() {
+        let ways = self.ways(&peer);
+        if ways.is_empty() {
             // Only the peer can dial this one; it is told which link is wanted.
             if let Intent::Data { session, slot, .. } = intent {
                 self.send_counted(&peer, &ControlMsg::LinkRequest { session, slot });
@@ -171,22 +171,22 @@ impl Driver {
                 Some(Rc::clone(gate))
             }
         };
-        let (shaker, inputs, off_loopback) =
-            (Rc::clone(&self.shaker), self.inputs.clone(), self.off_loopback);
+        let (shaker, inputs) = (Rc::clone(&self.shaker), self.inputs.clone());
         let task = spawn_local(async move {
             let _turn = match &gate {
                 Some(gate) => gate.acquire().await.ok(),
                 None => None,
             };
             let mut outcome = Err(Failed::local(Reason::Unreachable));
-            'all: for address in addresses {
+            'all: for Way { address, how } in ways {
                 // A name that does not resolve is an address that cannot be reached.
                 let Ok(found) = tokio::net::lookup_host(address).await else { continue };
                 for address in found {
-                    outcome = match may_leave(address.ip().is_loopback(), off_loopback) {
-                        Ok(()) => shaker.dial(address, Some(peer.clone()), intent).await,
-                        Err(failed) => Err(failed),
-                    };
+                    match shaker.dial(address, Some(peer.clone()), intent, &how).await {
+                        // That another address leads nowhere says less than why this one was refused.
+                        Err(failed) if failed.reason == Reason::Unreachable && outcome.is_err() => {}
+                        told => outcome = told,
+                    }
                     if outcome.is_ok() {
                         break 'all;
                     }
@@ -210,13 +210,7 @@ impl Driver {
                 {
                     accept::count(&self.node, reason, source);
                 }
-                let mut stream = waiting.stream;
-                spawn_local(async move {
-                    use tokio::io::AsyncWriteExt;
-                    // Fits an empty socket buffer; a peer that has gone need not be told.
-                    let _gone = stream.write_all(&bytes).await;
-                    let _gone = stream.shutdown().await;
-                });
+                spawn_local(waiting.stream.finish_with(bytes));
             }
             (Some(_), Intent::Control { .. }) => {
                 self.node.net().accepted.fetch_add(1, Relaxed);
@@ -233,13 +227,8 @@ impl Driver {
             }
             (Some(_), Intent::Data { .. }) => {
                 self.node.net().accepted.fetch_add(1, Relaxed);
-                // The welcome fits an empty socket buffer, so this neither blocks nor falls short while the peer lives;
-                // if it does, the dialer hears nothing, closes, and the shard sees the end.
-                let welcomed = waiting
-                    .stream
-                    .into_std()
-                    .and_then(|mut stream| stream.write_all(&bytes).map(|()| stream));
-                match welcomed {
+                // If the welcome falls short, the dialer hears nothing, closes, and the shard sees the end.
+                match waiting.stream.hand_over(&bytes) {
                     Ok(stream) => {
                         self.links.insert(link, Link::Held { stream, unread: Vec::new() });
                     }
@@ -262,6 +251,7 @@ impl Driver {
         if let (ControlMsg::SessionUp { .. }, Some(known)) = (msg, self.sessions.get_mut(peer)) {
             known.control = Some(link);
             known.session.peer.dialled.store(control.by_us, Relaxed);
+            known.session.peer.tls.store(control.is_tls, Relaxed);
         }
         match control.outbox.push(msg) {
             Ok(()) => {}
@@ -344,8 +334,7 @@ impl Driver {
         self.note(peer, PeerChange::Down(reason));
         // Without it the session was never told to anybody.
         let Some(known) = self.sessions.remove(peer) else { return };
-        if reason == DownReason::Goodbye && !self.routes.contains_key(peer) && !self.found.contains_key(peer)
-        {
+        if reason == DownReason::Goodbye && !self.routes.is_kept(peer) && !self.found.contains_key(peer) {
             // It has left the registrar, too: nobody says that it comes back.
             self.core.disconnect(self.now_ns(), peer);
         }
@@ -381,24 +370,5 @@ impl Driver {
         self.links.insert(link, Link::Granted);
         let grant = LinkGrant { peer, session, slot, epoch, link, stream, unread };
         self.poster.post(owner, move |shard| shard.link_up(grant));
-    }
-}
-
-/// Whether a link may be dialled there.
-fn may_leave(is_loopback: bool, off_loopback: Result<(), CookiePolicyError>) -> Result<(), Failed> {
-    if is_loopback || off_loopback.is_ok() { Ok(()) } else { Err(Failed::local(Reason::Refused)) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::may_leave;
-    use shard_wire::handshake::{CookiePolicyError, Reason};
-
-    #[test]
-    fn a_weak_cookie_stays_on_loopback() {
-        let weak = Err(CookiePolicyError::TooShort { have: 6 });
-        assert!(may_leave(true, weak).is_ok());
-        assert_eq!(may_leave(false, weak).unwrap_err().reason, Reason::Refused);
-        assert!(may_leave(false, Ok(())).is_ok());
     }
 }

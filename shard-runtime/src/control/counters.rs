@@ -39,7 +39,8 @@ impl ByReason {
 /// The counters of the control thread.
 #[derive(Debug, Default)]
 pub(crate) struct NetCounters {
-    address: OnceLock<SocketAddr>,
+    /// Where the node listens, and whether it speaks TLS there.
+    address: OnceLock<(SocketAddr, bool)>,
     /// Handshakes this node's acceptor did not finish.
     pub(crate) accept_errors: ByReason,
     /// Handshakes that the registrar this node serves did not finish.
@@ -76,14 +77,19 @@ pub(crate) struct NetCounters {
 }
 
 impl NetCounters {
-    pub(crate) fn listening(&self, address: SocketAddr) {
+    pub(crate) fn listening(&self, address: SocketAddr, tls: bool) {
         // Set once, at start.
-        let _already = self.address.set(address);
+        let _already = self.address.set((address, tls));
     }
 
     /// The address the node listens on.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
-        self.address.get().copied()
+        self.address.get().map(|(address, _)| *address)
+    }
+
+    /// Whether what is accepted speaks TLS.
+    pub(crate) fn speaks_tls(&self) -> bool {
+        self.address.get().is_some_and(|(_, tls)| *tls)
     }
 
     pub(crate) fn count_down(&self, reason: DownReason) {

@@ -11,14 +11,16 @@ use crate::control::input::{Input, Inputs, Order};
 use crate::control::link::ControlLink;
 use crate::control::outbox::Refusal;
 use crate::control::poster::Poster;
+use crate::control::routes::Routes;
 use crate::control::shake::{Failed, Shaker};
+use crate::control::stream::LinkStream;
 use crate::control::watchdog::Watchdog;
 use crate::error::DiagCallError;
 use crate::link::{LinkOptions, Request, Session};
 use crate::shard::LogLevel;
 use crate::shared::NodeShared;
 use crate::tap::Writer;
-use shard_wire::handshake::{CookiePolicyError, Established, Intent, Reason, Source};
+use shard_wire::handshake::{Established, Intent, Reason, Source};
 use shard_wire::placement::Slot;
 use shard_wire::session::{ControlMsg, LinkId, MAX_QUARANTINED, SessionCore};
 use shard_wire::{NodeName, ShardId};
@@ -27,7 +29,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{SyncSender, TrySendError};
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinHandle};
 
@@ -58,10 +59,9 @@ pub(super) struct Driver {
     pub(super) sessions: HashMap<NodeName, Known>,
     /// Bounds the dials of data links under way, per peer.
     pub(super) dials: HashMap<NodeName, Rc<Semaphore>>,
-    pub(super) routes: HashMap<NodeName, Vec<String>>,
+    pub(super) routes: Arc<Routes>,
     /// Addresses of nodes, as the registrar says.
     pub(super) found: HashMap<NodeName, crate::registrar::NodeRecord>,
-    pub(super) off_loopback: Result<(), CookiePolicyError>,
     pub(super) options: LinkOptions,
     pub(super) subscribers: Vec<SyncSender<NodeEvent>>,
     pub(super) agent: Option<mpsc::Sender<DiagRequest>>,
@@ -158,7 +158,7 @@ impl Driver {
         known.map(|(peer, _)| peer.clone())
     }
 
-    fn on_dialled(&mut self, now_ns: u64, link: LinkId, stream: TcpStream, mut established: Established) {
+    fn on_dialled(&mut self, now_ns: u64, link: LinkId, stream: LinkStream, mut established: Established) {
         // The core has given this dial up.
         if !matches!(self.links.get(&link), Some(Link::Dialing(_))) {
             return;
@@ -171,7 +171,7 @@ impl Driver {
                     ControlLink::start(link, stream, true, Vec::new(), unread, &self.shaker, &self.inputs);
                 Some(Link::Control(started))
             }
-            Intent::Data { .. } => stream.into_std().ok().map(|stream| Link::Held { stream, unread }),
+            Intent::Data { .. } => stream.hand_over(&[]).ok().map(|stream| Link::Held { stream, unread }),
         };
         match stands {
             Some(stands) => {
@@ -187,7 +187,9 @@ impl Driver {
         let times = self.node.net().dial_errors.count(failed.reason);
         if times.is_power_of_two() {
             let by = if failed.source == Source::Local { "here" } else { "by the other end" };
-            self.log(LogLevel::Debug, || {
+            // What an operator has to change is worth more than what a network does.
+            let level = if failed.reason.is_credential() { LogLevel::Warning } else { LogLevel::Debug };
+            self.log(level, || {
                 format!(
                     "dial failed, decided {by} ({}, {times} so far): {}",
                     failed.reason.name(),
@@ -221,7 +223,7 @@ impl Driver {
         let now_ns = self.now_ns();
         match request {
             // A node nobody knows is not dialled; once the registrar knows it, it is.
-            Request::Connect { peer } if self.addresses(&peer).is_empty() => {}
+            Request::Connect { peer } if self.ways(&peer).is_empty() => {}
             Request::Connect { peer } => self.connect(&peer),
             Request::Quarantine { peer } => self.quarantine(&peer),
             Request::Allow { peer } => {

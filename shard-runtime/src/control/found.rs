@@ -72,7 +72,7 @@ impl Driver {
         }
         self.found.remove(name);
         // It is not dialled in vain; a session that stands is judged by its own heartbeats.
-        if !self.sessions.contains_key(name) && !self.routes.contains_key(name) {
+        if !self.sessions.contains_key(name) && !self.routes.is_kept(name) {
             self.core.disconnect(self.now_ns(), name);
         }
     }

@@ -7,13 +7,13 @@
 use crate::control::diag::DiagOrder;
 use crate::control::event::NodeEvent;
 use crate::control::shake::{Failed, Waiting};
+use crate::control::stream::LinkStream;
 use crate::error::{DiagCallError, RegistrarError};
 use crate::link::{ControlSink, Request};
 use shard_wire::NodeName;
 use shard_wire::handshake::Established;
 use shard_wire::session::{ControlMsg, LinkId};
 use std::sync::mpsc::SyncSender;
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
 /// Inputs of tasks that may wait.
@@ -36,7 +36,7 @@ pub(super) enum Input {
     /// A dialer has proven itself.
     Authenticated(Box<Authenticated>),
     /// A dial has ended.
-    Dialled { link: LinkId, outcome: Result<(TcpStream, Box<Established>), Failed> },
+    Dialled { link: LinkId, outcome: Result<(LinkStream, Box<Established>), Failed> },
     /// Bytes came in on a control link, and with them these messages.
     Heard { link: LinkId, at_ns: u64, messages: Vec<ControlMsg> },
     /// A control link has ended.

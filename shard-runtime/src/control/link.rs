@@ -6,12 +6,10 @@
 use crate::control::input::{Input, Inputs};
 use crate::control::outbox::Outbox;
 use crate::control::shake::Shaker;
+use crate::control::stream::{LinkStream, ReadHalf, WriteHalf};
 use shard_wire::session::{ControlReader, LinkId};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::{AbortHandle, JoinHandle, spawn_local};
 
 /// How long a closed link is written out.
@@ -24,6 +22,7 @@ pub(super) struct ControlLink {
     pub(super) outbox: Rc<Outbox>,
     /// Dialled by this node.
     pub(super) by_us: bool,
+    pub(super) is_tls: bool,
     reader: AbortHandle,
     writer: JoinHandle<()>,
 }
@@ -32,7 +31,7 @@ impl ControlLink {
     /// Starts the tasks of a link. `first` is written before all else; `unread` was received behind the handshake.
     pub(super) fn start(
         link: LinkId,
-        stream: TcpStream,
+        stream: LinkStream,
         by_us: bool,
         first: Vec<u8>,
         unread: Vec<u8>,
@@ -43,10 +42,11 @@ impl ControlLink {
         if !first.is_empty() {
             outbox.push_bytes(first);
         }
+        let is_tls = stream.is_tls();
         let (read_half, write_half) = stream.into_split();
         let reader = spawn_local(read(link, read_half, unread, Rc::clone(shaker), inputs.clone()));
         let writer = spawn_local(write(link, write_half, Rc::clone(&outbox), inputs.clone()));
-        Self { outbox, by_us, reader: reader.abort_handle(), writer }
+        Self { outbox, by_us, is_tls, reader: reader.abort_handle(), writer }
     }
 
     /// Ends the link. With `flush` the returned task ends once everything is written, or the limit is over.
@@ -72,7 +72,7 @@ impl Drop for ControlLink {
     }
 }
 
-async fn read(link: LinkId, mut half: OwnedReadHalf, unread: Vec<u8>, shaker: Rc<Shaker>, inputs: Inputs) {
+async fn read(link: LinkId, mut half: ReadHalf, unread: Vec<u8>, shaker: Rc<Shaker>, inputs: Inputs) {
     let mut reader = ControlReader::default();
     let mut buffer = vec![0; READ_BYTES];
     reader.push(&unread);
@@ -102,7 +102,7 @@ async fn read(link: LinkId, mut half: OwnedReadHalf, unread: Vec<u8>, shaker: Rc
     let _ended = inputs.send(Input::Lost { link, why }).await;
 }
 
-async fn write(link: LinkId, mut half: OwnedWriteHalf, outbox: Rc<Outbox>, inputs: Inputs) {
+async fn write(link: LinkId, mut half: WriteHalf, outbox: Rc<Outbox>, inputs: Inputs) {
     while let Some(batch) = outbox.next().await {
         if half.write_all(&batch).await.is_err() {
             let _ended = inputs.send(Input::Lost { link, why: "the connection failed" }).await;

@@ -27,16 +27,22 @@ mod input;
 mod link;
 mod outbox;
 mod poster;
+mod routes;
 mod serve;
 mod settings;
 mod shake;
 mod socket;
+mod stream;
+#[cfg(feature = "tls")]
+mod stream_tls;
 mod thread;
 mod watchdog;
 
 pub use diag::{DiagPort, DiagRequest};
 pub use event::NodeEvent;
+pub use routes::{NodeRoute, RouteOptions};
 
 pub(crate) use counters::NetCounters;
 pub(crate) use settings::NetworkSettings;
+pub(crate) use stream::Handed;
 pub(crate) use thread::ControlThread;

@@ -1,19 +1,22 @@
 //! What a node's network is configured with, checked before anything starts.
 //!
-//! Invariant: S1 a node whose cookie does not suffice for where it listens does not start; where it does not suffice for
-//! off-loopback links, such links are not dialled either.
+//! Invariant: S1 a node whose cookie does not suffice for where it listens, or that would listen there in plain text, does not
+//! start; where it does not suffice for off-loopback links, such links are not dialled either.
 
+use crate::control::routes::{RouteOptions, Routes, off_loopback};
 use crate::error::NodeError;
+use crate::io::LinkTls;
 use crate::link::LinkOptions;
 use crate::registrar::{NodeRecord, RegistrarSpec};
 use shard_wire::compress::COMPRESSES;
 use shard_wire::flow::NUMBERED;
-use shard_wire::handshake::{ClusterName, CookiePolicyError, Introduction, Keyring, cookie_policy};
+use shard_wire::handshake::{ClusterName, Introduction, cookie_policy};
 use shard_wire::relation::RELATIONS;
 use shard_wire::session::Timing;
 use shard_wire::{Incarnation, NodeName};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where a node with a network listens unless told otherwise.
@@ -30,10 +33,11 @@ pub(crate) struct NetworkSettings {
     pub(crate) previous_cookie: Option<Vec<u8>>,
     pub(crate) cluster: String,
     pub(crate) registrar: Option<RegistrarSpec>,
-    pub(crate) routes: Vec<(String, String)>,
+    pub(crate) routes: Vec<(String, RouteOptions)>,
     /// Names of the only nodes that may be peers.
     pub(crate) allow_peers: Option<Vec<String>>,
     pub(crate) allow_plaintext: bool,
+    pub(crate) link_tls: Option<LinkTls>,
     pub(crate) handshake_deadline: Duration,
     pub(crate) links: LinkOptions,
 }
@@ -50,6 +54,7 @@ impl Default for NetworkSettings {
             routes: Vec::new(),
             allow_peers: None,
             allow_plaintext: false,
+            link_tls: None,
             handshake_deadline: HANDSHAKE_DEADLINE,
             links: LinkOptions::new(),
         }
@@ -62,13 +67,10 @@ pub(crate) struct Network {
     pub(crate) listener: TcpListener,
     pub(crate) address: SocketAddr,
     pub(crate) own: Introduction,
-    pub(crate) keys: Keyring,
     pub(crate) record: NodeRecord,
     pub(crate) registrar: Option<RegistrarSpec>,
-    pub(crate) routes: HashMap<NodeName, Vec<String>>,
+    pub(crate) routes: Arc<Routes>,
     pub(crate) allow_peers: Option<BTreeSet<NodeName>>,
-    /// Whether links may leave the loopback interface; `Err` says what is missing.
-    pub(crate) off_loopback: Result<(), CookiePolicyError>,
     pub(crate) handshake_deadline: Duration,
     pub(crate) links: LinkOptions,
     pub(crate) timing: Timing,
@@ -105,14 +107,13 @@ impl NetworkSettings {
         }
         let text = self.listen.as_deref().unwrap_or(DEFAULT_LISTEN);
         let address = lookup("listen", text)?;
-        cookie_policy(&self.cookie, address.ip().is_loopback(), self.allow_plaintext)?;
+        self.judge_exposure(address)?;
         if let Some(spec) = &self.registrar {
-            let at = lookup("registrar", spec.address())?;
-            cookie_policy(&self.cookie, at.ip().is_loopback(), self.allow_plaintext)?;
+            self.judge_exposure(lookup("registrar", spec.address())?)?;
         }
         let cluster = ClusterName::new(&self.cluster)
             .ok_or_else(|| bad("cluster", &self.cluster, "at most 64 bytes without control characters"))?;
-        let routes = self.parse_routes()?;
+        let routes = Arc::new(self.parse_routes()?);
         let allow_peers = self.parse_peers()?;
         let listen_error = |source| NodeError::Listen { address: text.to_owned(), source };
         let listener = TcpListener::bind(address).map_err(listen_error)?;
@@ -134,22 +135,16 @@ impl NetworkSettings {
             shards,
             max_links: self.links.max_links,
         };
-        let mut keys = Keyring::new(&self.cookie);
-        if let Some(previous) = &self.previous_cookie {
-            keys = keys.with_previous(previous);
-        }
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(NodeError::Randomness)?;
         Ok(Some(Network {
             listener,
             address,
             own,
-            keys,
             record,
             registrar: self.registrar,
             routes,
             allow_peers,
-            off_loopback: cookie_policy(&self.cookie, false, self.allow_plaintext),
             handshake_deadline: self.handshake_deadline,
             links: self.links,
             timing,
@@ -163,15 +158,22 @@ impl NetworkSettings {
         names.iter().map(parse).collect::<Result<_, _>>().map(Some)
     }
 
-    fn parse_routes(&self) -> Result<HashMap<NodeName, Vec<String>>, NodeError> {
-        let mut routes: HashMap<NodeName, Vec<String>> = HashMap::new();
-        for (name, address) in &self.routes {
-            let name = NodeName::new(name).map_err(|_| NodeError::BadName(name.clone()))?;
-            if !crate::registrar::is_address(address) {
-                let (setting, value) = ("route", address.clone());
-                return Err(NodeError::BadSetting { setting, value, must_be: "`host:port`" });
-            }
-            routes.entry(name).or_default().push(address.clone());
+    /// Whether cookie and channel suffice for an address (S1).
+    fn judge_exposure(&self, address: SocketAddr) -> Result<(), NodeError> {
+        if address.ip().is_loopback() {
+            cookie_policy(&self.cookie, true, true)?;
+        } else {
+            let is_fit = self.allow_plaintext || self.link_tls.is_some();
+            off_loopback(&self.cookie, self.previous_cookie.as_deref(), is_fit)?;
+        }
+        Ok(())
+    }
+
+    fn parse_routes(&self) -> Result<Routes, NodeError> {
+        let (cookie, previous) = (self.cookie.clone(), self.previous_cookie.clone());
+        let routes = Routes::new(cookie, previous, self.link_tls.clone(), self.allow_plaintext);
+        for (pattern, options) in &self.routes {
+            routes.add(pattern, options)?;
         }
         Ok(routes)
     }

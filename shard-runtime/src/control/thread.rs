@@ -10,8 +10,9 @@ use crate::control::embedded::Embedded;
 use crate::control::event::NodeEvent;
 use crate::control::input::{INPUT_QUEUE, Input, ORDER_QUEUE, Order, Sink, Step};
 use crate::control::poster::Poster;
+use crate::control::routes::Routes;
 use crate::control::settings::Network;
-use crate::control::shake::Shaker;
+use crate::control::shake::{RouteKeys, Shaker};
 use crate::control::watchdog::Watchdog;
 use crate::error::{NodeError, RegistrarError};
 use crate::link::Request;
@@ -45,6 +46,7 @@ const BATCH: usize = 64;
 pub(crate) struct ControlThread {
     steps: mpsc::UnboundedSender<Step>,
     network: Option<(mpsc::Sender<Order>, DiagPort)>,
+    routes: Option<Arc<Routes>>,
     registrar: String,
     thread: RwLock<Option<JoinHandle<()>>>,
 }
@@ -67,10 +69,11 @@ impl ControlThread {
         let (orders, order_queue) = mpsc::channel(ORDER_QUEUE);
         let (sink, requests) = mpsc::unbounded_channel();
         let port = network.is_some().then(|| (orders.clone(), DiagPort::new(orders)));
+        let routes = network.as_ref().map(|network| Arc::clone(&network.routes));
         let spec = network.as_ref().and_then(|network| network.registrar.as_ref());
         let registrar = spec.map(|spec| spec.address().to_owned()).unwrap_or_default();
         if let Some(network) = &network {
-            node.net().listening(network.address);
+            node.net().listening(network.address, network.routes.own().tls.is_some());
             node.set_control(Box::new(Sink(sink)));
         }
         let thread_error = |source| NodeError::Thread { thread: "control".into(), source };
@@ -99,7 +102,7 @@ impl ControlThread {
             }
         })
         .map_err(thread_error)?;
-        Ok(Self { steps, network: port, registrar, thread: RwLock::new(Some(thread)) })
+        Ok(Self { steps, network: port, routes, registrar, thread: RwLock::new(Some(thread)) })
     }
 
     /// Accepts peers and registers the node; waits until the registrar has answered.
@@ -143,6 +146,11 @@ impl ControlThread {
         orders.try_send(Order::Subscribe(sender)).ok().map(|()| receiver)
     }
 
+    /// The node's routes; `None` without a network.
+    pub(crate) fn routes(&self) -> Option<&Routes> {
+        self.routes.as_deref()
+    }
+
     pub(crate) fn diag_port(&self) -> Option<DiagPort> {
         self.network.as_ref().map(|(_, port)| port.clone())
     }
@@ -173,18 +181,19 @@ async fn run(
 ) {
     let (inputs, input_queue) = mpsc::channel(INPUT_QUEUE);
     let epoch = crate::clock::now();
-    let shaker = |channel| {
+    let shaker = |channel, peer_keys| {
         Rc::new(Shaker {
             own: network.own.clone(),
-            keys: network.keys.clone(),
+            how: Arc::clone(network.routes.own()),
+            peer_keys,
             deadline: network.handshake_deadline,
             channel,
             epoch,
         })
     };
-    let links = shaker([0; 32]);
+    let links = shaker([0; 32], Some(Rc::new(RouteKeys(Arc::clone(&network.routes)))));
     let registrar = network.registrar.as_ref().map(|spec| {
-        let shaker = shaker(*b"shard-runtime registrar v1 \0\0\0\0\0");
+        let shaker = shaker(*b"shard-runtime registrar v1 \0\0\0\0\0", None);
         Box::new(Embedded::new(spec.address().to_owned(), shaker, Arc::clone(&node))) as Box<dyn Registrar>
     });
     let mut config = SessionConfig::new(network.own.clone(), network.seed);
@@ -200,9 +209,8 @@ async fn run(
         links: HashMap::new(),
         sessions: HashMap::new(),
         dials: HashMap::new(),
-        routes: network.routes.clone(),
+        routes: Arc::clone(&network.routes),
         found: HashMap::new(),
-        off_loopback: network.off_loopback,
         options: network.links,
         subscribers: Vec::new(),
         agent: None,
@@ -290,8 +298,7 @@ fn far(from: Instant) -> Instant {
 
 impl Life {
     fn open(&mut self, driver: &mut Driver, answer: SyncSender<Result<(), RegistrarError>>) {
-        let fixed: Vec<_> = driver.routes.keys().cloned().collect();
-        for peer in fixed {
+        for peer in driver.routes.kept() {
             driver.connect(&peer);
         }
         driver.run_commands();

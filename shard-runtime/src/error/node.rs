@@ -1,8 +1,8 @@
 //! Why a node did not start, or what ended it.
 
 use crate::error::{
-    AppError, CallError, CronError, EventError, ExitReason, PreflightError, RegistrarError, SendError,
-    SendReason, SpawnError,
+    AppError, CallError, CronError, EventError, ExitReason, NodeRouteError, PreflightError, RegistrarError,
+    SendError, SendReason, SpawnError,
 };
 use shard_wire::Message;
 use shard_wire::handshake::CookiePolicyError;
@@ -74,6 +74,9 @@ pub enum NodeError {
     /// The cookie does not suffice for where the node listens.
     #[error(transparent)]
     Cookie(#[from] CookiePolicyError),
+    /// A route cannot be used.
+    #[error(transparent)]
+    Route(#[from] NodeRouteError),
     /// The system gave no random bytes.
     #[error("the system gave no random bytes: {0}; check that getrandom is allowed")]
     Randomness(getrandom::Error),

@@ -7,6 +7,8 @@
 mod bytes;
 mod chunk;
 mod drain;
+#[cfg(feature = "tls")]
+mod link_tls;
 mod message;
 mod open;
 mod port;
@@ -23,6 +25,8 @@ mod web;
 
 pub use bytes::{IoBytes, IoText};
 pub use chunk::Chunk;
+#[cfg(feature = "tls")]
+pub use link_tls::{CertificateNames, LinkTls};
 pub use message::{CloseIo, TcpConnect, TcpData, TcpDisconnect, UdpPacket, WriteBytes};
 pub use open::{Io, IoProcess};
 pub use port::{Port, PortData, PortError, PortStart, PortStatus, PortTerminate, PortText};
@@ -44,5 +48,9 @@ pub(crate) use bytes::Window;
 #[cfg(feature = "web")]
 pub(crate) use drain::Draining;
 pub(crate) use drain::{Drain, Drains};
+#[cfg(feature = "tls")]
+pub(crate) use link_tls::TlsSession;
 #[cfg(feature = "web")]
 pub(crate) use tcp::tls_end;
+#[cfg(not(feature = "tls"))]
+pub(crate) use tls::{LinkTls, TlsSession};

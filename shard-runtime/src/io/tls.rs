@@ -13,17 +13,21 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use std::net::TcpStream;
 use std::sync::Arc;
 
-fn bad(reason: impl std::fmt::Display) -> IoError {
+pub(super) fn bad(reason: impl std::fmt::Display) -> IoError {
     IoError::Tls { reason: reason.to_string() }
 }
 
-fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, IoError> {
+pub(super) fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, IoError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let found = found.map_err(|error| bad(format_args!("{what}: {error}")))?;
     if found.is_empty() { Err(bad(format_args!("{what}: there is no certificate in it"))) } else { Ok(found) }
 }
 
-fn roots(pem: &[u8]) -> Result<RootCertStore, IoError> {
+pub(super) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, IoError> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| bad(format_args!("the key: {error}")))
+}
+
+pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, IoError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem, "the trusted authorities")? {
         roots.add(certificate).map_err(bad)?;
@@ -31,7 +35,7 @@ fn roots(pem: &[u8]) -> Result<RootCertStore, IoError> {
     Ok(roots)
 }
 
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+pub(super) fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
@@ -90,7 +94,7 @@ impl TlsServer {
 
 fn config(chain: &[u8], key: &[u8], authorities: Option<&[u8]>) -> Result<ServerConfig, IoError> {
     let chain = certificates(chain, "the certificate chain")?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| bad(format_args!("the key: {error}")))?;
+    let key = private_key(key)?;
     let builder =
         ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(bad)?;
     let builder = match authorities {
@@ -140,8 +144,7 @@ impl TlsClient {
             .with_safe_default_protocol_versions()
             .map_err(bad)?;
         let chain = certificates(chain, "the certificate chain")?;
-        let key =
-            PrivateKeyDer::from_pem_slice(key).map_err(|error| bad(format_args!("the key: {error}")))?;
+        let key = private_key(key)?;
         let builder = builder.with_root_certificates(roots(authorities)?);
         let config = builder.with_client_auth_cert(chain, key).map_err(bad)?;
         Ok(Self { config: Arc::new(config), server_name: None })

@@ -24,6 +24,14 @@ impl TlsClient {
     }
 }
 
+/// TLS for links, of which there is none.
+#[derive(Debug, Clone)]
+pub(crate) enum LinkTls {}
+
+/// A TLS session of a link, of which there is none.
+#[derive(Debug)]
+pub(crate) enum TlsSession {}
+
 pub(crate) enum Tls {}
 
 impl Tls {

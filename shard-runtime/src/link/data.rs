@@ -7,8 +7,8 @@
 //! Cost: one `send` per turn and dirty link, one `recv` per turn and hot link.
 
 use crate::link::LinkCells;
+use crate::link::transport::Transport;
 use crate::process::bump;
-use crate::reactor::tcp::Tcp;
 use shard_wire::WireError;
 use shard_wire::flow::{FlowConfig, FlowError, Full, Inbound, Joiner, Loss, Outbox, Report};
 use shard_wire::frame::{FrameHead, RecvBuf};
@@ -44,7 +44,7 @@ pub(crate) enum Broken {
 /// The socket part of a link.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    pub(crate) tcp: Tcp,
+    pub(crate) transport: Transport,
     pub(crate) link: LinkId,
     pub(crate) epoch: u32,
     /// The peer has said where it is, and may send messages.
@@ -58,8 +58,8 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    pub(crate) fn new(tcp: Tcp, link: LinkId, epoch: u32, now: u64, hot_until: u64) -> Self {
-        Self { tcp, link, epoch, is_begun: false, hot_until, reported: now, is_full: false }
+    pub(crate) fn new(transport: Transport, link: LinkId, epoch: u32, now: u64, hot_until: u64) -> Self {
+        Self { transport, link, epoch, is_begun: false, hot_until, reported: now, is_full: false }
     }
 }
 
@@ -202,33 +202,30 @@ impl DataLink {
 
     /// Writes as much as the socket takes. `false`: the socket has failed.
     pub(crate) fn write(&mut self, cells: &LinkCells) -> bool {
-        self.write_with(cells, |tcp, bytes| match tcp.try_send(bytes) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
-            other => Poll::Ready(other),
-        })
+        self.write_with(cells, None)
     }
 
     /// The same; if the socket is full, has the task woken when there is room.
     pub(crate) fn poll_write(&mut self, cells: &LinkCells, task: &mut Context<'_>) -> bool {
-        self.write_with(cells, |tcp, bytes| tcp.poll_send(task, bytes))
+        self.write_with(cells, Some(task))
     }
 
-    fn write_with(
-        &mut self,
-        cells: &LinkCells,
-        mut send: impl FnMut(&mut Tcp, &[u8]) -> Poll<std::io::Result<usize>>,
-    ) -> bool {
+    fn write_with(&mut self, cells: &LinkCells, mut task: Option<&mut Context<'_>>) -> bool {
         loop {
             let Some(socket) = self.socket.as_mut() else { return true };
             // Our own frames cannot be cut: a link that cannot go on has to say so.
             let Ok(rest) = self.out.next_write() else { return false };
             if rest.is_empty() {
+                socket.is_full = match socket.transport.flush(&mut task) {
+                    Poll::Ready(Ok(())) => false,
+                    Poll::Ready(Err(_)) => return false,
+                    Poll::Pending => true,
+                };
                 // Nothing, or nothing without credit: that makes it dirty again.
-                self.dirty = false;
-                socket.is_full = false;
+                self.dirty = socket.is_full;
                 break;
             }
-            match send(&mut socket.tcp, rest) {
+            match socket.transport.send(task.as_deref_mut(), rest) {
                 Poll::Pending => {
                     socket.is_full = true;
                     break;
@@ -251,26 +248,19 @@ impl DataLink {
 
     /// Reads into the receive buffer.
     pub(crate) fn read(&mut self, cells: &LinkCells) -> Got {
-        self.read_with(cells, |tcp, room| match tcp.try_recv(room) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
-            other => Poll::Ready(other),
-        })
+        self.read_with(cells, None)
     }
 
     /// The same; if there is nothing, has the task woken when there is.
     pub(crate) fn poll_read(&mut self, cells: &LinkCells, task: &mut Context<'_>) -> Got {
-        self.read_with(cells, |tcp, room| tcp.poll_recv(task, room))
+        self.read_with(cells, Some(task))
     }
 
-    fn read_with(
-        &mut self,
-        cells: &LinkCells,
-        receive: impl FnOnce(&mut Tcp, &mut [u8]) -> Poll<std::io::Result<usize>>,
-    ) -> Got {
+    fn read_with(&mut self, cells: &LinkCells, task: Option<&mut Context<'_>>) -> Got {
         let (Some(socket), Some(buffer)) = (self.socket.as_mut(), self.receive.as_mut()) else {
             return Got::Nothing;
         };
-        match receive(&mut socket.tcp, buffer.spare_mut()) {
+        match socket.transport.receive(task, buffer.spare_mut()) {
             Poll::Pending => Got::Nothing,
             Poll::Ready(Ok(0)) => Got::Closed,
             Poll::Ready(Ok(received)) => {
@@ -303,8 +293,8 @@ impl DataLink {
     /// Closes the socket. Returns the number of messages whose fate is not known for that: none if frames are numbered, for
     /// they wait for the next socket.
     pub(crate) fn close(&mut self) -> u64 {
-        if let Some(socket) = self.socket.take() {
-            socket.tcp.shut_down();
+        if let Some(mut socket) = self.socket.take() {
+            socket.transport.shut_down();
         }
         self.wanted = false;
         self.frames_left = false;

@@ -21,9 +21,12 @@ mod relation;
 mod relation_tests;
 mod request;
 mod room;
+#[cfg(feature = "tls")]
+mod secure;
 mod send;
 mod session;
 mod signal;
+mod transport;
 mod window;
 
 pub use history::{PeerChange, PeerRecord};

@@ -125,6 +125,8 @@ pub(crate) struct Peer {
     pub(crate) slots: AtomicU64,
     pub(crate) max_frame: AtomicU64,
     pub(crate) dialled: AtomicBool,
+    /// The control link goes through TLS.
+    pub(crate) tls: AtomicBool,
     /// What has changed lately.
     pub(crate) history: History,
 }
@@ -147,6 +149,7 @@ impl Peer {
             slots: AtomicU64::new(0),
             max_frame: AtomicU64::new(0),
             dialled: AtomicBool::new(false),
+            tls: AtomicBool::new(false),
             history: History::default(),
         }
     }

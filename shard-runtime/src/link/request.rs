@@ -5,11 +5,11 @@
 //! Invariants: Q1 a request never blocks a shard and is never per message: at most one per slot wanted, name resolved,
 //! link lost, session ended, order of the program, and one per link and second for [`Request::Heard`].
 
+use crate::control::Handed;
 use crate::link::{LinkOptions, Peer};
 use shard_wire::NodeName;
 use shard_wire::placement::{Placement, Slot};
 use shard_wire::session::LinkId;
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -116,8 +116,8 @@ pub(crate) struct LinkGrant {
     pub(crate) epoch: u32,
     /// Its name towards the control thread.
     pub(crate) link: LinkId,
-    /// The socket: non-blocking, `TCP_NODELAY` set.
-    pub(crate) stream: TcpStream,
+    /// The socket, non-blocking, `TCP_NODELAY` set, with its TLS session if it has one.
+    pub(crate) stream: Handed,
     /// Bytes received behind the handshake.
     pub(crate) unread: Vec<u8>,
 }

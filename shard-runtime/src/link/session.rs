@@ -8,9 +8,9 @@ use crate::app::NodeSession;
 use crate::error::{CallError, ExitReason};
 use crate::link::data::Socket;
 use crate::link::net::{NO_LINK, PeerSession};
+use crate::link::transport::Transport;
 use crate::link::{LinkGrant, Request, Session};
 use crate::process::bump;
-use crate::reactor::tcp::Tcp;
 use crate::shard::Shard;
 use shard_wire::NodeName;
 use shard_wire::flow::Loss;
@@ -116,14 +116,14 @@ impl Shard {
             self.node().request(Request::LinkLost { link: grant.link, why: "its session is not up here" });
             return;
         };
-        let Ok(tcp) = Tcp::adopt(grant.stream) else {
+        let Ok(transport) = Transport::adopt(grant.stream) else {
             self.node()
                 .request(Request::LinkLost { link: grant.link, why: "its socket could not be taken over" });
             return;
         };
         self.close_link(link, false);
         let now = self.now_ticks();
-        let socket = Socket::new(tcp, grant.link, grant.epoch, now, now + self.hot_ticks());
+        let socket = Socket::new(transport, grant.link, grant.epoch, now, now + self.hot_ticks());
         if let Some(Some(owned)) = self.net.links.borrow_mut().get_mut(link as usize) {
             let clock_ms = self.link_ms(owned.data.clock);
             // The control lane of a link without a socket is empty, so its first frame has room.

@@ -1,7 +1,7 @@
 //! How a node is configured and started.
 
 use crate::clock::Clock;
-use crate::control::{ControlThread, NetworkSettings};
+use crate::control::{ControlThread, NetworkSettings, RouteOptions};
 use crate::cron::{CronJob, CronTable};
 use crate::error::NodeError;
 use crate::link::LinkOptions;
@@ -202,10 +202,13 @@ impl NodeBuilder {
         self
     }
 
-    /// Adds a node and an address of it, `host:port`, and keeps in session with it. May be repeated, also for one node.
+    /// Adds a route: where a node is dialled, as `host:port` or as [`RouteOptions`]. The node keeps in session with a node
+    /// that is named. A pattern, with `*` for any characters, is for all nodes whose names match, once they are wanted
+    /// ([`Node::connect`], a send to a name there). May be repeated, also for one node with several addresses; the same
+    /// address twice is refused. See also [`Node::add_route`].
     #[must_use]
-    pub fn route(mut self, node: impl Into<String>, address: impl Into<String>) -> Self {
-        self.network.routes.push((node.into(), address.into()));
+    pub fn route(mut self, pattern: impl Into<String>, to: impl Into<RouteOptions>) -> Self {
+        self.network.routes.push((pattern.into(), to.into()));
         self
     }
 
@@ -219,7 +222,18 @@ impl NodeBuilder {
         self
     }
 
-    /// Accepts links in plain text off loopback. Default: no. Only for networks that are trusted.
+    /// Speaks TLS on all links of other nodes, on loopback as well, and with the registrar: what is accepted and what is
+    /// dialled, control links and data links. A peer in plain text is refused for the reason `plaintext`. Nothing that a peer
+    /// or a registrar says switches it off; only a route that is [in plain text](RouteOptions::plaintext) does, for itself.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn link_tls(mut self, tls: crate::LinkTls) -> Self {
+        self.network.link_tls = Some(tls);
+        self
+    }
+
+    /// Accepts and dials links in plain text off loopback, and allows routes in plain text. Default: no; such a node does not
+    /// start without [`link_tls`](NodeBuilder::link_tls). Only for networks that are trusted.
     #[must_use]
     pub fn allow_plaintext(mut self, allow: bool) -> Self {
         self.network.allow_plaintext = allow;

@@ -4,7 +4,7 @@ use crate::actor::SpawnOptions;
 use crate::actor::{
     Actor, Address, Addressed, DEFAULT_CALL_TIMEOUT, OwnedRoute, Placement, Priority, Route, Target,
 };
-use crate::control::{ControlThread, DiagPort, NodeEvent};
+use crate::control::{ControlThread, DiagPort, NodeEvent, NodeRoute, RouteOptions};
 use crate::error::{
     CallError, EventError, ExitReason, LinkError, NodeError, SendError, SendReason, SpawnError,
 };
@@ -123,6 +123,34 @@ impl Node {
     /// The name is none, or this node has no network.
     pub fn allow(&self, node: &str) -> Result<(), NodeError> {
         self.order(node, |peer| Request::Allow { peer })
+    }
+
+    /// Adds a route, as [`NodeBuilder::route`] does. A node that is named is dialled at once; a session that stands is not touched.
+    ///
+    /// # Errors
+    /// The route cannot be used or is there already, or this node has no network.
+    pub fn add_route(&self, pattern: &str, to: impl Into<RouteOptions>) -> Result<(), NodeError> {
+        let routes = self.inner.control.routes().ok_or(NodeError::NoNetwork)?;
+        if let Some(peer) = routes.add(pattern, &to.into())? {
+            self.shared().request(Request::Connect { peer });
+        }
+        Ok(())
+    }
+
+    /// Removes all routes of a pattern, given as it was added. A session that stands is not touched, and a node that was named
+    /// is still dialled where other routes or the registrar lead to it.
+    ///
+    /// # Errors
+    /// There is no such route, or this node has no network.
+    pub fn remove_route(&self, pattern: &str) -> Result<(), NodeError> {
+        let routes = self.inner.control.routes().ok_or(NodeError::NoNetwork)?;
+        Ok(routes.remove(pattern)?)
+    }
+
+    /// All routes, in the order in which they are tried.
+    #[must_use]
+    pub fn routes(&self) -> Vec<NodeRoute> {
+        self.inner.control.routes().map(|routes| routes.list()).unwrap_or_default()
     }
 
     fn order(&self, node: &str, request: impl FnOnce(NodeName) -> Request) -> Result<(), NodeError> {

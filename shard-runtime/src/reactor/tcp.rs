@@ -47,6 +47,12 @@ impl Tcp {
         (&self.direct).write(bytes)
     }
 
+    /// Writes what fits now of several buffers.
+    #[cfg(feature = "tls")]
+    pub(crate) fn try_send_all(&self, buffers: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        (&self.direct).write_vectored(buffers)
+    }
+
     /// Reads, or has the task woken when there is something to read.
     pub(crate) fn poll_recv(&mut self, task: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.ready).poll_read(task, buffer)

@@ -50,6 +50,8 @@ pub struct PeerStats {
     pub max_frame: u64,
     /// Whether this node dialled the control link.
     pub dialled: bool,
+    /// Whether the links of the session go through TLS.
+    pub tls: bool,
     /// Messages and bytes, over all shards.
     pub counters: LinkCounters,
     /// Its shards that are stuck now.
@@ -64,6 +66,8 @@ pub struct PeerStats {
 pub struct AcceptorStats {
     /// Its address.
     pub address: String,
+    /// Whether it speaks TLS.
+    pub tls: bool,
     /// Failed handshakes by reason; every reason is listed. `duplicate` is no fault: both nodes dialled at once.
     pub errors: Vec<(&'static str, u64)>,
     /// Times `accept` itself failed.
@@ -137,6 +141,7 @@ impl Reader {
             slots: peer.slots.load(Relaxed),
             max_frame: peer.max_frame.load(Relaxed),
             dialled: peer.dialled.load(Relaxed),
+            tls: peer.tls.load(Relaxed),
             counters: peer.counters(),
             history: peer.history.records(),
             stalled: stalls.map(|(shard, stalled_ms, pid)| StalledShard { shard, stalled_ms, pid }).collect(),
@@ -149,12 +154,14 @@ impl Reader {
         let net = self.shared().net();
         let links = net.address().map(|address| AcceptorStats {
             address: address.to_string(),
+            tls: net.speaks_tls(),
             errors: net.accept_errors.read(),
             accept_failures: net.accept_failures.load(Relaxed),
         });
         let registrar = net.registrar();
         let serving = (registrar.role == crate::registrar::RegistrarRole::Server).then(|| AcceptorStats {
             address: registrar.address,
+            tls: net.speaks_tls(),
             errors: net.registrar_errors.read(),
             accept_failures: 0,
         });

@@ -8,7 +8,7 @@ mod support;
 
 use shard_runtime::prelude::*;
 use shard_runtime::wire::session::DownReason;
-use shard_runtime::{NodeBuilder, NodeEvent, RegistrarError, RegistrarRole, RegistrarSpec};
+use shard_runtime::{NodeBuilder, NodeEvent, NodeRouteError, RegistrarError, RegistrarRole, RegistrarSpec};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -294,7 +294,8 @@ fn settings_of_the_network_are_checked_at_start() {
         NodeError::BadSetting { setting: "listen", .. }
     ));
     let route = |b: NodeBuilder| b.cookie(COOKIE).route("b@localhost", "no-port");
-    assert!(matches!(route(Node::builder("a@localhost")).start(), Err(NodeError::BadSetting { .. })));
+    let route = route(Node::builder("a@localhost")).start();
+    assert!(matches!(route, Err(NodeError::Route(NodeRouteError::BadAddress { .. }))), "{route:?}");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken =
         Node::builder("a@localhost").cookie(COOKIE).listen(taken.local_addr().unwrap().to_string()).start();

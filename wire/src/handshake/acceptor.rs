@@ -2,12 +2,13 @@
 //!
 //! Owns: the acceptor's state from Hello to its own verdict. Invariants: A1 no proof is sent before the dialer's was
 //! verified. A2 the verdict is asked for once, and only for an authenticated dialer. A3 a failed or finished handshake
-//! stays so.
+//! stays so. A4 a peer with keys of its own is accepted with these only, and nobody else is.
 
 use crate::handshake::inbound::Inbound;
-use crate::handshake::key::{CookieKey, Role, Transcript};
+use crate::handshake::key::{CookieKey, PeerKeys, Role, Transcript};
 use crate::handshake::message::{Body, Challenge, Hello, decode, encode_refuse, welcome_before_proof};
 use crate::handshake::{Established, Failure, Intent, Introduction, Local, Reason, Source, Step, Verdict};
+use std::rc::Rc;
 
 /// The accepting side. Feed it what the socket read; write what it returns.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub struct Acceptor {
     local: Local,
     transcript: Transcript,
     inbound: Inbound,
+    peer_keys: Option<Rc<dyn PeerKeys>>,
     state: State,
 }
 
@@ -39,7 +41,14 @@ impl Acceptor {
     #[must_use]
     pub fn new(local: Local) -> Self {
         let transcript = Transcript::new(&local.channel_binding);
-        Self { local, transcript, inbound: Inbound::default(), state: State::AwaitHello }
+        Self { local, transcript, inbound: Inbound::default(), peer_keys: None, state: State::AwaitHello }
+    }
+
+    /// Has the keys of some peers looked up by the name that they claim.
+    #[must_use]
+    pub fn with_peer_keys(mut self, keys: Rc<dyn PeerKeys>) -> Self {
+        self.peer_keys = Some(keys);
+        self
     }
 
     /// Takes what the socket read at `now_ns`.
@@ -107,7 +116,7 @@ impl Acceptor {
             (State::AwaitHello, Body::Hello(hello)) => self.on_hello(&message, *hello).map_err(refuse),
             (State::AwaitProof(dialing), Body::Proof(mac)) => {
                 if !dialing.key.verify(Role::Dialer, &self.transcript.hash(), &mac) {
-                    return Err(refuse(Reason::WrongCookie));
+                    return Err(refuse(dialing.key.unproven()));
                 }
                 self.transcript.add(&message);
                 let step = Step::Judge(Box::new(dialing.peer.clone()), dialing.intent);
@@ -127,7 +136,9 @@ impl Acceptor {
         if (&peer.name, peer.incarnation) == (&own.name, own.incarnation) || hello.nonce == self.local.nonce {
             return Err(Reason::SelfConnect);
         }
-        let key = self.local.keys.choose(hello.key_ids).cloned().ok_or(Reason::WrongCookie)?;
+        let own_keys = self.peer_keys.as_ref().and_then(|keys| keys.keys_of(&peer.name));
+        let keys = own_keys.as_ref().unwrap_or(&self.local.keys);
+        let key = keys.choose(hello.key_ids).cloned().ok_or(Reason::WrongCookie)?;
         let challenge = Challenge {
             version,
             versions: self.local.versions,

@@ -137,7 +137,7 @@ impl Dialer {
         let covered = message.len().saturating_sub(mac.len());
         self.transcript.add(message.get(..covered).unwrap_or_default());
         if !key.verify(Role::Acceptor, &self.transcript.hash(), mac) {
-            return Err(Failure::local(Reason::WrongCookie));
+            return Err(Failure::local(key.unproven()));
         }
         match verdict {
             Verdict::Accept { .. } => Ok(()),

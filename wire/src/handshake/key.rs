@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use crate::NodeName;
+use crate::handshake::Reason;
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
@@ -14,6 +16,10 @@ use sha2::{Digest, Sha256};
 pub const PROOF_BYTES: usize = 32;
 /// Shortest cookie that is accepted off loopback: 256 random bits.
 pub const MIN_OPEN_BYTES: usize = 32;
+
+/// Fewest different bytes of a cookie off loopback. 32 random bytes have fewer than this in one of 10^30 cases, in hexadecimal
+/// digits as well.
+const MIN_DISTINCT_BYTES: usize = 8;
 
 const EXTRACT_SALT: &[u8] = b"shard-runtime handshake v1";
 
@@ -56,6 +62,11 @@ impl CookieKey {
     #[must_use]
     pub const fn id(&self) -> u32 {
         self.id
+    }
+
+    /// What a proof that does not fit means: a cookie that leaves a fingerprint was known to both before it was used.
+    pub(super) const fn unproven(&self) -> Reason {
+        if self.id == 0 { Reason::WrongCookie } else { Reason::BadProof }
     }
 
     const fn of(&self, role: Role) -> &[u8; PROOF_BYTES] {
@@ -121,6 +132,13 @@ impl Keyring {
     }
 }
 
+/// Which keys hold for which peer, where not all peers share one cookie.
+pub trait PeerKeys: fmt::Debug {
+    /// The keys of this peer alone; `None` if it has those of the node. A peer with keys of its own is not accepted with
+    /// any others, and nobody else is accepted with them.
+    fn keys_of(&self, peer: &NodeName) -> Option<Keyring>;
+}
+
 fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     // HMAC takes keys of any length, so the error arm cannot be reached; a digest of nothing would prove nothing.
     let Ok(mut mac) = HmacSha256::new_from_slice(key) else { return [0; 32] };
@@ -163,6 +181,23 @@ pub enum CookiePolicyError {
     /// No cookie at all.
     #[error("the cookie is empty: set one, such as the output of `head -c 32 /dev/urandom | base64`")]
     Empty,
+    /// The cookie before it is too short for a network others can reach.
+    #[error(
+        "the previous cookie has {have} bytes, off loopback at least {MIN_OPEN_BYTES} random bytes are needed: leave it out"
+    )]
+    PreviousTooShort {
+        /// Its length in bytes.
+        have: usize,
+    },
+    /// Long enough, but not random.
+    #[error(
+        "the cookie has only {distinct} different bytes, which is not random: use the output of \
+         `head -c 32 /dev/urandom | base64`"
+    )]
+    Regular {
+        /// How many different bytes it has.
+        distinct: usize,
+    },
     /// Too short for a network others can reach.
     #[error(
         "the cookie has {have} bytes, off loopback at least {MIN_OPEN_BYTES} random bytes are needed: use the output \
@@ -173,8 +208,26 @@ pub enum CookiePolicyError {
         have: usize,
     },
     /// Frames would cross a network in plain text.
-    #[error("links off loopback need tls: configure it, or say `allow_plaintext` if the network is trusted")]
+    #[error(
+        "links off loopback need TLS: configure it with `link_tls`, or say `allow_plaintext` if the network is trusted"
+    )]
     Plaintext,
+}
+
+/// How many different bytes there are.
+const fn distinct_bytes(bytes: &[u8]) -> usize {
+    let mut seen = [0_u128; 2];
+    let mut rest = bytes;
+    while let [byte, tail @ ..] = rest {
+        let bit = 1 << (*byte & 0x7f);
+        if *byte < 0x80 {
+            seen[0] |= bit;
+        } else {
+            seen[1] |= bit;
+        }
+        rest = tail;
+    }
+    (seen[0].count_ones() + seen[1].count_ones()) as usize
 }
 
 /// Checks the cookie against the exposure of an address. `allow_plaintext` is true where TLS is on or the operator
@@ -195,6 +248,10 @@ pub const fn cookie_policy(
     }
     if cookie.len() < MIN_OPEN_BYTES {
         return Err(CookiePolicyError::TooShort { have: cookie.len() });
+    }
+    let distinct = distinct_bytes(cookie);
+    if distinct < MIN_DISTINCT_BYTES {
+        return Err(CookiePolicyError::Regular { distinct });
     }
     if allow_plaintext { Ok(()) } else { Err(CookiePolicyError::Plaintext) }
 }

@@ -358,11 +358,30 @@ pub(super) fn encode_refuse(reason: Reason) -> Vec<u8> {
     finish(out)
 }
 
+/// The refusal of a connection before any handshake, such as that of a peer who speaks plain text where TLS is needed.
+#[must_use]
+pub fn refusal(reason: Reason) -> Vec<u8> {
+    encode_refuse(reason)
+}
+
+/// Whether these first bytes of a connection begin a handshake of this protocol, in plain text.
+#[must_use]
+pub fn is_plain_hello(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().zip(&MAGIC).all(|(byte, magic)| byte == magic)
+}
+
+/// Whether these first bytes of a connection begin a handshake of TLS.
+#[must_use]
+pub fn is_tls(bytes: &[u8]) -> bool {
+    // A record of the type handshake, of whatever version 3.x.
+    matches!(bytes, [0x16] | [0x16, 3, ..])
+}
+
 /// Checks a prefix and says how long the whole message is.
 pub(super) fn message_length(prefix: [u8; PREFIX_BYTES]) -> Result<usize, Reason> {
     let [a, b, c, d, layout, _kind, low, high] = prefix;
     if [a, b, c, d] != MAGIC {
-        return Err(Reason::BadMagic);
+        return Err(if is_tls(&prefix) { Reason::TlsUnexpected } else { Reason::BadMagic });
     }
     if layout != LAYOUT {
         return Err(Reason::Version);

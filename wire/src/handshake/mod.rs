@@ -30,11 +30,11 @@ mod tests;
 
 pub use acceptor::Acceptor;
 pub use dialer::Dialer;
-pub use key::{CookieKey, CookiePolicyError, Keyring, MIN_OPEN_BYTES, PROOF_BYTES, cookie_policy};
+pub use key::{CookieKey, CookiePolicyError, Keyring, MIN_OPEN_BYTES, PROOF_BYTES, PeerKeys, cookie_policy};
 pub(crate) use message::MAX_EPOCH;
 pub use message::{
     ClusterName, Intent, Introduction, LiveSession, MAX_CLUSTER_BYTES, MAX_HANDSHAKE_BYTES,
-    MAX_MESSAGE_BYTES, PROTOCOL, Verdict, VersionRange,
+    MAX_MESSAGE_BYTES, PROTOCOL, Verdict, VersionRange, is_plain_hello, is_tls, refusal,
 };
 pub use reason::{Failure, Reason, Source};
 

@@ -68,11 +68,53 @@ pub enum Reason {
     /// This node is not on the other node's list of peers.
     #[error("this node is not on the other node's list of peers: add it there")]
     NotListed = 20,
+    /// Both ends have the key, but the proof does not fit what was said on this channel: it was replayed, something was
+    /// changed on the way, or somebody between the nodes ends their TLS and relays. Retrying does not help while it lasts.
+    #[error(
+        "the proof does not fit this channel though the key is known: something between the nodes replays, changes or relays what they say"
+    )]
+    BadProof = 21,
+    /// One end speaks plain text and the other must not. Retrying does not help.
+    #[error(
+        "a link in plain text where TLS is needed: configure TLS for links at both ends, or allow plain text where the network is trusted"
+    )]
+    Plaintext = 22,
+    /// The other end speaks TLS and this one does not. Retrying does not help.
+    #[error("the other end speaks TLS and this node does not: configure TLS for its links")]
+    TlsUnexpected = 23,
+    /// TLS could not be agreed on. Retrying does not help.
+    #[error("TLS could not be agreed on: check that both ends run this software with TLS 1.3")]
+    Tls = 24,
+    /// The dialer showed no certificate where one is demanded.
+    #[error("no certificate was shown where one is demanded: give the node an identity")]
+    NoCertificate = 25,
+    /// A certificate has expired.
+    #[error("a certificate has expired: replace it, or set the clock")]
+    CertificateExpired = 26,
+    /// A certificate is not valid yet.
+    #[error("a certificate is not valid yet: check both clocks")]
+    CertificateNotYetValid = 27,
+    /// A certificate comes from an authority that is not trusted.
+    #[error(
+        "a certificate comes from an authority that is not trusted: add it, or check which one issued it"
+    )]
+    UnknownAuthority = 28,
+    /// A certificate is good, but not for the node that showed it.
+    #[error(
+        "a certificate is not for the node that showed it: issue one with the name that the policy asks for"
+    )]
+    CertificateName = 29,
+    /// A certificate cannot be used for another cause.
+    #[error("a certificate cannot be used: check its form, its purpose and its key")]
+    BadCertificate = 30,
+    /// The cookie is too weak for a link off loopback. Retrying does not help.
+    #[error("the cookie is too weak for a link off loopback: use at least 32 random bytes")]
+    WeakKey = 31,
 }
 
 impl Reason {
     /// Every reason, for registering one counter each.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 31] = [
         Self::BadMagic,
         Self::Version,
         Self::WrongCookie,
@@ -93,7 +135,38 @@ impl Reason {
         Self::BadLimits,
         Self::Quarantined,
         Self::NotListed,
+        Self::BadProof,
+        Self::Plaintext,
+        Self::TlsUnexpected,
+        Self::Tls,
+        Self::NoCertificate,
+        Self::CertificateExpired,
+        Self::CertificateNotYetValid,
+        Self::UnknownAuthority,
+        Self::CertificateName,
+        Self::BadCertificate,
+        Self::WeakKey,
     ];
+
+    /// Whether keys or certificates, or the lack of them, are to blame: an operator has to change something.
+    #[must_use]
+    pub const fn is_credential(self) -> bool {
+        matches!(
+            self,
+            Self::WrongCookie
+                | Self::BadProof
+                | Self::Plaintext
+                | Self::TlsUnexpected
+                | Self::Tls
+                | Self::NoCertificate
+                | Self::CertificateExpired
+                | Self::CertificateNotYetValid
+                | Self::UnknownAuthority
+                | Self::CertificateName
+                | Self::BadCertificate
+                | Self::WeakKey
+        )
+    }
 
     /// The stable number, as on the wire.
     #[must_use]
@@ -131,6 +204,17 @@ impl Reason {
             Self::BadLimits => "bad_limits",
             Self::Quarantined => "quarantined",
             Self::NotListed => "not_listed",
+            Self::BadProof => "bad_proof",
+            Self::Plaintext => "plaintext",
+            Self::TlsUnexpected => "tls_unexpected",
+            Self::Tls => "tls",
+            Self::NoCertificate => "no_certificate",
+            Self::CertificateExpired => "certificate_expired",
+            Self::CertificateNotYetValid => "certificate_not_yet_valid",
+            Self::UnknownAuthority => "unknown_authority",
+            Self::CertificateName => "certificate_name",
+            Self::BadCertificate => "bad_certificate",
+            Self::WeakKey => "weak_key",
         }
     }
 }

@@ -5,11 +5,12 @@ use proptest::prelude::*;
 use super::message::message_length;
 use super::{
     Acceptor, ClusterName, CookiePolicyError, Dialer, Established, Failure, Intent, Introduction, Keyring,
-    LiveSession, Local, MAX_MESSAGE_BYTES, PROTOCOL, Reason, Source, Step, Verdict, VersionRange,
-    cookie_policy,
+    LiveSession, Local, MAX_MESSAGE_BYTES, PROTOCOL, PeerKeys, Reason, Source, Step, Verdict, VersionRange,
+    cookie_policy, is_plain_hello, is_tls, refusal,
 };
 use crate::placement::Slot;
 use crate::{Incarnation, IncarnationKey, NodeName};
+use std::rc::Rc;
 
 const ACCEPT: Verdict = Verdict::Accept { session: 7, epoch: 3 };
 const CONTROL: Intent = Intent::Control { live: None, next: 1 };
@@ -139,7 +140,7 @@ fn each_mismatch_has_its_own_reason_on_both_sides() {
         (Reason::SelfConnect, |a, b| b.introduction = a.introduction.clone()),
         (Reason::SelfConnect, |a, b| b.nonce = a.nonce),
         (Reason::Version, |_, b| b.versions = VersionRange { lowest: 2, highest: 3 }),
-        (Reason::WrongCookie, |_, b| b.channel_binding = [1; 32]),
+        (Reason::BadProof, |_, b| b.channel_binding = [1; 32]),
     ];
     for (reason, change) in cases {
         let (mut a, mut b) = (local("a@h", 1), local("b@h", 2));
@@ -193,6 +194,61 @@ fn keys_rotate_without_a_pause() {
         (x.keys, y.keys) = (a, b);
         assert!(run(x, y, CONTROL, ACCEPT, |_, _| {}).dialer.is_ok());
     }
+}
+
+/// Gives the nodes whose names begin with `k` keys of their own.
+#[derive(Debug)]
+struct KeysOfK;
+
+impl PeerKeys for KeysOfK {
+    fn keys_of(&self, peer: &NodeName) -> Option<Keyring> {
+        peer.as_str().starts_with('k').then(|| Keyring::new(OTHER))
+    }
+}
+
+/// What an acceptor with keys for some peers says to this dialer's proof.
+fn met_by_keys_of_k(dialer: Local) -> Result<Step, Reason> {
+    let mut acceptor = Acceptor::new(local("b@h", 2)).with_peer_keys(Rc::new(KeysOfK));
+    let (mut dialer, hello) = Dialer::new(dialer, None, CONTROL);
+    let Step::Send(challenge) = acceptor.feed(0, &hello).map_err(|failure| failure.reason)? else {
+        panic!("no challenge")
+    };
+    let Ok(Step::Send(proof)) = dialer.feed(0, &challenge) else { panic!("no proof") };
+    acceptor.feed(0, &proof).map_err(|failure| failure.reason)
+}
+
+#[test]
+fn a_peer_with_keys_of_its_own_is_accepted_with_these_alone_and_nobody_else_is() {
+    let with = |name, cookie| Local { keys: Keyring::new(cookie), ..local(name, 1) };
+    assert!(matches!(met_by_keys_of_k(with("k@h", OTHER)), Ok(Step::Judge(..))));
+    assert!(matches!(met_by_keys_of_k(with("a@h", COOKIE)), Ok(Step::Judge(..))));
+    assert_eq!(met_by_keys_of_k(with("k@h", COOKIE)), Err(Reason::WrongCookie));
+    assert_eq!(met_by_keys_of_k(with("a@h", OTHER)), Err(Reason::WrongCookie));
+}
+
+#[test]
+fn every_byte_of_the_introduction_is_covered_so_flags_cannot_be_taken_away() {
+    // Hello: prefix 8, versions 4, key ids 8, nonce 32, start 8, random 8, then the flags.
+    let run = run(local("a@h", 1), local("b@h", 2), CONTROL, ACCEPT, |index, message| {
+        if index == 0 {
+            message[68..76].fill(0);
+        }
+    });
+    assert_eq!(run.acceptor.unwrap_err().reason, Reason::BadProof);
+    assert_eq!(run.dialer.unwrap_err().reason, Reason::BadProof);
+}
+
+#[test]
+fn the_first_bytes_tell_plain_text_from_tls() {
+    let hello = &honest(CONTROL).messages[0];
+    assert!(is_plain_hello(hello) && is_plain_hello(&hello[..1]) && !is_plain_hello(&[]));
+    assert!(!is_plain_hello(b"SHRG") && !is_tls(hello));
+    let client_hello = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+    assert!(is_tls(&client_hello) && is_tls(&client_hello[..1]) && !is_plain_hello(&client_hello));
+    assert_eq!(acceptor_error(&client_hello), Reason::TlsUnexpected);
+    let (mut dialer, _) = Dialer::new(local("a@h", 1), None, CONTROL);
+    let told = dialer.feed(0, &refusal(Reason::Plaintext)).unwrap_err();
+    assert_eq!((told.reason, told.source_end), (Reason::Plaintext, Source::Unproven));
 }
 
 #[test]
@@ -258,11 +314,11 @@ fn nothing_recorded_can_be_replayed() {
     // Against a fresh acceptor: the recorded proof answers another nonce.
     let mut acceptor = Acceptor::new(local("b@h", 3));
     assert!(matches!(acceptor.feed(0, &old[0]), Ok(Step::Send(_))));
-    assert_eq!(acceptor.feed(0, &old[2]).unwrap_err().reason, Reason::WrongCookie);
+    assert_eq!(acceptor.feed(0, &old[2]).unwrap_err().reason, Reason::BadProof);
     // Against a fresh dialer: the recorded Welcome proves another transcript.
     let (mut dialer, _) = Dialer::new(local("a@h", 4), None, CONTROL);
     assert!(matches!(dialer.feed(0, &old[1]), Ok(Step::Send(_))));
-    assert_eq!(dialer.feed(0, &old[3]).unwrap_err().reason, Reason::WrongCookie);
+    assert_eq!(dialer.feed(0, &old[3]).unwrap_err().reason, Reason::BadProof);
 }
 
 #[test]
@@ -280,7 +336,7 @@ fn nothing_can_be_reflected() {
             message[at..].copy_from_slice(&messages[2][8..]);
         }
     });
-    assert_eq!(run.dialer.unwrap_err().reason, Reason::WrongCookie);
+    assert_eq!(run.dialer.unwrap_err().reason, Reason::BadProof);
 }
 
 #[test]
@@ -330,6 +386,8 @@ fn cookies_are_judged_by_exposure() {
     assert_eq!(cookie_policy(b"x", false, true), Err(CookiePolicyError::TooShort { have: 1 }));
     assert_eq!(cookie_policy(COOKIE, false, false), Err(CookiePolicyError::Plaintext));
     assert_eq!(cookie_policy(COOKIE, false, true), Ok(()));
+    assert_eq!(cookie_policy(&[b'x'; 64], false, true), Err(CookiePolicyError::Regular { distinct: 1 }));
+    assert_eq!(cookie_policy(&[0xff; 32], true, true), Ok(()), "on loopback it is the operator's affair");
     // Short cookies leave no fingerprint.
     assert_eq!((Keyring::new(b"a").current.id(), Keyring::new(b"b").current.id()), (0, 0));
     assert_ne!(Keyring::new(COOKIE).current.id(), Keyring::new(OTHER).current.id());

@@ -141,7 +141,9 @@ fn start(settings: &Checked) -> Result<Node, NodeError> {
 fn status_of(error: &NodeError) -> u8 {
     match error {
         NodeError::Preflight(_) => MACHINE,
-        NodeError::BadName(_) | NodeError::BadSetting { .. } | NodeError::Cookie(_) => USAGE,
+        NodeError::BadName(_) | NodeError::BadSetting { .. } | NodeError::Cookie(_) | NodeError::Route(_) => {
+            USAGE
+        }
         NodeError::Listen { .. } | NodeError::Registrar(_) => UNAVAILABLE,
         _ => INTERNAL,
     }

@@ -11,7 +11,7 @@ use std::future::pending;
 impl Membership {
     /// Connects, registers, and listens until the connection ends.
     pub(super) async fn follow(&mut self, was_registered: &mut bool) -> End {
-        let (mut incoming, outgoing) = match self.connect().await {
+        let (mut incoming, outgoing) = match self.connect(*was_registered).await {
             Ok(connection) => connection,
             Err(end) => return end,
         };
@@ -61,30 +61,34 @@ impl Membership {
         }
     }
 
-    async fn connect(&self) -> Result<(Incoming, Outgoing), End> {
+    async fn connect(&self, was_registered: bool) -> Result<(Incoming, Outgoing), End> {
         let mut last = End::Lost(self.unreachable());
         let Ok(addresses) = tokio::net::lookup_host(&self.address).await else { return Err(last) };
         for address in addresses {
             let intent = Intent::Control { live: None, next: 1 };
-            match self.shaker.dial(address, None, intent).await {
+            match self.shaker.dial(address, None, intent, &self.shaker.how).await {
                 Ok((stream, established)) => return Ok(split(stream, Vec::new(), &established.unread)),
-                Err(failed) => last = self.judge(failed),
+                Err(failed) => last = self.judge(failed, was_registered),
             }
         }
         Err(last)
     }
 
     /// Whether a failed handshake may be tried again.
-    fn judge(&self, Failed { reason, source }: Failed) -> End {
+    fn judge(&self, Failed { reason, source }: Failed, was_registered: bool) -> End {
         let error = RegistrarError::Handshake { address: self.address.clone(), reason };
         match reason {
             Reason::Unreachable | Reason::Timeout | Reason::Closed | Reason::Busy => {
                 End::Lost(self.unreachable())
             }
             // Nothing there that could be waited for: the operator must change something.
-            Reason::WrongCookie | Reason::ClusterMismatch | Reason::Version | Reason::BadMagic => {
-                End::Refused(error)
-            }
+            Reason::WrongCookie
+            | Reason::ClusterMismatch
+            | Reason::Version
+            | Reason::BadMagic
+            | Reason::TlsUnexpected => End::Refused(error),
+            // Later it may be the other end's, which will be replaced.
+            reason if reason.is_credential() && !was_registered => End::Refused(error),
             Reason::NameInUse if source == Source::Proven => {
                 End::Refused(RegistrarError::NameTaken { name: self.own.name.clone() })
             }

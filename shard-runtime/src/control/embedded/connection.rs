@@ -1,19 +1,17 @@
 //! One connection of the embedded registrar: messages in both directions over a control stream.
 
 use crate::control::outbox::Outbox;
+use crate::control::stream::{LinkStream, ReadHalf, WriteHalf};
 use crate::registrar::{CHANNEL, RegistrarMsg};
 use shard_wire::session::{ControlMsg, ControlReader};
 use std::rc::Rc;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::{AbortHandle, spawn_local};
 
 const READ_BYTES: usize = 8 << 10;
 
 /// The reading end.
 pub(super) struct Incoming {
-    half: OwnedReadHalf,
+    half: ReadHalf,
     reader: ControlReader,
 }
 
@@ -24,7 +22,7 @@ pub(super) struct Outgoing {
 }
 
 /// Splits a connection whose handshake is done. `first` is written before all else.
-pub(super) fn split(stream: TcpStream, first: Vec<u8>, unread: &[u8]) -> (Incoming, Outgoing) {
+pub(super) fn split(stream: LinkStream, first: Vec<u8>, unread: &[u8]) -> (Incoming, Outgoing) {
     let (read_half, write_half) = stream.into_split();
     let mut reader = ControlReader::default();
     reader.push(unread);
@@ -36,7 +34,7 @@ pub(super) fn split(stream: TcpStream, first: Vec<u8>, unread: &[u8]) -> (Incomi
     (Incoming { half: read_half, reader }, Outgoing { outbox, writer })
 }
 
-async fn write(mut half: OwnedWriteHalf, outbox: Rc<Outbox>) {
+async fn write(mut half: WriteHalf, outbox: Rc<Outbox>) {
     while let Some(batch) = outbox.next().await {
         if half.write_all(&batch).await.is_err() {
             // The reading end sees it too.
