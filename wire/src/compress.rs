@@ -19,7 +19,7 @@ use crate::limits::{BATCH_KEEP_BYTES, FRAME_ALIGN};
 use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
 
 /// Bit of [`Introduction::flags`](crate::handshake::Introduction::flags) of a node that reads compressed bodies.
-pub const COMPRESSES: u64 = 2;
+pub const COMPRESSES: u64 = 1 << 2;
 /// Least length of a body that is compressed, in bytes: below that there is nothing to gain. Also the default.
 pub const LEAST_THRESHOLD: u32 = 1024;
 /// Bytes before the compressed ones.

@@ -1,6 +1,7 @@
 //! Links to other nodes, from the shards' side: data links, peers, names on other nodes; and what passes between the
 //! shards and the control thread.
 
+mod branch;
 mod caller;
 mod compressed;
 mod data;
@@ -12,12 +13,14 @@ mod letter;
 mod name;
 mod net;
 mod options;
+mod outlet;
 mod peer;
 mod reason;
 mod receive;
 mod relation;
 #[cfg(test)]
 mod relation_tests;
+mod relay;
 mod request;
 mod send;
 mod session;

@@ -44,6 +44,7 @@ fn session() -> Arc<Session> {
         links: crate::link::LinkOptions::new(),
         is_numbered: true,
         has_relations: true,
+        has_events: true,
         is_compressing: false,
         is_over: AtomicBool::new(false),
     })
