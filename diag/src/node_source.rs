@@ -339,6 +339,8 @@ impl Source for NodeSource {
             applications_total,
             applications_running,
             events_published: counters.events_published,
+            events_received: counters.events_received,
+            events_remote_sent: counters.events_sent_to_nodes,
             events_local_sent: counters.events_delivered,
             send_errors_local: counters.send_errors_local,
             send_errors_remote: counters.send_errors_remote,

@@ -267,6 +267,7 @@ impl Events {
 #[cfg(test)]
 mod tests {
     use super::{EventCell, Events, Utilization};
+    use crate::actor::local_message;
     use crate::error::EventError;
     use crate::event::EventOptions;
     use shard_wire::LocalId;
@@ -275,8 +276,8 @@ mod tests {
 
     struct Note;
     struct Other;
-    crate::actor::local_message!(Note);
-    crate::actor::local_message!(Other);
+    local_message!(Note);
+    local_message!(Other);
 
     fn cell(name: &str, owner: u64, options: EventOptions) -> EventCell {
         EventCell::new::<Note>(name, 7, LocalId(owner), options, SystemTime::UNIX_EPOCH)

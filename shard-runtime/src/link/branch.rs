@@ -523,11 +523,11 @@ impl Shard {
         let consumer = self.current_id();
         let record = self.live_record(consumer).ok_or(LinkError::Terminated)?;
         let symbol = |text: &str| self.node().symbols().find(text).map(|symbol| symbol.0);
-        let found = symbol(node).zip(symbol(name)).ok_or(LinkError::Missing)?;
+        let name = symbol(name).ok_or(LinkError::Missing)?;
         let subject = if node == self.node().name() {
-            Subject::Event(found.1)
+            Subject::Event(name)
         } else {
-            Subject::FarFeed { node: found.0, name: found.1 }
+            Subject::FarFeed { node: symbol(node).ok_or(LinkError::Missing)?, name }
         };
         let mut is_any = false;
         for bond in [Bond::Monitor, Bond::Link] {

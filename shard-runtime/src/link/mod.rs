@@ -5,6 +5,8 @@ mod branch;
 mod caller;
 mod compressed;
 mod data;
+#[cfg(test)]
+mod event_tests;
 mod far;
 mod forward;
 mod history;
