@@ -162,6 +162,7 @@ impl NodeSource {
                 Target::NameAt { name, node } => ties.names.push(format!("{name} at {node}")),
                 Target::Alias(alias) => ties.aliases.push(alias.to_string()),
                 Target::Event(event) => ties.events.push(String::from(&*event)),
+                Target::EventAt { name, node } => ties.events.push(format!("{name} at {node}")),
                 Target::Node(node) => ties.nodes.push(String::from(&*node)),
                 // A relation of a newer runtime, which this build has no word for.
                 _ => {}

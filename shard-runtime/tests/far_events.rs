@@ -151,8 +151,8 @@ fn pair_of(feed: NodeBuilder, reader: NodeBuilder) -> Pair {
 fn pair_up(feed: Node, reader: Node) -> Pair {
     let events = [feed.subscribe_nodes().unwrap(), reader.subscribe_nodes().unwrap()];
     for (node, other) in [(&feed, &reader), (&reader, &feed)] {
-        let name = other.name().to_string();
-        until("they are in session", || node.nodes().iter().any(|known| *known == name));
+        let name = other.name().to_owned();
+        until("they are in session", || node.nodes().contains(&name));
     }
     let pair = Pair { feed, reader, events };
     // What the nodes know, their shards may learn a moment later.
@@ -765,4 +765,20 @@ fn every_node_gets_its_own_frame_and_a_dedicated_thread_its_events() {
     assert_eq!(next(&told), "stop");
     nothing(&told);
     feed.stop();
+}
+
+#[test]
+fn a_publication_that_no_frame_holds_is_a_gap() {
+    let pair =
+        pair_of(builder(FEED, 2), builder("reader@localhost", 1).links(LinkOptions::new().max_message(4096)));
+    let (owner, _) = puppet(&pair.feed, 1);
+    let topic = register(&pair.feed, owner, EventOptions::new().buffer(8));
+    let (reader, reports) = puppet(&pair.reader, 0);
+    subscribe(&pair.reader, reader);
+    sends_to(&pair.feed, 1);
+    for (n, bytes) in [(1, 10), (2, 5000), (3, 10)] {
+        publish(&pair.feed, owner, &topic, n..=n, bytes);
+    }
+    assert_eq!([next(&reports), next(&reports), next(&reports)], ["#1", "gap 2 to 2", "#3"]);
+    assert_eq!(counters(&pair.feed).encode_errors, 2, "when it was published, and when it was tried again");
 }

@@ -132,7 +132,7 @@ impl Shard {
         if known.is_none() && branches.branches.borrow().len() >= MAX_BRANCHES {
             return Err(EventError::Limit);
         }
-        let branch = known.unwrap_or(branches.last.get() + 1);
+        let branch = known.unwrap_or_else(|| branches.last.get() + 1);
         let tie = Tie { subject: Subject::FarFeed { node: key.node, name: key.name }, bond: terms.bond };
         self.with_extension(record, |extension| extension.relations.begin(tie, branch))
             .ok_or(LinkError::Exists)?;
@@ -205,7 +205,8 @@ impl Shard {
                 return;
             }
             let restart = anew.map(|before| branch.restart(before, &begun.cell));
-            let first = begun.kept.front().map_or(begun.last.saturating_add(1), |(first, _)| *first);
+            let after = begun.last.saturating_add(1);
+            let first = begun.kept.front().map_or(after, |(first, _)| *first);
             let next = since.map_or(first, |since| since.sequence.saturating_add(1));
             let gap = if next < first { branch.gap(next, first - 1) } else { None };
             let kept: Vec<_> = begun
@@ -381,10 +382,10 @@ impl Shard {
     pub(super) fn end_once(&self, number: u64, reason: &ExitReason) {
         let taken =
             self.net.branches.with(number, |branch| (branch.feed.clone(), std::mem::take(&mut branch.once)));
-        let Some((feed, once)) = taken else { return };
+        let Some((feed, once)) = taken.filter(|(_, once)| !once.is_empty()) else { return };
+        // What came before comes before.
+        self.finish_spreads(EventKey::Far(number));
         for (consumer, bond) in once {
-            // What came before comes before.
-            self.finish_spreads(EventKey::Far(number));
             self.leave_branch(number, consumer, bond);
             self.fire_feed(&feed, number, (consumer, bond), reason);
         }

@@ -175,6 +175,21 @@ fn subscriptions_are_of_relays_of_their_sender() {
     shard.session_down(&session.peer.name, 1, DownReason::Heartbeat);
 }
 
+/// Body of a publication.
+fn publication(n: u32) -> Vec<u8> {
+    let item = Item::Publication { queue: 0, publisher: 99, at_ns: u64::MAX }.to_bytes();
+    let mut buffer = FrameBuf::default();
+    let write = |out: &mut shard_wire::frame::BodyWriter<'_>| {
+        out.put(&item)?;
+        vtable::<News>().wire_ops().unwrap().encode(&News { n }, out)
+    };
+    buffer.push_frame(&FrameHead::new(FrameKind::Event), write).unwrap();
+    let Parsed::Frame(frame) = parse(buffer.as_slice(), buffer.max_frame()).unwrap() else {
+        panic!("a whole frame")
+    };
+    frame.body.to_vec()
+}
+
 fn reader(sim: &mut Simulation) -> (Pid, Receiver<String>) {
     let (tell, told) = channel();
     let pid = sim.spawn(0, move || Reader { tell }, &SpawnOptions::new()).unwrap();
@@ -196,20 +211,6 @@ fn a_peer_that_numbers_as_it_likes_changes_nothing_but_what_its_subscribers_get(
     let to = LocalId(RelayId::new(0, 1).bits());
     let event = |reference| FrameHead { to, reference, key, ..FrameHead::new(FrameKind::Event) };
     let begin = Item::Begin { event: 1, buffer: u64::MAX, subscription: 1 }.to_bytes();
-    let publication = |n: u32| {
-        let item = Item::Publication { queue: 0, publisher: 99, at_ns: u64::MAX }.to_bytes();
-        let mut buffer = FrameBuf::default();
-        buffer
-            .push_frame(&event(0), |out| {
-                out.put(&item)?;
-                vtable::<News>().wire_ops().unwrap().encode(&News { n }, out)
-            })
-            .unwrap();
-        let Parsed::Frame(frame) = parse(buffer.as_slice(), buffer.max_frame()).unwrap() else {
-            panic!("a whole frame")
-        };
-        frame.body.to_vec()
-    };
     // Before the begin, to nobody, and a begin that answers nothing.
     take(shard, &event(1), &publication(1));
     take(shard, &FrameHead { to: LocalId(5), ..event(1) }, &begin);

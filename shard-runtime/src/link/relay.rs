@@ -47,11 +47,14 @@ pub(super) struct FeedKey {
     pub(super) key: MessageKey,
 }
 
+/// Makes a publication of the body of its frame.
+type Decode = fn(&Arc<EventCell>, Imprint, &[u8]) -> Result<Shared, WireError>;
+
 /// What can be done with publications of another node, by those who know their type.
 #[derive(Clone, Copy)]
 pub(super) struct FeedOps {
     pub(super) cell: fn(Arc<str>, Arc<str>, EventOrigin) -> EventCell,
-    pub(super) decode: fn(&Arc<EventCell>, Imprint, &[u8]) -> Result<Shared, WireError>,
+    pub(super) decode: Decode,
     pub(super) spread: SpreadKept,
     pub(super) deliver: DeliverKept,
 }

@@ -212,11 +212,9 @@ impl Shard {
                 extension.relations.has(tie, number).then_some(())
             })
         });
-        if is_bound.is_some() {
-            if self.enter_audience(key, consumer, tie.bond) {
-                for publication in &kept {
-                    deliver(self, consumer, publication);
-                }
+        if is_bound.is_some() && self.enter_audience(key, consumer, tie.bond) {
+            for publication in &kept {
+                deliver(self, consumer, publication);
             }
         }
         self.contain(|| drop(kept));
