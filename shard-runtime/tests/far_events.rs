@@ -2,8 +2,8 @@
 
 use shard_runtime::prelude::*;
 use shard_runtime::{
-    EventError, EventFacts, EventGap, EventPosition, EventRestart, EventStart, EventStop, LinkCounters,
-    LinkError, LinkOptions, LogLevel, NodeBuilder, NodeEvent, Target,
+    CoreEvent, EventError, EventFacts, EventGap, EventPosition, EventRestart, EventStart, EventStop,
+    LinkCounters, LinkError, LinkOptions, LogLevel, NodeBuilder, NodeEvent, Target,
 };
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -781,4 +781,37 @@ fn a_publication_that_no_frame_holds_is_a_gap() {
     }
     assert_eq!([next(&reports), next(&reports), next(&reports)], ["#1", "gap 2 to 2", "#3"]);
     assert_eq!(counters(&pair.feed).encode_errors, 2, "when it was published, and when it was tried again");
+}
+
+/// Hears of the sessions of the feed.
+struct Listener {
+    tell: Sender<String>,
+}
+
+#[actor]
+impl Listener {
+    #[handle]
+    fn act(&mut self, m: Act, cx: &mut Context<'_>) -> Result<String, ActorError> {
+        Ok((m.0)(cx))
+    }
+    #[handle]
+    fn core(&mut self, m: Event<CoreEvent>, _cx: &mut Context<'_>) -> ActorResult {
+        if let CoreEvent::NodeConnected { name } = m.message() {
+            let _nobody_listens = self.tell.send(name.clone());
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn the_core_event_of_another_node_tells_of_its_sessions() {
+    let pair = pair((2, 2));
+    let (tell, told) = channel();
+    let listener = pair.reader.spawn(move || Listener { tell }, SpawnOptions::new().on_shard(1)).unwrap();
+    let listen = |cx: &mut Context<'_>| format!("{:?}", cx.subscribe_at::<CoreEvent>("core", FEED));
+    assert_eq!(act(&pair.reader, listener, listen), "Ok(())");
+    assert_eq!(next(&told), "reader@localhost", "kept");
+    let other = builder("other@localhost", 1).route(FEED, address(&pair.feed)).start().unwrap();
+    assert_eq!(next(&told), "other@localhost");
+    other.stop();
 }
