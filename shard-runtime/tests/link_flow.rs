@@ -26,6 +26,14 @@ struct Flood {
     bytes: u64,
     calls: bool,
 }
+/// As `Flood`, but waits for room, this long for each message.
+#[message(reply = Done)]
+struct Pour {
+    to: Pid,
+    count: u64,
+    bytes: u64,
+    within_ms: u64,
+}
 #[data]
 #[derive(Debug, PartialEq)]
 struct Done {
@@ -100,6 +108,23 @@ impl Source {
             }
             if n % 200 == 199 {
                 cx.yield_now().await;
+            }
+        }
+        Ok(done)
+    }
+    #[handle]
+    async fn pour(&mut self, m: Pour, cx: &mut Context<'_>) -> Result<Done, ActorError> {
+        let mut done = Done { sent: 0, refused: 0, calls: 0 };
+        for n in 0..m.count {
+            let item = Item { n, bytes: vec![n as u8; m.bytes as usize] };
+            match cx.send_wait(m.to, item, Duration::from_millis(m.within_ms)).await {
+                Ok(()) => done.sent += 1,
+                Err(error) if matches!(error.reason, SendReason::Expired | SendReason::NotConnected) => {
+                    assert_eq!(error.into_inner().n, n);
+                    done.refused += 1;
+                    break;
+                }
+                Err(error) => return Err(error.reason.into()),
             }
         }
         Ok(done)
@@ -185,6 +210,64 @@ fn a_shard_that_stands_still_stops_its_own_senders_only() {
     assert_eq!((held.sent, passed.sent), (40_000, 40_000));
     assert!(held.refused > 0);
     await_count(&one, stuck.0, 40_000);
+}
+
+fn counters(node: &Node) -> shard_runtime::LinkCounters {
+    node.stats().peers()[0].counters
+}
+
+/// The sender's shard owns the link, or another one does.
+#[test]
+fn whoever_waits_for_room_sends_all_and_nothing_is_refused_twice() {
+    for (shards, max_links) in [((1, 1), 64), ((2, 2), 1)] {
+        let links = LinkOptions::new().window(16 << 10).outbox(32 << 10).max_links(max_links);
+        let (one, two) =
+            pair(builder("one@localhost", shards.0).links(links), builder("two@localhost", shards.1));
+        let last = shards.1 - 1;
+        let peers = [spawn(&two, last).0, spawn(&two, last).0];
+        let sources = [spawn(&one, 0).1, spawn(&one, shards.0 - 1).1];
+        let pour = |n: usize| {
+            let pour = Pour { to: peers[n], count: 3000, bytes: 1000, within_ms: LIMIT.as_millis() as u64 };
+            one.call_blocking_timeout(sources[n], pour, LIMIT).unwrap()
+        };
+        let sent = std::thread::scope(|scope| {
+            let other = scope.spawn(|| pour(1));
+            [pour(0), other.join().unwrap()]
+        });
+        assert!(sent.iter().all(|done| *done == Done { sent: 3000, refused: 0, calls: 0 }), "{sent:?}");
+        for peer in peers {
+            await_count(&two, peer, 3000);
+        }
+        let counters = counters(&one);
+        assert!(counters.outbox_waits > 0, "{counters:?}");
+        assert_eq!((counters.outboxes_full, counters.links_held), (0, 0), "{counters:?}");
+    }
+}
+
+#[test]
+fn whoever_waits_for_room_in_vain_gets_the_message_back() {
+    let links = LinkOptions::new().window(16 << 10).outbox(32 << 10);
+    let (one, two) = pair(builder("one@localhost", 1).links(links), builder("two@localhost", 1).links(links));
+    let (source, peer) = (spawn(&one, 0).1, spawn(&two, 0).0);
+    let go_on = Arc::new(AtomicBool::new(false));
+    assert_eq!(one.call_blocking_timeout(peer, Echo { n: 1 }, LIMIT).unwrap(), 1);
+    two.send(peer, Hold(Arc::clone(&go_on))).unwrap();
+    let pour = |within_ms| Pour { to: peer, count: 100_000, bytes: 1000, within_ms };
+    let done = one.call_blocking_timeout(source, pour(50), LIMIT).unwrap();
+    assert_eq!(done.refused, 1, "{done:?}");
+    let held = counters(&one);
+    assert_eq!((held.outboxes_full, held.links_held), (1, 1), "{held:?}");
+    // The next one waits until its time is up, or the session ends, whatever comes first.
+    let waits = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| one.call_blocking_timeout(source, pour(60_000), LIMIT).unwrap());
+        let events = one.subscribe_nodes().unwrap();
+        one.quarantine("two@localhost").unwrap();
+        while !matches!(events.recv_timeout(LIMIT).unwrap(), NodeEvent::Down { .. }) {}
+        waiting.join().unwrap()
+    });
+    assert_eq!(waits.refused, 1, "{waits:?}");
+    assert_eq!(counters(&one).outboxes_full, 0);
+    go_on.store(true, Ordering::Relaxed);
 }
 
 /// Credit comes back when a message is in its mailbox, not when it is handled.

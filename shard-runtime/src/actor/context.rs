@@ -119,8 +119,9 @@ impl<'a> Context<'a> {
         self.shard.ungated(|| self.shard.deliver_route(to.route(), message, priority.queue(), 0))
     }
 
-    /// Sends a message, waiting for room if the target's mailbox is full, `within` at most. Two processes that wait for
-    /// room in each other's mailbox both go on when their time is up.
+    /// Sends a message, waiting for room if the target's mailbox is full, `within` at most; for a target on another node, if
+    /// the outbox of the link is full. Two processes that wait for room in each other's mailbox both go on when their time is
+    /// up.
     ///
     /// # Errors
     /// Gives the message back: with `Expired` if no room came up, else as for [`Context::send`].
@@ -145,12 +146,22 @@ impl<'a> Context<'a> {
                 Err(error) => {
                     let reason = error.reason;
                     message = error.into_inner();
-                    if reason != SendReason::MailboxFull {
+                    if !matches!(reason, SendReason::MailboxFull | SendReason::OutboxFull) {
                         break reason;
                     }
                 }
             }
             let left = deadline.saturating_sub(shard.now_ticks());
+            if shard.is_remote(to.route()) {
+                let Some(room) = shard.wait_for_link(to.route(), left).filter(|_| left > 0) else {
+                    break SendReason::Expired;
+                };
+                match room.await {
+                    Ok(_) => continue,
+                    Err(CallError::Send(reason)) => break reason,
+                    Err(_) => break SendReason::Expired,
+                }
+            }
             let Some(target) = shard.resolve(to.route()).filter(|_| left > 0) else {
                 break SendReason::Expired;
             };

@@ -10,7 +10,6 @@ use shard_wire::compress::COMPRESSES;
 use shard_wire::event::EVENTS;
 use shard_wire::flow::NUMBERED;
 use shard_wire::handshake::{ClusterName, CookiePolicyError, Introduction, Keyring, cookie_policy};
-use shard_wire::placement::DEFAULT_MAX_LINKS;
 use shard_wire::relation::RELATIONS;
 use shard_wire::session::Timing;
 use shard_wire::{Incarnation, NodeName};
@@ -134,7 +133,7 @@ impl NetworkSettings {
             max_frame_bytes: self.links.max_message as u32,
             heartbeat_ms: (timing.heartbeat_ns / 1_000_000) as u32,
             shards,
-            max_links: DEFAULT_MAX_LINKS,
+            max_links: self.links.max_links,
         };
         let mut keys = Keyring::new(&self.cookie);
         if let Some(previous) = &self.previous_cookie {

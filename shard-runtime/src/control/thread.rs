@@ -260,6 +260,11 @@ async fn drive(
                 }
             }
             Some(request) = queues.requests.recv() => {
+                // Who subscribes and then asks for something is to hear of it.
+                for _ in 0..BATCH {
+                    let Ok(order) = queues.orders.try_recv() else { break };
+                    driver.on_order(order);
+                }
                 driver.on_request(request);
                 for _ in 0..BATCH {
                     let Ok(request) = queues.requests.try_recv() else { break };

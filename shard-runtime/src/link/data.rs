@@ -90,6 +90,12 @@ pub(crate) struct DataLink {
     /// Whole frames may be left in the receive buffer.
     pub(crate) frames_left: bool,
     pub(crate) dirty: bool,
+    /// It has refused a message, and is still more than half full.
+    pub(crate) is_full: bool,
+    /// Bytes that the peer's counters show as queued here.
+    shown: u64,
+    /// It is counted as held by the peer's credit.
+    pub(crate) is_held: bool,
 }
 
 impl DataLink {
@@ -111,6 +117,9 @@ impl DataLink {
             receive: Some(RecvBuf::new(config.max_frame())?),
             frames_left: false,
             dirty: false,
+            is_full: false,
+            shown: 0,
+            is_held: false,
             config,
         })
     }
@@ -162,6 +171,11 @@ impl DataLink {
                 self.out.push_control(&FrameHead::new(FrameKind::Credit), |out| out.put(&report.to_bytes()));
             self.dirty |= told.is_ok();
         }
+    }
+
+    /// Whether more than half of what may wait does.
+    pub(crate) fn is_short(&self) -> bool {
+        self.out.waiting() > self.config.max_waiting / 2
     }
 
     /// Bytes queued and not yet taken by the socket.
@@ -227,7 +241,11 @@ impl DataLink {
                 Poll::Ready(Err(_)) => return false,
             }
         }
-        cells.outbox_bytes.store(self.queued_bytes(), Relaxed);
+        // Other links of this shard lead to the same peer.
+        let queued = self.queued_bytes();
+        let before = std::mem::replace(&mut self.shown, queued);
+        let all = cells.outbox_bytes.load(Relaxed);
+        cells.outbox_bytes.store(all.saturating_sub(before) + queued, Relaxed);
         true
     }
 

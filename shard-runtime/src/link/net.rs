@@ -8,6 +8,7 @@ use crate::link::branch::Branches;
 use crate::link::caller::Callers;
 use crate::link::data::DataLink;
 use crate::link::far::FarTies;
+use crate::link::hop::Late;
 use crate::link::letter::Pending;
 use crate::link::name::NameState;
 use crate::link::outlet::Outlets;
@@ -19,7 +20,7 @@ use shard_wire::compress::Packer;
 use shard_wire::flow::FlowConfig;
 use shard_wire::placement::Slot;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// No link yet.
@@ -79,6 +80,12 @@ pub(crate) struct Net {
     pub(crate) tells: Cell<bool>,
     /// Links that have something to write.
     pub(crate) dirty: Cell<bool>,
+    /// Some link is full.
+    pub(crate) some_full: Cell<bool>,
+    /// Messages of other shards that wait for room, with their link.
+    pub(crate) late: RefCell<VecDeque<(u32, Box<dyn Late>)>>,
+    /// Senders that wait for room: link and waiter, in their order.
+    pub(crate) room_waits: RefCell<Vec<(u32, u64)>>,
     /// Next cold link to be looked at.
     pub(crate) next_cold: Cell<usize>,
     /// Nodes that a connection was asked for within the last second.
@@ -106,6 +113,9 @@ impl Net {
             last: Cell::new(None),
             tells: Cell::new(false),
             dirty: Cell::new(false),
+            some_full: Cell::new(false),
+            late: RefCell::default(),
+            room_waits: RefCell::default(),
             next_cold: Cell::new(0),
             asked: RefCell::default(),
             unknown_logged: RefCell::default(),

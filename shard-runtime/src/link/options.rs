@@ -2,6 +2,7 @@
 
 use shard_wire::flow::{DEFAULT_MAX_MESSAGE, DEFAULT_MAX_WAITING, DEFAULT_WINDOW};
 use shard_wire::limits::{CEILING_MAX_FRAME, FLOOR_MAX_FRAME};
+use shard_wire::placement::DEFAULT_MAX_LINKS;
 
 /// Smallest window and outbox that can be configured, in bytes.
 const LEAST: u64 = 1024;
@@ -19,6 +20,7 @@ pub struct LinkOptions {
     pub(crate) max_message: usize,
     pub(crate) window: u64,
     pub(crate) outbox: u64,
+    pub(crate) max_links: u16,
     pub(crate) is_numbered: bool,
 }
 
@@ -36,6 +38,7 @@ impl LinkOptions {
             max_message: DEFAULT_MAX_MESSAGE,
             window: DEFAULT_WINDOW,
             outbox: DEFAULT_MAX_WAITING,
+            max_links: DEFAULT_MAX_LINKS,
             is_numbered: true,
         }
     }
@@ -63,6 +66,15 @@ impl LinkOptions {
         self
     }
 
+    /// Sets how many data links to one peer there may be if each pair of shards is to have its own, at least 1. Default 64.
+    /// Between two nodes the smaller figure holds. Where there are more pairs of shards, there is one link for each shard of
+    /// a peer, and messages of shards that do not own it cross to the one that does.
+    #[must_use]
+    pub const fn max_links(mut self, links: u16) -> Self {
+        self.max_links = links;
+        self
+    }
+
     /// Speaks the first version of the protocol: frames are not numbered, so there is no credit, nothing is sent again when
     /// a link breaks, and a message has to fit one frame. For tests against nodes of that version.
     #[doc(hidden)]
@@ -76,6 +88,9 @@ impl LinkOptions {
     pub(crate) fn fault(&self) -> Option<(&'static str, String, &'static str)> {
         if !(FLOOR_MAX_FRAME..=CEILING_MAX_FRAME).contains(&self.max_message) {
             return Some(("links.max_message", self.max_message.to_string(), "1 KiB to 64 MiB"));
+        }
+        if self.max_links == 0 {
+            return Some(("links.max_links", "0".to_owned(), "at least 1"));
         }
         let small = [("links.window", self.window), ("links.outbox", self.outbox)];
         let (setting, value) = small.into_iter().find(|(_, bytes)| *bytes < LEAST)?;

@@ -47,6 +47,12 @@ cells! {
     outbox_bytes,
     /// Messages refused because an outbox was full.
     outbox_refused,
+    /// Data links whose outbox is full now, or was and is still more than half full.
+    outboxes_full,
+    /// Times that a sender waited for room in an outbox.
+    outbox_waits,
+    /// Data links whose messages wait for the peer to take what was sent before, now.
+    links_held,
     /// Messages written and not confirmed when their session ended: whether they arrived is not known.
     unknown_out,
     /// Messages that waited for a link when their session ended: they did not arrive.

@@ -17,6 +17,7 @@ use shard_wire::flow::FlowError;
 use shard_wire::frame::{Frame, RecvBuf};
 use shard_wire::header::{FrameFlags, FrameKind, Lane, Priority};
 use shard_wire::{Erased, LocalId, MessageEntry, MessageKey, Pid};
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context as TaskContext;
 use std::time::Duration;
 
@@ -555,6 +556,9 @@ impl Shard {
                 self.lose_link(link as u32, "its socket failed");
             }
         }
+        if self.net.some_full.get() {
+            self.look_for_room();
+        }
         true
     }
 
@@ -575,6 +579,13 @@ impl Shard {
         if owned.data.is_blocked() {
             self.net.dirty.set(true);
         }
+        let is_held = owned.data.out.is_held();
+        if is_held != owned.data.is_held {
+            owned.data.is_held = is_held;
+            let held = cells.links_held.load(Relaxed);
+            let now = if is_held { held + 1 } else { held.saturating_sub(1) };
+            cells.links_held.store(now, Relaxed);
+        }
         is_good
     }
 
@@ -589,6 +600,9 @@ impl Shard {
                 found = true;
             }
             found |= self.serve(link as u32, Some(task));
+        }
+        if self.net.some_full.get() {
+            self.look_for_room();
         }
         found
     }

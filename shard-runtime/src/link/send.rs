@@ -6,6 +6,7 @@
 
 use crate::error::{CallError, SendError, SendReason};
 use crate::link::LinkCells;
+use crate::link::hop::Hop;
 use crate::link::net::{NO_LINK, OwnedLink};
 use crate::mailbox::Meta;
 use crate::process::bump;
@@ -57,7 +58,7 @@ impl Shard {
         }
     }
 
-    fn try_remote<M: Message>(
+    pub(super) fn try_remote<M: Message>(
         &self,
         to: Pid,
         name: Option<&str>,
@@ -68,6 +69,7 @@ impl Shard {
         let ops = vtable::<M>().wire_ops().ok_or(SendReason::LocalOnly)?;
         let link = match self.route(to)? {
             Way::Link(link) => link,
+            Way::Owner(shard) if self.is_outbox_full_at(shard, to) => return Err(SendReason::OutboxFull),
             Way::Owner(shard) => return Ok(Sent::Hop(shard)),
         };
         if flags & Meta::CALL != 0 {
@@ -134,6 +136,10 @@ impl Shard {
         let cells = peer.cells(self.index()).ok_or(SendReason::NotConnected)?;
         // LIMIT: bytes queued on one link.
         if let Err(full) = owned.data.out.push(head, write) {
+            if full == Full::Bytes && !std::mem::replace(&mut owned.data.is_full, true) {
+                self.net.some_full.set(true);
+                bump(&cells.outboxes_full, 1);
+            }
             return Err(refused(full, cells));
         }
         bump(&cells.messages_out, 1);
@@ -172,8 +178,8 @@ impl Shard {
         let from = self.current_id();
         // The shard that owns the link does not know this process.
         let flags = flags | u64::from(self.compresses_from(from, flags)) << Meta::BITS;
-        let hop = Hop { to, name: name.map(Into::into), from, flags, reply, due, message };
-        match self.push_parcel(shard, Parcel::task(Box::new(move |shard| hop.go(shard)))) {
+        let hop = Box::new(Hop { to, name: name.map(Into::into), from, flags, reply, due, message });
+        match self.push_parcel(shard, Parcel::task(Box::new(move |shard| hop.arrive(shard)))) {
             None => {
                 self.count_sent();
                 Ok(())
@@ -301,40 +307,9 @@ pub(super) enum Way {
     Owner(u16),
 }
 
-enum Sent {
+pub(super) enum Sent {
     Queued,
     Hop(u16),
-}
-
-/// A message on its way to the shard that owns its link.
-struct Hop<M> {
-    to: Pid,
-    name: Option<Box<str>>,
-    from: u64,
-    /// As in an envelope; above them the sender's threshold of compression.
-    flags: u64,
-    reply: u64,
-    /// Tick at which a call ends: its waiter is another shard's.
-    due: Option<u64>,
-    message: M,
-}
-
-impl<M: Message> Hop<M> {
-    fn go(self, shard: &Shard) {
-        let Self { to, name, from, flags, reply, due, message } = self;
-        shard.net.hop_due.set(due);
-        let sent = shard.speaking_as(from, || {
-            shard.deliver_remote_named(to, name.as_deref(), message, flags, reply).map_err(|e| e.reason)
-        });
-        shard.net.hop_due.set(None);
-        if let Err(reason) = sent {
-            if flags & Meta::CALL == 0 {
-                shard.count(|cells| &cells.dead_letters, 1);
-            } else {
-                shard.refuse(reply, CallError::Send(reason));
-            }
-        }
-    }
 }
 
 #[cold]

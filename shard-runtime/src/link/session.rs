@@ -57,10 +57,12 @@ impl Shard {
         let Some((session, names)) = ended else { return };
         session.is_over.store(true, Relaxed);
         let mut loss = Loss::default();
-        for place in self.net.links.borrow_mut().iter_mut() {
+        let mut ended = Vec::new();
+        for (at, place) in self.net.links.borrow_mut().iter_mut().enumerate() {
             if place.as_ref().is_some_and(|link| link.session == index)
                 && let Some(mut link) = place.take()
             {
+                ended.push(at as u32);
                 loss.unknown += link.data.close();
                 let rest = link.data.loss();
                 loss.failed += rest.failed;
@@ -72,6 +74,12 @@ impl Shard {
             bump(&cells.failed_out, loss.failed);
             cells.outbox_bytes.store(0, Relaxed);
             cells.links.store(0, Relaxed);
+            cells.outboxes_full.store(0, Relaxed);
+            cells.links_held.store(0, Relaxed);
+        }
+        for link in ended {
+            self.send_late(link);
+            self.end_link_waits(link);
         }
         self.net.callers.borrow_mut().forget(session.key);
         for waiter in self.waiting_for(session.key) {

@@ -1,6 +1,6 @@
 //! What befalls the simulated cluster.
 
-use super::*;
+use super::world::*;
 
 impl World {
     pub(super) fn chaos(&mut self) {
