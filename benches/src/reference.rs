@@ -27,6 +27,12 @@ pub const ERGO_NETWORK: Derived =
 /// Ergo spawns 1 M processes in 14.5 s.
 pub const ERGO_SPAWN_SECONDS: Derived = Derived::Recorded { label: ERGO, figure: 14.5 };
 
+/// Ergo: 1 M processes of 10 nodes subscribe to one event in 31.8 s.
+pub const ERGO_SUBSCRIBE_SECONDS: Derived = Derived::Recorded { label: ERGO, figure: 31.8 };
+
+/// Ergo: one publication reaches 1 M subscribers on 10 nodes in 2.68 s.
+pub const ERGO_DELIVER_SECONDS: Derived = Derived::Recorded { label: ERGO, figure: 2.68 };
+
 /// Ergo holds 2.64 KB per process.
 pub const ERGO_PROCESS_BYTES: Derived = Derived::Recorded { label: ERGO, figure: 2640.0 };
 

@@ -1,19 +1,22 @@
 //! The list of workloads: the only place where a name, its sides and its ratios to hold meet.
 
 use crate::error::RunError;
-use crate::own::{across, diag, events, logging, network, population, same_shard, sockets, styles, timers};
+use crate::own::{
+    across, diag, events, far_events, logging, network, population, same_shard, sockets, styles, timers,
+};
 use crate::peer::{
     actix, bare_sockets, futex, glommio_tasks, kameo, ractor, raw_ring, raw_socket, tokio_timers,
 };
 use crate::reference::{
-    ERGO, ERGO_LOCAL_MANY, ERGO_LOCAL_ONE, ERGO_LOCAL_ONE_BY_YIELDING, ERGO_NETWORK, ERGO_PROCESS_BYTES,
-    ERGO_SPAWN_SECONDS, absolute, at_least, at_most,
+    ERGO, ERGO_DELIVER_SECONDS, ERGO_LOCAL_MANY, ERGO_LOCAL_ONE, ERGO_LOCAL_ONE_BY_YIELDING, ERGO_NETWORK,
+    ERGO_PROCESS_BYTES, ERGO_SPAWN_SECONDS, ERGO_SUBSCRIBE_SECONDS, absolute, at_least, at_most,
 };
 use crate::workload::{BARE, Better, Measure, OURS, Partner, Side, Workload};
 
 const ONE_CORE: &str = "cpu 1";
 const TWO_CORES: &str = "cpus 0 and 1";
 const CLIENT_AND_SERVER: &str = "the client on cpu 0, the server on cpu 1";
+const ELEVEN_NODES: &str = "eleven nodes of one shard, on the cpus in turn";
 const ALL_CORES: &str = "one thread per cpu";
 const TWO_WORKERS: &str = "2 tokio workers, not pinned";
 const ALL_WORKERS: &str = "a tokio worker per cpu, not pinned";
@@ -332,6 +335,33 @@ pub static WORKLOADS: &[Workload] = &[
         ],
         derived: &[ERGO_NETWORK],
         references: &[at_least("raw_socket", 0.2, 0.4, 0.7), at_least(ERGO, 4.0, 10.0, 20.0)],
+    },
+    Workload {
+        name: "pubsub_1m_subscribe",
+        about: "1 M processes of 10 nodes of one OS process subscribe to an event of another node",
+        unit: "s",
+        better: Better::Lower,
+        sides: &[ours(ELEVEN_NODES, far_events::subscribe)],
+        derived: &[ERGO_SUBSCRIBE_SECONDS],
+        references: &[at_least(ERGO, 3.0, 10.0, 30.0)],
+    },
+    Workload {
+        name: "pubsub_1m_publish",
+        about: "what one publication for 1 M subscribers on 10 nodes takes of its publisher's time",
+        unit: "us",
+        better: Better::Lower,
+        sides: &[ours(ELEVEN_NODES, far_events::publish)],
+        derived: &[],
+        references: &[],
+    },
+    Workload {
+        name: "pubsub_1m_deliver",
+        about: "one publication to 1 M subscribers on 10 nodes of one OS process, until each has handled it",
+        unit: "s",
+        better: Better::Lower,
+        sides: &[ours(ELEVEN_NODES, far_events::deliver)],
+        derived: &[ERGO_DELIVER_SECONDS],
+        references: &[at_least(ERGO, 3.0, 10.0, 30.0)],
     },
     Workload {
         name: "network_n_n",

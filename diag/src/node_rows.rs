@@ -47,7 +47,7 @@ pub(crate) fn event_row(event: EventFacts) -> EventRow {
         subscribers: event.subscribers,
         published: event.published,
         local_sent: event.delivered,
-        remote_sent: 0,
+        remote_sent: event.sent_to_nodes,
         lost: event.lost,
         created: event.created_at,
         last_published: event.last_published_at,

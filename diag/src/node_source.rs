@@ -162,6 +162,7 @@ impl NodeSource {
                 Target::NameAt { name, node } => ties.names.push(format!("{name} at {node}")),
                 Target::Alias(alias) => ties.aliases.push(alias.to_string()),
                 Target::Event(event) => ties.events.push(String::from(&*event)),
+                Target::EventAt { name, node } => ties.events.push(format!("{name} at {node}")),
                 Target::Node(node) => ties.nodes.push(String::from(&*node)),
                 // A relation of a newer runtime, which this build has no word for.
                 _ => {}
@@ -339,6 +340,8 @@ impl Source for NodeSource {
             applications_total,
             applications_running,
             events_published: counters.events_published,
+            events_received: counters.events_received,
+            events_remote_sent: counters.events_sent_to_nodes,
             events_local_sent: counters.events_delivered,
             send_errors_local: counters.send_errors_local,
             send_errors_remote: counters.send_errors_remote,

@@ -88,7 +88,10 @@ pub use error::{
     EventError, ExitReason, ForwardError, IoEnd, IoError, LinkError, LogError, NodeError, NodeRouteError,
     PreflightError, RegistrarError, RemoteError, SendError, SendReason, SpawnError, Unconfirmed,
 };
-pub use event::{Event, EventFacts, EventOptions, EventStart, EventStop, Topic, Utilization};
+pub use event::{
+    Event, EventFacts, EventGap, EventOptions, EventOrigin, EventPosition, EventRestart, EventStart,
+    EventStop, Topic, Utilization,
+};
 /// Methods, status codes and header names of web requests.
 #[cfg(feature = "web")]
 pub use http;

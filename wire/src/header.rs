@@ -52,6 +52,12 @@ pub enum FrameKind {
     Demonitor = 24,
     /// As [`FrameKind::Part`], of a frame of the signal lane.
     SignalPart = 25,
+    /// Subscribes a node to an event.
+    Subscribe = 28,
+    /// Ends a subscription.
+    Unsubscribe = 29,
+    /// A subscription has ended, or is refused.
+    Unsubscribed = 30,
     /// Returns credit, with the cumulative count of delivered data frames.
     Credit = 32,
     /// Tells that the peer is alive.
@@ -79,7 +85,7 @@ pub enum FrameKind {
 pub enum Lane {
     /// Credit, heartbeats, handshake, sessions and the threads of the node.
     Control,
-    /// Replies, acks, exits, downs, links and monitors.
+    /// Replies, acks, exits, downs, links, monitors and subscriptions.
     Signal,
     /// Messages and events. The only lane that needs credit.
     Data,
@@ -105,6 +111,9 @@ impl FrameKind {
             23 => Self::Monitor,
             24 => Self::Demonitor,
             25 => Self::SignalPart,
+            28 => Self::Subscribe,
+            29 => Self::Unsubscribe,
+            30 => Self::Unsubscribed,
             32 => Self::Credit,
             33 => Self::Heartbeat,
             34 => Self::Goodbye,
@@ -455,7 +464,7 @@ mod tests {
     #[test]
     fn every_kind_has_one_number() {
         let known: Vec<u8> = (0..=u8::MAX).filter(|kind| FrameKind::from_u8(*kind).is_some()).collect();
-        assert_eq!(known.len(), 24);
+        assert_eq!(known.len(), 27);
         for number in known {
             assert_eq!(FrameKind::from_u8(number).unwrap() as u8, number);
         }

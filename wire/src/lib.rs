@@ -46,6 +46,7 @@ mod body;
 pub mod compress;
 pub mod cursor;
 mod error;
+pub mod event;
 pub mod flow;
 pub mod frame;
 pub mod handshake;

@@ -42,6 +42,8 @@ pub enum Subject {
     Alias(u64),
     /// A registered name: the one in the header.
     Name,
+    /// An event: the one in the header. Only for nodes that announce [`EVENTS`](crate::event::EVENTS).
+    Event,
 }
 
 impl Subject {
@@ -51,6 +53,7 @@ impl Subject {
             Some(Self::Pid(local)) => (1, local),
             Some(Self::Alias(id)) => (2, id),
             Some(Self::Name) => (3, 0),
+            Some(Self::Event) => (4, 0),
         };
         out.extend_from_slice(&[VERSION, code]);
         out.extend_from_slice(&u64::to_le_bytes(id));
@@ -68,6 +71,7 @@ impl Subject {
             1 => Some(Self::Pid(id)),
             2 => Some(Self::Alias(id)),
             3 => Some(Self::Name),
+            4 => Some(Self::Event),
             _ => {
                 let have = u64::from(code);
                 return Err(WireError::Invalid { what: "subject of a relation", offset: 1, have });
@@ -177,6 +181,16 @@ pub enum Reason {
 const EXCEEDED: u8 = 7;
 
 impl Reason {
+    /// Appends the bytes.
+    pub(crate) fn to_bytes(&self, out: &mut Vec<u8>) {
+        self.write(out, MAX_CAUSES);
+    }
+
+    /// Reads what was appended.
+    pub(crate) fn from_reader(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        Self::read(reader, MAX_CAUSES)
+    }
+
     fn write(&self, out: &mut Vec<u8>, causes: usize) {
         let (code, first, second, text) = match self {
             Self::Normal => (1, 0, 0, ""),
@@ -272,7 +286,7 @@ mod tests {
 
     #[test]
     fn relations_round_trip_and_every_prefix_is_refused() {
-        for subject in [Subject::Pid(u64::MAX), Subject::Alias(3), Subject::Name] {
+        for subject in [Subject::Pid(u64::MAX), Subject::Alias(3), Subject::Name, Subject::Event] {
             let relation = Relation { subject };
             let mut bytes = relation.to_bytes();
             for end in 0..bytes.len() {
@@ -282,7 +296,7 @@ mod tests {
             assert_eq!(Relation::from_bytes(&bytes), Ok(relation), "a newer version is longer");
         }
         for bytes in
-            [[0, 1, 0, 0, 0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0, 0, 0], [1, 4, 0, 0, 0, 0, 0, 0, 0, 0]]
+            [[0, 1, 0, 0, 0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0, 0, 0], [1, 5, 0, 0, 0, 0, 0, 0, 0, 0]]
         {
             assert!(matches!(Relation::from_bytes(&bytes), Err(WireError::Invalid { .. })), "{bytes:?}");
         }

@@ -8,6 +8,8 @@ pub mod diag;
 #[cfg(feature = "peers")]
 pub mod events;
 #[cfg(feature = "peers")]
+pub mod far_events;
+#[cfg(feature = "peers")]
 pub mod logging;
 #[cfg(feature = "peers")]
 pub mod network;

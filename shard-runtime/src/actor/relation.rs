@@ -25,6 +25,14 @@ pub enum Target {
         /// The node's name, `name@host`.
         node: Arc<str>,
     },
+    /// An event of a node. Fires when its producer there ends or removes it, or when the session with the node ends, except
+    /// for a subscription that goes on in the next session.
+    EventAt {
+        /// The event's name.
+        name: Arc<str>,
+        /// The node's name, `name@host`.
+        node: Arc<str>,
+    },
 }
 
 impl Target {
@@ -44,6 +52,12 @@ impl Target {
     #[must_use]
     pub fn event(name: &str) -> Self {
         Self::Event(name.into())
+    }
+
+    /// An event of a node.
+    #[must_use]
+    pub fn event_at(name: &str, node: &str) -> Self {
+        Self::EventAt { name: name.into(), node: node.into() }
     }
 
     /// Another node, `name@host`.

@@ -16,6 +16,7 @@ use crate::link::{LinkGrant, PeerChange, Session};
 use crate::shard::LogLevel;
 use shard_wire::NodeName;
 use shard_wire::compress::COMPRESSES;
+use shard_wire::event::EVENTS;
 use shard_wire::flow::NUMBERED;
 use shard_wire::handshake::{Intent, Introduction, Reason, Source, Verdict};
 use shard_wire::placement::{Placement, Slot};
@@ -315,6 +316,7 @@ impl Driver {
             links: self.options,
             is_numbered: common & NUMBERED != 0,
             has_relations: common & RELATIONS != 0,
+            has_events: common & EVENTS != 0,
             is_over: AtomicBool::new(false),
             is_compressing: common & COMPRESSES != 0,
         });

@@ -32,6 +32,14 @@ pub enum EventError {
     /// up.
     #[error("the lane to the producer's shard is full: slow the publishers down")]
     Overloaded,
+    /// The event's messages never leave their node.
+    #[error("the event's messages never leave their node: declare the type without `local`")]
+    LocalOnly,
+    /// On its node the event's messages are of another type, or of another version of the type.
+    #[error(
+        "on its node the event's messages are of another type or version: deploy the one that is published"
+    )]
+    RemoteType,
     /// The subscription could not be made, or is not there.
     #[error(transparent)]
     Link(#[from] LinkError),

@@ -4,9 +4,10 @@
 //! name can be claimed again. Threads: all; no lock. Counters are relaxed: nothing is read on the strength of them.
 
 use crate::error::EventError;
-use crate::event::EventOptions;
+use crate::event::published::PublishedOps;
+use crate::event::{EventOptions, EventOrigin};
 use crate::names::MAX_NAME_BYTES;
-use shard_wire::LocalId;
+use shard_wire::{LocalId, Message};
 use std::any::{TypeId, type_name};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -21,8 +22,14 @@ const MAX_EVENTS: usize = 1 << 16;
 pub(crate) struct EventCell {
     pub(crate) name: Arc<str>,
     pub(crate) symbol: u32,
-    /// Its producer.
+    /// Its producer; none for an event of another node.
     pub(crate) owner: LocalId,
+    /// The node, of an event of another node.
+    pub(crate) node: Option<Arc<str>>,
+    /// Key of its node's incarnation, and which registration this is.
+    pub(crate) origin: EventOrigin,
+    /// How its publications leave the node, if they may.
+    pub(crate) wire: Option<PublishedOps>,
     type_id: TypeId,
     type_name: &'static str,
     pub(crate) options: EventOptions,
@@ -33,12 +40,16 @@ pub(crate) struct EventCell {
     pub(crate) delivered: AtomicU64,
     pub(crate) lost: AtomicU64,
     pub(crate) kept: AtomicU64,
+    /// Publications sent to other nodes: one for each and node.
+    pub(crate) sent_to_nodes: AtomicU64,
+    /// Other nodes with subscribers.
+    pub(crate) nodes: AtomicU64,
     /// Nanoseconds since the Unix epoch; 0 before the first publication.
     last_published_ns: AtomicU64,
 }
 
 impl EventCell {
-    pub(crate) fn new<M: 'static>(
+    pub(crate) fn new<M: Message>(
         name: &str,
         symbol: u32,
         owner: LocalId,
@@ -49,6 +60,9 @@ impl EventCell {
             name: name.into(),
             symbol,
             owner,
+            node: None,
+            origin: EventOrigin::default(),
+            wire: PublishedOps::of::<M>(),
             type_id: TypeId::of::<M>(),
             type_name: type_name::<M>(),
             options,
@@ -59,8 +73,16 @@ impl EventCell {
             delivered: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             kept: AtomicU64::new(0),
+            sent_to_nodes: AtomicU64::new(0),
+            nodes: AtomicU64::new(0),
             last_published_ns: AtomicU64::new(0),
         }
+    }
+
+    /// What its subscribers here know of an event of another node.
+    pub(crate) fn of_node<M: Message>(name: Arc<str>, node: Arc<str>, origin: EventOrigin) -> Self {
+        let cell = Self::new::<M>("", 0, LocalId::NONE, EventOptions::new(), UNIX_EPOCH);
+        Self { name, node: Some(node), origin, wire: None, ..cell }
     }
 
     /// Whether the event's messages are `M`s.
@@ -101,6 +123,8 @@ impl EventCell {
             delivered: self.delivered.load(Relaxed),
             lost: self.lost.load(Relaxed),
             kept: self.kept.load(Relaxed),
+            sent_to_nodes: self.sent_to_nodes.load(Relaxed),
+            nodes: self.nodes.load(Relaxed),
             last_published_at: (last > 0).then(|| UNIX_EPOCH + Duration::from_nanos(last)),
         }
     }
@@ -120,7 +144,7 @@ pub struct EventFacts {
     pub options: EventOptions,
     /// When it was registered.
     pub created_at: SystemTime,
-    /// Subscriptions: a process that has both a link and a monitor counts twice.
+    /// Subscriptions: a process that has both a link and a monitor counts twice, another node with subscribers once.
     pub subscribers: u64,
     /// Publications.
     pub published: u64,
@@ -131,6 +155,10 @@ pub struct EventFacts {
     pub lost: u64,
     /// Publications kept for those who subscribe later.
     pub kept: u64,
+    /// Publications sent to other nodes: one for each and node.
+    pub sent_to_nodes: u64,
+    /// Other nodes with subscribers.
+    pub nodes: u64,
     /// When it was last published.
     pub last_published_at: Option<SystemTime>,
 }
@@ -182,11 +210,12 @@ impl EventFacts {
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     map: papaya::HashMap<Arc<str>, Arc<EventCell>>,
+    registered: AtomicU64,
 }
 
 impl Events {
     /// Claims an event's name.
-    pub(crate) fn register(&self, cell: EventCell) -> Result<Arc<EventCell>, EventError> {
+    pub(crate) fn register(&self, mut cell: EventCell) -> Result<Arc<EventCell>, EventError> {
         // LIMIT: length of a name.
         if cell.name.is_empty() || cell.name.len() > MAX_NAME_BYTES {
             return Err(EventError::Taken);
@@ -196,6 +225,7 @@ impl Events {
         if map.len() >= MAX_EVENTS {
             return Err(EventError::Limit);
         }
+        cell.origin.event = self.registered.fetch_add(1, Relaxed) + 1;
         let cell = Arc::new(cell);
         match map.try_insert(Arc::clone(&cell.name), Arc::clone(&cell)) {
             Ok(_) => Ok(cell),
@@ -237,14 +267,20 @@ impl Events {
 #[cfg(test)]
 mod tests {
     use super::{EventCell, Events, Utilization};
+    use crate::actor::local_message;
     use crate::error::EventError;
     use crate::event::EventOptions;
     use shard_wire::LocalId;
     use std::sync::atomic::Ordering::Relaxed;
     use std::time::SystemTime;
 
+    struct Note;
+    struct Other;
+    local_message!(Note);
+    local_message!(Other);
+
     fn cell(name: &str, owner: u64, options: EventOptions) -> EventCell {
-        EventCell::new::<u32>(name, 7, LocalId(owner), options, SystemTime::UNIX_EPOCH)
+        EventCell::new::<Note>(name, 7, LocalId(owner), options, SystemTime::UNIX_EPOCH)
     }
 
     #[test]
@@ -259,8 +295,9 @@ mod tests {
                 EventError::Taken
             );
         }
-        assert!(first.check::<u32>().is_ok());
-        assert_eq!(first.check::<i8>().unwrap_err(), EventError::WrongType { wanted: "i8", actual: "u32" });
+        assert!(first.check::<Note>().is_ok());
+        assert!(matches!(first.check::<Other>(), Err(EventError::WrongType { .. })));
+        assert_eq!((first.origin.event, first.wire.is_none()), (1, true));
         assert!(events.unregister("news", LocalId(2)).is_none() && !first.is_gone());
         assert!(events.unregister("news", LocalId(1)).is_some() && first.is_gone());
         assert!(events.get("news").is_none() && events.len() == 0);

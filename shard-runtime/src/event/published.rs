@@ -1,8 +1,10 @@
 //! What a subscriber gets, and what a producer is told about its subscribers.
 
 use crate::actor::local_message;
-use crate::event::EventCell;
-use shard_wire::{Message, Pid, Table};
+use crate::event::{EventCell, EventPosition};
+use shard_wire::frame::BodyWriter;
+use shard_wire::{Message, MessageKey, Pid, Table, WireError, vtable};
+use std::any::Any;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,6 +17,59 @@ pub(crate) struct Published<M> {
     pub(crate) sequence: u64,
     pub(crate) at: SystemTime,
     pub(crate) message: M,
+}
+
+/// A publication whose type is known elsewhere.
+pub(crate) type Shared = Arc<dyn Any + Send + Sync>;
+
+/// What a publication says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Imprint {
+    pub(crate) publisher: Pid,
+    pub(crate) sequence: u64,
+    pub(crate) at: SystemTime,
+}
+
+/// How publications of one type leave their node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PublishedOps {
+    pub(crate) key: MessageKey,
+    pub(crate) imprint: fn(&Shared) -> Option<Imprint>,
+    pub(crate) encode: fn(&Shared, &mut BodyWriter<'_>) -> Result<(), WireError>,
+}
+
+impl PublishedOps {
+    /// Those of `M`, if it may leave its node.
+    pub(crate) fn of<M: Message>() -> Option<Self> {
+        let key = vtable::<M>().wire_ops()?.key();
+        Some(Self { key, imprint: imprint::<M>, encode: encode::<M> })
+    }
+}
+
+fn imprint<M: Message>(publication: &Shared) -> Option<Imprint> {
+    let it = publication.downcast_ref::<Published<M>>()?;
+    Some(Imprint { publisher: it.publisher, sequence: it.sequence, at: it.at })
+}
+
+fn encode<M: Message>(publication: &Shared, out: &mut BodyWriter<'_>) -> Result<(), WireError> {
+    let found = publication.downcast_ref::<Published<M>>().zip(vtable::<M>().wire_ops());
+    match found {
+        Some((publication, ops)) => ops.encode(&publication.message, out),
+        None => Err(WireError::Encode { message: std::any::type_name::<M>() }),
+    }
+}
+
+/// Makes a publication of what another node has sent.
+pub(crate) fn decode<M: Message + Sync>(
+    cell: &Arc<EventCell>,
+    imprint: Imprint,
+    body: &[u8],
+) -> Result<Shared, WireError> {
+    let wrong = || WireError::Encode { message: std::any::type_name::<M>() };
+    let erased = vtable::<M>().wire_ops().ok_or_else(wrong)?.decode(body)?;
+    let message = erased.downcast::<M>().map_err(|_| wrong())?;
+    let Imprint { publisher, sequence, at } = imprint;
+    Ok(Arc::new(Published { cell: Arc::clone(cell), publisher, sequence, at, message }))
 }
 
 /// A published message as a subscriber gets it: handle it with `#[handle] fn f(&mut self, event: Event<M>, ...)`.
@@ -34,6 +89,19 @@ impl<M> Event<M> {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.cell.name
+    }
+
+    /// The node of an event of another node.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        self.0.cell.node.as_deref()
+    }
+
+    /// Which publication of which life of the event this is: where a
+    /// [later subscription](crate::Context::resume_at) may go on.
+    #[must_use]
+    pub fn position(&self) -> EventPosition {
+        EventPosition { origin: self.0.cell.origin, sequence: self.0.sequence }
     }
 
     /// The publication's number: 1 for the first of its event, without gaps. A number that is missing was lost on the way to

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// Most publications that an event can keep.
-const MAX_BUFFER: usize = 65_536;
+pub(crate) const MAX_BUFFER: usize = 65_536;
 
 /// How an event is registered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -195,6 +195,7 @@ mod tests {
             links: crate::link::LinkOptions::new(),
             is_numbered: true,
             has_relations: true,
+            has_events: true,
             is_compressing: false,
             is_over: AtomicBool::new(false),
         })

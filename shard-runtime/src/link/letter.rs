@@ -439,6 +439,7 @@ mod tests {
             is_numbered,
             links: LinkOptions::default(),
             has_relations: false,
+            has_events: false,
             is_compressing: false,
             is_over: std::sync::atomic::AtomicBool::new(false),
         };

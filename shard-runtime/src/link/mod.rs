@@ -1,9 +1,12 @@
 //! Links to other nodes, from the shards' side: data links, peers, names on other nodes; and what passes between the
 //! shards and the control thread.
 
+mod branch;
 mod caller;
 mod compressed;
 mod data;
+#[cfg(test)]
+mod event_tests;
 mod far;
 mod forward;
 mod history;
@@ -13,12 +16,14 @@ mod letter;
 mod name;
 mod net;
 mod options;
+mod outlet;
 mod peer;
 mod reason;
 mod receive;
 mod relation;
 #[cfg(test)]
 mod relation_tests;
+mod relay;
 mod request;
 mod room;
 #[cfg(feature = "tls")]

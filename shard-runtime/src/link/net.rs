@@ -4,12 +4,15 @@
 //! of the sessions. N2 a link's index stays its own until its session ends. N3 no borrow of the tables is held while a
 //! message is handled or a callback runs.
 
+use crate::link::branch::Branches;
 use crate::link::caller::Callers;
 use crate::link::data::DataLink;
 use crate::link::far::FarTies;
 use crate::link::hop::Late;
 use crate::link::letter::Pending;
 use crate::link::name::NameState;
+use crate::link::outlet::Outlets;
+use crate::link::relay::Relays;
 use crate::link::window::Window;
 use crate::link::{LinkCells, Session};
 use shard_wire::NodeName;
@@ -66,6 +69,12 @@ pub(crate) struct Net {
     pub(crate) hop_due: Cell<Option<u64>>,
     /// Relations with processes of other nodes.
     pub(crate) far: RefCell<FarTies>,
+    /// Events of this shard, to other nodes.
+    pub(super) outlets: Outlets,
+    /// Events of other nodes, for this node.
+    pub(super) relays: Relays,
+    /// Events of other nodes, for this shard.
+    pub(super) branches: Branches,
     last: Cell<Option<(u64, u32)>>,
     /// Peers will be told before long what was taken of their frames.
     pub(crate) tells: Cell<bool>,
@@ -98,6 +107,9 @@ impl Net {
             deliveries: Cell::new(0),
             hop_due: Cell::new(None),
             far: RefCell::default(),
+            outlets: Outlets::default(),
+            relays: Relays::default(),
+            branches: Branches::default(),
             last: Cell::new(None),
             tells: Cell::new(false),
             dirty: Cell::new(false),

@@ -79,6 +79,14 @@ cells! {
     relations_in,
     /// Frames about relations that named what they must not, or for which there was no room.
     relations_refused,
+    /// Publications sent to the node's subscribers: one frame for each.
+    events_out,
+    /// Publications received for the subscribers here.
+    events_in,
+    /// Publications that the node's subscribers were told they miss.
+    events_missed_out,
+    /// Publications that subscribers here were told they miss.
+    events_missed_in,
     /// Data links that stand now.
     links,
     /// Links closed because the peer broke the protocol.

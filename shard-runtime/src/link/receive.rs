@@ -237,6 +237,7 @@ impl Shard {
             FrameKind::Send | FrameKind::Call => self.handle_message(frame, origin, last),
             FrameKind::Reply => self.handle_reply(frame, origin),
             FrameKind::ReplyError => self.handle_reply_error(frame, origin),
+            FrameKind::Event => self.handle_event(frame, origin.link, origin.key),
             FrameKind::Ack => self.handle_ack(frame, origin.link, origin.key),
             _ => self.handle_other(frame, origin),
         }
@@ -250,7 +251,10 @@ impl Shard {
             | FrameKind::Monitor
             | FrameKind::Demonitor
             | FrameKind::Exit
-            | FrameKind::Down => self.handle_relation(frame, origin.link, origin.key),
+            | FrameKind::Down
+            | FrameKind::Subscribe
+            | FrameKind::Unsubscribe
+            | FrameKind::Unsubscribed => self.handle_relation(frame, origin.link, origin.key),
             // A kind of a later protocol version, or one that belongs on a control link.
             _ => self.with_link_cells(origin.link, |cells| bump(&cells.unknown_types, 1)),
         }

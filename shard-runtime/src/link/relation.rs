@@ -16,6 +16,7 @@ use crate::link::signal::Signal;
 use crate::process::{Bond, FIRST_SLOT, Record, Subject, Tie, Watch, bump};
 use crate::shard::Shard;
 use crate::symbol::Symbol;
+use shard_wire::event::RelayId;
 use shard_wire::frame::Frame;
 use shard_wire::header::FrameKind;
 use shard_wire::relation::{Ended, Relation, Subject as WireSubject};
@@ -45,11 +46,14 @@ impl Shard {
                 Some(self.session_by_key(alias.node.0).map(|session| (session, subject)))
             }
             Target::NameAt { name, node } if **node != *self.node().name() => Some(self.far_name(name, node)),
+            Target::EventAt { name, node } if **node != *self.node().name() => {
+                Some(self.far_event(name, node))
+            }
             _ => None,
         }
     }
 
-    fn far_name(&self, name: &str, node: &str) -> Result<(Arc<Session>, Subject), LinkError> {
+    pub(super) fn far_name(&self, name: &str, node: &str) -> Result<(Arc<Session>, Subject), LinkError> {
         let found = self.net.find_node(node);
         let found = found
             .and_then(|index| Some(Arc::clone(&self.net.sessions.borrow().get(index as usize)?.session)));
@@ -62,6 +66,15 @@ impl Shard {
         }
         let symbol = |text: &str| self.node().symbols().intern(text).map_err(|_| LinkError::Limit);
         Ok((session, Subject::FarName { node: symbol(node)?.0, name: symbol(name)?.0 }))
+    }
+
+    fn far_event(&self, name: &str, node: &str) -> Result<(Arc<Session>, Subject), LinkError> {
+        let (session, subject) = self.far_name(name, node)?;
+        match subject {
+            Subject::FarName { .. } if !session.has_events => Err(LinkError::Remote),
+            Subject::FarName { node, name } => Ok((session, Subject::FarEvent { node, name })),
+            _ => Err(LinkError::EventUnknown),
+        }
     }
 
     /// The session with this incarnation, if it is up.
@@ -137,11 +150,13 @@ impl Shard {
             Subject::FarAlias { id, .. } => {
                 (WireSubject::Alias(id), LocalId::NONE, None, LocalId(id).shard())
             }
-            Subject::FarName { name, .. } => {
+            Subject::FarName { name, .. } | Subject::FarEvent { name, .. } => {
                 let text = self.node().symbols().text(Symbol(name)).unwrap_or_default();
                 // Any shard there can look the name up; always the same one, for order.
                 let via = self.index() % session.shards.max(1);
-                (WireSubject::Name, LocalId::NONE, Some(text.into()), via)
+                let is_event = matches!(subject, Subject::FarEvent { .. });
+                let what = if is_event { WireSubject::Event } else { WireSubject::Name };
+                (what, LocalId::NONE, Some(text.into()), via)
             }
             Subject::FarPid { local, .. } => {
                 (WireSubject::Pid(local), LocalId(local), None, LocalId(local).shard())
@@ -161,6 +176,9 @@ impl Shard {
             Target::Alias(alias) => Some(Subject::FarAlias { key: alias.node.0, id: alias.id }),
             Target::NameAt { name, node } => {
                 Some(Subject::FarName { node: symbol(node)?, name: symbol(name)? })
+            }
+            Target::EventAt { name, node } => {
+                Some(Subject::FarEvent { node: symbol(node)?, name: symbol(name)? })
             }
             _ => None,
         }
@@ -193,17 +211,23 @@ impl Shard {
         // A session that has ended has fired there.
         let Some(session) = self.net.far.borrow_mut().take_watcher(&watch) else { return };
         self.count_far(&session);
+        if let Some(relay) = RelayId::from_bits(watch.consumer) {
+            return self.end_outlet(&session, relay, (watch.tie.subject, watch.peer), number, reason);
+        }
         self.answer_far(&session, watch.consumer, watch.tie, number, reason);
     }
 
     fn answer_far(&self, session: &Arc<Session>, consumer: u64, tie: Tie, number: u32, reason: &ExitReason) {
         let name = match tie.subject {
-            Subject::Name(symbol) => self.node().symbols().text(Symbol(symbol)).map(Into::into),
+            Subject::Name(symbol) | Subject::Event(symbol) => {
+                self.node().symbols().text(Symbol(symbol)).map(Into::into)
+            }
             _ => None,
         };
         let subject = match tie.subject {
             Subject::Pid(local) => WireSubject::Pid(local),
             Subject::Alias(id) => WireSubject::Alias(id),
+            Subject::Event(_) => WireSubject::Event,
             _ => WireSubject::Name,
         };
         self.answer_end(session, consumer, (tie.bond, subject, name), number, reason);
@@ -220,7 +244,7 @@ impl Shard {
         let kind = if bond == Bond::Link { FrameKind::Exit } else { FrameKind::Down };
         let from = match subject {
             WireSubject::Pid(local) => LocalId(local),
-            WireSubject::Alias(_) | WireSubject::Name => LocalId::NONE,
+            WireSubject::Alias(_) | WireSubject::Name | WireSubject::Event => LocalId::NONE,
         };
         let body = Ended { subject: Some(subject), reason: self.reason_for_wire(reason) }.to_bytes();
         let (to, via) = (LocalId(consumer), LocalId(consumer).shard());
@@ -267,7 +291,7 @@ impl Shard {
         self.forget_watch(*holder, watch);
     }
 
-    fn forget_watch(&self, holder: u64, watch: Watch) {
+    pub(super) fn forget_watch(&self, holder: u64, watch: Watch) {
         if let Some(record) = self.live_record(holder) {
             self.unwatch(record, holder, watch);
         }
@@ -295,7 +319,9 @@ impl Shard {
             return self.pid(watch.consumer);
         }
         let key = self.net.far.borrow().session(watch.peer).map_or(0, |session| session.key);
-        self.pid_of(key, watch.consumer)
+        // A subscription is the node's.
+        let is_relay = RelayId::from_bits(watch.consumer).is_some();
+        self.pid_of(key, if is_relay { LocalId::CORE.0 } else { watch.consumer })
     }
 }
 
@@ -306,6 +332,8 @@ impl Shard {
     pub(super) fn handle_relation(&self, frame: &Frame<'_>, link: u32, key: u64) {
         let taken = match frame.header.kind {
             FrameKind::Exit | FrameKind::Down => self.on_end(frame, key),
+            FrameKind::Subscribe | FrameKind::Unsubscribe => self.on_subscribe(frame, key),
+            FrameKind::Unsubscribed => self.on_unsubscribed(frame, key),
             _ => self.on_request(frame, key),
         };
         if taken.is_none() {
@@ -335,6 +363,10 @@ impl Shard {
                 let symbol = self.node().symbols().find(name);
                 let holder = self.node().lookup(name);
                 symbol.zip(holder).map(|(symbol, holder)| (Subject::Name(symbol.0), holder.local.0))
+            }
+            WireSubject::Event => {
+                let cell = self.node().events().get(frame.name()?);
+                cell.map(|cell| (Subject::Event(cell.symbol), cell.owner.0))
             }
         };
         let found = found.filter(|(_, holder)| is_process_of(LocalId(*holder), self.node().shards()));
@@ -387,6 +419,10 @@ impl Shard {
                 let node = symbol(session.peer.name.as_str())?;
                 Subject::FarName { node, name: symbol(frame.name()?)? }
             }
+            WireSubject::Event => {
+                let node = symbol(session.peer.name.as_str())?;
+                Subject::FarEvent { node, name: symbol(frame.name()?)? }
+            }
         };
         let bond = if header.kind == FrameKind::Exit { Bond::Link } else { Bond::Monitor };
         let number = u32::try_from(header.reference).ok()?;
@@ -401,7 +437,7 @@ fn is_process_of(id: LocalId, shards: u16) -> bool {
     id.shard() < shards && id.slot() >= FIRST_SLOT
 }
 
-fn refusal_of(reason: SendReason) -> LinkError {
+pub(super) fn refusal_of(reason: SendReason) -> LinkError {
     match reason {
         SendReason::NoProcess => LinkError::NoProcess,
         SendReason::NotConnected | SendReason::NoRoute => LinkError::NotConnected,

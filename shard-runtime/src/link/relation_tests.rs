@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
-const KEY: u64 = 77;
+pub(super) const KEY: u64 = 77;
 
 #[derive(Default)]
 struct Idle;
@@ -33,7 +33,7 @@ impl Idle {
 struct Nothing;
 local_message!(Nothing);
 
-fn session() -> Arc<Session> {
+pub(super) fn session() -> Arc<Session> {
     Arc::new(Session {
         peer: Arc::new(Peer::new(NodeName::new("two@localhost").unwrap(), 1)),
         number: 1,
@@ -44,6 +44,7 @@ fn session() -> Arc<Session> {
         links: crate::link::LinkOptions::new(),
         is_numbered: true,
         has_relations: true,
+        has_events: true,
         is_compressing: false,
         is_over: AtomicBool::new(false),
     })

@@ -97,6 +97,8 @@ pub(crate) struct Session {
     pub(crate) links: LinkOptions,
     /// Both sides know relations between processes of two nodes.
     pub(crate) has_relations: bool,
+    /// Both sides know events of other nodes.
+    pub(crate) has_events: bool,
     /// Some shard has processed its end; the others will, so what another shard has of it may be dropped.
     pub(crate) is_over: AtomicBool,
     /// Both sides read compressed bodies.

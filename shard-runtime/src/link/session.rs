@@ -27,7 +27,8 @@ impl Shard {
         let mut sessions = self.net.sessions.borrow_mut();
         let by_shard = vec![NO_LINK; usize::from(session.shards)];
         let fresh = PeerSession { session, is_up: true, by_shard, names: HashMap::new() };
-        let name = &fresh.session.peer.name;
+        let joined = Arc::clone(&fresh.session);
+        let name = &joined.peer.name;
         // An ended session of the same node makes room: its pids have no route from now on, unless it is the same
         // incarnation that came back.
         match sessions.iter_mut().find(|peer| !peer.is_up && peer.session.peer.name == *name) {
@@ -35,6 +36,8 @@ impl Shard {
             None => sessions.push(fresh),
         }
         self.net.forget_last();
+        drop(sessions);
+        self.relays_up(&joined);
     }
 
     /// A session has ended: its links are closed, what waits for it is failed.
@@ -89,6 +92,9 @@ impl Shard {
         // After those that were never sent: they are known not to have arrived.
         self.fail_letters(session.key);
         self.end_far(&session, &reason);
+        self.forget_hops(&session);
+        self.relays_down(&session);
+        self.branches_down(&session, &reason);
         self.node_down(session.peer.name.as_str(), &reason);
         self.post_steward(NodeSession { name: session.peer.name.as_str().to_owned(), is_up: false });
     }

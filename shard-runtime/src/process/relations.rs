@@ -43,12 +43,29 @@ pub(crate) enum Subject {
         /// The name.
         name: u32,
     },
+    /// An event of another node, watched by a process that gets nothing of it.
+    FarEvent {
+        /// The node.
+        node: u32,
+        /// The event's name.
+        name: u32,
+    },
+    /// An event of another node, by a subscription.
+    FarFeed {
+        /// The node.
+        node: u32,
+        /// The event's name.
+        name: u32,
+    },
 }
 
 impl Subject {
-    /// Whether it lives on another node.
+    /// Whether it lives on another node, and a process has a relation of its own to it.
     pub(crate) fn is_far(self) -> bool {
-        matches!(self, Self::FarPid { .. } | Self::FarAlias { .. } | Self::FarName { .. })
+        matches!(
+            self,
+            Self::FarPid { .. } | Self::FarAlias { .. } | Self::FarName { .. } | Self::FarEvent { .. }
+        )
     }
 }
 
@@ -91,7 +108,8 @@ type Map<K, V> = IndexMap<K, V, FxBuildHasher>;
 #[derive(Default)]
 pub(crate) struct Relations {
     /// What this process watches: the relation's number, and the local id of the process that holds the other half (0 for
-    /// nodes); of what lives on another node, the number of its session on this shard.
+    /// nodes); of what lives on another node, the number of its session on this shard, and of a subscription
+    /// there, the number of its branch.
     own: Map<Tie, (u32, u64)>,
     /// Who watches this process, by one of its addresses: the relation's number, and whether it is a subscription.
     watchers: Map<Watch, (u32, bool)>,
@@ -117,6 +135,12 @@ impl Relations {
     /// Undoes a relation of this process; returns the local id of who holds the other half.
     pub(crate) fn undo(&mut self, tie: Tie) -> Option<u64> {
         self.own.swap_remove(&tie).map(|(_, holder)| holder)
+    }
+
+    /// Undoes a relation of this process, if its other half is held by `holder`. Whether it was.
+    pub(crate) fn undo_with(&mut self, tie: Tie, holder: u64) -> bool {
+        let is_held = self.own.get(&tie).is_some_and(|&(_, current)| current == holder);
+        is_held && self.undo(tie).is_some()
     }
 
     /// Whether there is this relation of this process, with this number.

@@ -27,8 +27,19 @@ const MAX_SPREADS: usize = 65_536;
 
 type Map<K, V> = IndexMap<K, V, FxBuildHasher>;
 
-/// An event, as the shards of its subscribers know it: its symbol, and the local id of its producer.
-pub(crate) type EventKey = (u32, u64);
+/// An event, as the shards of its subscribers know it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum EventKey {
+    /// Of this node.
+    Near {
+        /// Its symbol.
+        symbol: u32,
+        /// The local id of its producer.
+        producer: u64,
+    },
+    /// Of another node: the number of this shard's branch.
+    Far(u64),
+}
 
 /// A publication that is kept for later subscribers.
 #[derive(Clone)]
@@ -40,6 +51,17 @@ pub(crate) struct Kept {
 
 /// Delivers a kept publication, whose type the subscriber knows, to a process.
 pub(crate) type DeliverKept = fn(&Shard, u64, &Kept);
+
+/// Sends an erased publication, whose type the subscribers know, to those of this shard. `false`: too many are under way.
+pub(crate) type SpreadKept = fn(&Shard, EventKey, &Kept) -> bool;
+
+/// See [`SpreadKept`].
+pub(crate) fn spread_kept<M: Message + Sync>(shard: &Shard, key: EventKey, kept: &Kept) -> bool {
+    match Arc::clone(&kept.publication).downcast::<Published<M>>() {
+        Ok(publication) => shard.spread(key, &publication, kept.queue),
+        Err(_) => false,
+    }
+}
 
 /// See [`DeliverKept`].
 pub(crate) fn deliver_kept<M: Message + Sync>(shard: &Shard, to: u64, kept: &Kept) {
@@ -116,6 +138,13 @@ impl Audience {
 /// Sends a publication to these processes.
 type SendTo = Box<dyn Fn(&Shard, &[u64])>;
 
+/// One whose subscription ended with the event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Member {
+    pub(crate) consumer: u64,
+    pub(crate) bond: Bond,
+}
+
 /// A publication on its way to the subscribers of this shard.
 struct Spread {
     key: EventKey,
@@ -177,26 +206,42 @@ impl Shard {
     ) {
         let (consumer, tie) = (watch.consumer, watch.tie);
         let Subject::Event(symbol) = tie.subject else { return };
+        let key = EventKey::Near { symbol, producer };
         let is_bound = self.live_record(consumer).and_then(|record| {
             self.with_existing_extension(record, |extension| {
                 extension.relations.has(tie, number).then_some(())
             })
         });
-        if is_bound.is_some() {
-            let mut audiences = self.audiences.by_event.borrow_mut();
-            let is_new = audiences.entry((symbol, producer)).or_default().join(consumer, tie.bond);
-            drop(audiences);
-            if is_new {
-                for publication in &kept {
-                    deliver(self, consumer, publication);
-                }
+        if is_bound.is_some() && self.enter_audience(key, consumer, tie.bond) {
+            for publication in &kept {
+                deliver(self, consumer, publication);
             }
         }
         self.contain(|| drop(kept));
     }
 
+    /// Lists a process; whether it is new there.
+    pub(crate) fn enter_audience(&self, key: EventKey, consumer: u64, bond: Bond) -> bool {
+        self.audiences.by_event.borrow_mut().entry(key).or_default().join(consumer, bond)
+    }
+
+    /// All that are listed, in order of arrival; their event has ended.
+    pub(crate) fn take_audience(&self, key: EventKey) -> Vec<Member> {
+        self.finish_spreads(key);
+        let Some(audience) = self.audiences.by_event.borrow_mut().swap_remove(&key) else {
+            return Vec::new();
+        };
+        let bonds = |consumer: u64| {
+            let bonds = audience.places.get(&consumer).map(|(_, bonds)| (bonds.link, bonds.monitor));
+            let (link, monitor) = bonds.unwrap_or_default();
+            let member = move |bond| Member { consumer, bond };
+            link.then_some(member(Bond::Link)).into_iter().chain(monitor.then_some(member(Bond::Monitor)))
+        };
+        audience.members.iter().copied().flat_map(bonds).collect()
+    }
+
     /// A relation of a process of this shard to an event is over.
-    pub(super) fn leave_audience(&self, key: EventKey, consumer: u64, bond: Bond) {
+    pub(crate) fn leave_audience(&self, key: EventKey, consumer: u64, bond: Bond) {
         let mut audiences = self.audiences.by_event.borrow_mut();
         let Some(audience) = audiences.get_mut(&key) else { return };
         audience.leave(consumer, bond);
@@ -204,27 +249,44 @@ impl Shard {
         self.audiences.tidy(key);
     }
 
-    /// Sends a publication to the subscribers of this shard.
-    pub(super) fn spread<M: Message + Sync>(&self, publication: &Arc<Published<M>>, queue: u64) {
-        let key = (publication.cell.symbol, publication.cell.owner.0);
+    /// Sends a publication to the subscribers of this shard. `false`: too many are under way.
+    pub(super) fn spread<M: Message + Sync>(
+        &self,
+        key: EventKey,
+        publication: &Arc<Published<M>>,
+        queue: u64,
+    ) -> bool {
+        let copy = Arc::clone(publication);
+        let spread = self.spread_by(key, move |shard, members| shard.send_event(&copy, queue, members));
+        if let Err(members) = spread {
+            self.count_events(&publication.cell, 0, members);
+        }
+        spread.is_ok()
+    }
+
+    /// Sends something to the subscribers of this shard, in order behind what is under way. If too many things are, gives the
+    /// number of those who miss it.
+    pub(crate) fn spread_by(&self, key: EventKey, send: impl Fn(&Self, &[u64]) + 'static) -> Result<(), u64> {
         let audiences = self.audiences.by_event.borrow();
         let Some((end, members)) =
             audiences.get(&key).map(|audience| (audience.members.len(), audience.places.len()))
         else {
-            return;
+            return Ok(());
         };
         drop(audiences);
         if end <= CHUNK && !self.audiences.is_spreading() {
             let members = self.audiences.chunk(key, 0, end);
-            return self.send_event(publication, queue, &members);
+            send(self, &members);
+            self.contain(|| drop(send));
+            return Ok(());
         }
         // LIMIT: publications under way on a shard.
         if self.audiences.spreads.borrow().len() >= MAX_SPREADS {
-            return self.count_events(&publication.cell, 0, members as u64);
+            return Err(members as u64);
         }
-        let copy = Arc::clone(publication);
-        let send = Box::new(move |shard: &Self, members: &[u64]| shard.send_event(&copy, queue, members));
+        let send = Box::new(send);
         self.audiences.spreads.borrow_mut().push_back(Spread { key, next: 0, end, send });
+        Ok(())
     }
 
     /// Goes on with what is under way.
@@ -242,7 +304,7 @@ impl Shard {
     }
 
     /// Sends all that is under way of an event that has ended, and what is in front of it.
-    pub(super) fn finish_spreads(&self, key: EventKey) {
+    pub(crate) fn finish_spreads(&self, key: EventKey) {
         while self.audiences.is_spreading_of(key) {
             self.spread_on();
         }
@@ -254,16 +316,35 @@ impl Shard {
         self.count_events(&publication.cell, arrived as u64, (members.len() - arrived) as u64);
     }
 
+    /// Tells one subscriber of this shard something about its event. What its mailbox refuses, it sees by the numbers.
+    pub(crate) fn tell_subscriber<M: Message>(&self, to: u64, message: M) {
+        let sent = self.sent.get();
+        let told = self.ungated(|| {
+            self.quietly(|| {
+                let core = shard_wire::LocalId::CORE.0;
+                self.speaking_as(core, || self.deliver(self.pid(to), message, Meta::MAIN, 0).is_ok())
+            })
+        });
+        self.sent.set(sent);
+        if told {
+            self.count(|cells| &cells.posted, 1);
+        } else {
+            self.count(|cells| &cells.events_lost, 1);
+        }
+    }
+
     /// Sends one publication to one process of this shard; whether it arrived. It is the publication that is counted as sent by
     /// its publisher, not this.
     fn deliver_event<M: Message + Sync>(&self, publication: &Arc<Published<M>>, to: u64, queue: u64) -> bool {
         let sent = self.sent.get();
         let event = Event(Arc::clone(publication));
+        let node = publication.publisher.node.0;
+        let origin = if node == self.key { 0 } else { Meta::REMOTE };
         // The queue was decided when it was published: not by whoever runs now.
         let outcome = self.ungated(|| {
             self.quietly(|| {
                 self.speaking_as(publication.publisher.local.0, || {
-                    self.deliver(self.pid(to), event, queue & Meta::QUEUE, 0)
+                    self.deliver(self.pid(to), event, queue & Meta::QUEUE | origin, node)
                 })
             })
         });

@@ -125,7 +125,7 @@ impl Shard {
             Admission::Enter => {
                 let envelope = self.pool.take();
                 envelope.fill(vtable::<M>(), self.current_id.get(), self.stamp.get() | flags, message);
-                if flags & Meta::CALL != 0 {
+                if flags & (Meta::CALL | Meta::REMOTE) != 0 {
                     envelope.set_reply(reply);
                 }
                 self.sent.set(self.sent.get() + 1);

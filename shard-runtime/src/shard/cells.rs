@@ -182,6 +182,10 @@ cells! {
     events_delivered,
     /// Publications that did not reach a subscriber: its mailbox, or the lane to its shard, was full.
     events_lost,
+    /// Publications sent to other nodes: one for each and node.
+    events_sent_to_nodes,
+    /// Publications received from other nodes.
+    events_received,
     /// Messages for which the target had no handler.
     unhandled,
     /// Replies that came after their caller had stopped waiting.

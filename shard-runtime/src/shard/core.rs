@@ -101,7 +101,7 @@ pub struct Shard {
     pub(super) free_slots: RefCell<Vec<u32>>,
     pub(super) aliases: OwnedAliases,
     /// Events whose producers live here.
-    pub(super) topics: Topics,
+    pub(crate) topics: Topics,
     /// Who of this shard is subscribed to which event.
     pub(super) audiences: Audiences,
     /// I/O of this shard: futures beside the processes, and descriptors.

@@ -41,7 +41,7 @@ impl Shard {
         }
         let envelope = self.pool.take();
         envelope.fill(vtable::<M>(), self.current_id.get(), self.stamp() | flags, message);
-        if flags & Meta::CALL != 0 {
+        if flags & (Meta::CALL | Meta::REMOTE) != 0 {
             envelope.set_reply(reply);
         }
         self.count_sent();

@@ -38,6 +38,7 @@ pub use cells::{LogLevel, STALL_BOUNDS_NS, ShardCounters};
 
 pub(crate) use annex::{Annex, Lease};
 pub(crate) use annexes::{Annexes, MAX_ANNEXES};
+pub(crate) use audience::{DeliverKept, EventKey, Kept, SpreadKept, deliver_kept, spread_kept};
 pub(crate) use bounded::{Admission, Room};
 pub(crate) use cells::ShardCells;
 pub(crate) use core::{STALL_NS, ShardSettings};
@@ -50,4 +51,5 @@ pub(crate) use lifecycle::Origin;
 pub(crate) use place::take_place;
 pub(crate) use pump::{Turn, panic_message};
 pub(crate) use tasks::{Pause, Task, on_shard};
+pub(crate) use topics::Step;
 pub(crate) use waiter::{Outcome, RemoteWait};

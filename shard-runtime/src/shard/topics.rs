@@ -9,7 +9,7 @@ use crate::error::{EventError, ExitReason, LinkError};
 use crate::event::{EventCell, EventOptions, EventStart, EventStop, Published, Topic};
 use crate::mailbox::Meta;
 use crate::process::{Bond, Record, Subject, Tie, Watch, bump};
-use crate::shard::audience::{DeliverKept, Kept, deliver_kept};
+use crate::shard::audience::{DeliverKept, EventKey, Kept, deliver_kept};
 use crate::shard::{Parcel, Shard};
 use crate::symbol::SymbolError;
 use indexmap::IndexMap;
@@ -20,6 +20,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+/// What a node that has got all publications before one is to get next.
+pub(crate) enum Step {
+    /// Nothing: it was not published yet.
+    Done,
+    /// This one.
+    Kept(Kept),
+    /// It is not kept any more, nor those up to this one.
+    Gap(u64),
+}
+
 /// An event whose producer lives on this shard.
 struct Home {
     cell: Arc<EventCell>,
@@ -29,12 +39,40 @@ struct Home {
     shards: Vec<(u16, u32)>,
 }
 
+impl Home {
+    fn oldest(&self) -> u64 {
+        self.sequence + 1 - self.kept.len() as u64
+    }
+}
+
 /// The events whose producers live on this shard, by symbol.
 #[derive(Default)]
 pub(crate) struct Topics(RefCell<IndexMap<u32, Home, FxBuildHasher>>);
 
 impl Topics {
     /// Forgets an event; what it kept is the caller's to drop (T3).
+    /// What is to follow on all publications before `next`; `None`: there is no such event any more.
+    pub(crate) fn step(&self, cell: &Arc<EventCell>, next: u64) -> Option<Step> {
+        let topics = self.0.borrow();
+        let home = topics.get(&cell.symbol).filter(|home| Arc::ptr_eq(&home.cell, cell))?;
+        if next > home.sequence {
+            return Some(Step::Done);
+        }
+        let oldest = home.oldest();
+        let place = next.checked_sub(oldest).and_then(|place| usize::try_from(place).ok());
+        Some(match place.and_then(|place| home.kept.get(place)) {
+            Some(kept) => Step::Kept(kept.clone()),
+            None => Step::Gap(oldest.saturating_sub(1).max(next)),
+        })
+    }
+
+    /// Numbers of the oldest publication that is kept, or of the next if none is, and of the last one.
+    pub(crate) fn span(&self, cell: &Arc<EventCell>) -> Option<(u64, u64)> {
+        let topics = self.0.borrow();
+        let home = topics.get(&cell.symbol).filter(|home| Arc::ptr_eq(&home.cell, cell))?;
+        Some((home.oldest(), home.sequence))
+    }
+
     fn remove(&self, symbol: u32) -> Option<VecDeque<Kept>> {
         self.0.borrow_mut().swap_remove(&symbol).map(|home| home.kept)
     }
@@ -55,7 +93,8 @@ impl Shard {
             _ => EventError::Taken,
         })?;
         let symbol = symbol.0;
-        let cell = EventCell::new::<M>(name, symbol, LocalId(id), options, self.clock.wall());
+        let mut cell = EventCell::new::<M>(name, symbol, LocalId(id), options, self.clock.wall());
+        cell.origin.node = self.key;
         let cell = self.node.events().register(cell)?;
         self.with_extension(record, |extension| extension.events.push(symbol));
         let home = Home { cell: Arc::clone(&cell), sequence: 0, kept: VecDeque::new(), shards: Vec::new() };
@@ -126,22 +165,30 @@ impl Shard {
             Some((_, subscriptions)) => *subscriptions += 1,
             None => home.shards.push((shard, 1)),
         }
-        let is_first = home.cell.subscribers.fetch_add(1, Relaxed) == 0;
-        let (cell, kept) = (Arc::clone(&home.cell), home.kept.iter().cloned().collect::<Vec<_>>());
+        let kept = home.kept.iter().cloned().collect::<Vec<_>>();
         drop(topics);
-        if is_first && cell.options.notify {
-            self.notify_owner(owner, EventStart { name: Arc::clone(&cell.name) });
-        }
+        self.count_subscription(wanted);
         self.tell(shard, move |there| there.join_audience(owner, watch, number, kept, deliver));
+    }
+
+    /// There is one more subscription to an event whose producer lives here.
+    pub(crate) fn count_subscription(&self, cell: &EventCell) {
+        if cell.subscribers.fetch_add(1, Relaxed) == 0 && cell.options.notify {
+            self.notify_owner(cell.owner.0, EventStart { name: Arc::clone(&cell.name) });
+        }
     }
 
     /// A subscription is over.
     pub(super) fn remove_subscriber(&self, owner: u64, watch: Watch) {
         let Subject::Event(symbol) = watch.tie.subject else { return };
         let shard = LocalId(watch.consumer).shard();
+        if watch.peer != 0 {
+            self.close_outlet(symbol, watch.peer);
+        }
         let mut topics = self.topics.0.borrow_mut();
         let Some(home) = topics.get_mut(&symbol) else { return };
-        if let Some(place) = home.shards.iter().position(|(listed, _)| *listed == shard) {
+        let is_near = watch.peer == 0;
+        if let Some(place) = home.shards.iter().position(|(listed, _)| is_near && *listed == shard) {
             home.shards[place].1 -= 1;
             if home.shards[place].1 == 0 {
                 home.shards.swap_remove(place);
@@ -225,7 +272,8 @@ impl Shard {
             return self.contain(|| drop(publication));
         };
         home.sequence += 1;
-        publication.sequence = home.sequence;
+        let home_sequence = home.sequence;
+        publication.sequence = home_sequence;
         cell.published_at(publication.at);
         let publication = Arc::new(publication);
         let mut outdated = None;
@@ -238,15 +286,24 @@ impl Shard {
         }
         let shards = home.shards.clone();
         drop(topics);
+        if cell.nodes.load(Relaxed) > 0 {
+            self.publish_to_nodes(&cell, home_sequence, || Kept {
+                queue,
+                publication: Arc::<Published<M>>::clone(&publication),
+            });
+        }
         bump(&cell.published, 1);
+        let key = EventKey::Near { symbol: cell.symbol, producer: cell.owner.0 };
         self.count(|cells| &cells.events_published, 1);
         for (shard, subscriptions) in shards {
             if shard == self.index {
-                self.spread(&publication, queue);
+                self.spread(key, &publication, queue);
                 continue;
             }
             let copy = Arc::clone(&publication);
-            let task = Parcel::task(Box::new(move |there| there.spread(&copy, queue)));
+            let task = Parcel::task(Box::new(move |there| {
+                there.spread(key, &copy, queue);
+            }));
             if let Some(refused) = self.mesh.push(self, shard, task) {
                 self.contain(|| drop(refused));
                 self.count_events(&cell, 0, u64::from(subscriptions));
@@ -256,7 +313,7 @@ impl Shard {
     }
 
     /// Counts what became of one publication here.
-    pub(super) fn count_events(&self, cell: &EventCell, delivered: u64, lost: u64) {
+    pub(crate) fn count_events(&self, cell: &EventCell, delivered: u64, lost: u64) {
         // Several shards deliver one event.
         cell.delivered.fetch_add(delivered, Relaxed);
         self.count(|cells| &cells.events_delivered, delivered);

@@ -10,7 +10,7 @@ use crate::actor::{Down, ExitSignal, Target};
 use crate::error::{ExitReason, LinkError};
 use crate::mailbox::Meta;
 use crate::process::{Bond, Flags, Record, Relations, Subject, Tie, Trap, Watch};
-use crate::shard::{Inbound, Parcel, Shard};
+use crate::shard::{EventKey, Inbound, Parcel, Shard};
 use crate::symbol::Symbol;
 use shard_wire::{Alias, IncarnationKey, LocalId, Message, Pid, vtable};
 use std::sync::Arc;
@@ -71,18 +71,33 @@ impl Shard {
         let consumer = self.current_id.get();
         let record = self.live_record(consumer).ok_or(LinkError::Terminated)?;
         let subject = self.known_subject(target).ok_or(LinkError::Missing)?;
-        let tie = Tie { subject, bond };
+        if self.undo_relation(record, Tie { subject, bond }) {
+            return Ok(());
+        }
+        // A subscription is undone as a plain monitor or link is, as on one node.
+        let Subject::FarEvent { node, name } = subject else { return Err(LinkError::Missing) };
+        let feed = Tie { subject: Subject::FarFeed { node, name }, bond };
+        if self.undo_relation(record, feed) { Ok(()) } else { Err(LinkError::Missing) }
+    }
+
+    /// Undoes a relation of the current process, if there is one.
+    pub(crate) fn undo_relation(&self, record: &Record, tie: Tie) -> bool {
+        let consumer = self.current_id.get();
         let undone = self.with_existing_extension(record, |extension| extension.relations.undo(tie));
-        let holder = undone.ok_or(LinkError::Missing)?;
+        let Some(holder) = undone else { return false };
         self.stop_listening(consumer, tie, holder);
         self.drop_watch(holder, Watch::near(consumer, tie));
-        Ok(())
+        true
     }
 
     /// Forgets a relation on the holder's side.
     fn drop_watch(&self, holder: u64, watch: Watch) {
         if watch.tie.subject.is_far() {
             return self.drop_far(holder as u32, watch.consumer, watch.tie);
+        }
+        if matches!(watch.tie.subject, Subject::FarFeed { .. }) {
+            // Nobody else knows of it: see `stop_listening`.
+            return;
         }
         if holder == 0 {
             return self.node_watchers.borrow_mut().retain(|(other, _)| *other != watch);
@@ -97,8 +112,13 @@ impl Shard {
 
     /// A relation of a process of this shard is over: if it was to an event, no more of it is delivered.
     fn stop_listening(&self, consumer: u64, tie: Tie, holder: u64) {
-        if let Subject::Event(symbol) = tie.subject {
-            self.leave_audience((symbol, holder), consumer, tie.bond);
+        match tie.subject {
+            Subject::Event(symbol) => {
+                let key = EventKey::Near { symbol, producer: holder };
+                self.leave_audience(key, consumer, tie.bond);
+            }
+            Subject::FarFeed { .. } => self.leave_branch(holder, consumer, tie.bond),
+            _ => {}
         }
     }
 
@@ -119,7 +139,9 @@ impl Shard {
                 Subject::Node(_)
                 | Subject::FarPid { .. }
                 | Subject::FarAlias { .. }
-                | Subject::FarName { .. } => false,
+                | Subject::FarName { .. }
+                | Subject::FarEvent { .. }
+                | Subject::FarFeed { .. } => false,
             };
             if is_there {
                 extension.relations.watched_by(watch, number, subscribes);
@@ -173,7 +195,7 @@ impl Shard {
         let Some(holder) = fires else { return };
         if let Subject::Event(symbol) = watch.tie.subject {
             // What was published before the event ended comes before its end.
-            self.finish_spreads((symbol, holder));
+            self.finish_spreads(EventKey::Near { symbol, producer: holder });
         }
         self.stop_listening(watch.consumer, watch.tie, holder);
         if watch.tie.subject.is_far() {
@@ -305,7 +327,7 @@ impl Shard {
                 let owner = self.alias_owner(*alias).ok_or(LinkError::AliasUnknown)?;
                 Ok((Subject::Alias(alias.id), owner))
             }
-            Target::Event(name) => {
+            Target::Event(name) | Target::EventAt { name, .. } => {
                 let holder = self.node.events().lookup(name).ok_or(LinkError::EventUnknown)?;
                 let symbol = self.node.symbols().intern(name).map_err(|_| LinkError::Limit)?;
                 Ok((Subject::Event(symbol.0), holder.0))
@@ -328,7 +350,10 @@ impl Shard {
             Target::Pid(pid) if pid.node.0 == self.key => Subject::Pid(pid.local.0),
             Target::Alias(alias) if alias.node.0 == self.key => Subject::Alias(alias.id),
             Target::NameAt { name, node } if **node == *self.node.name() => Subject::Name(symbol(name)?),
-            Target::Pid(_) | Target::Alias(_) | Target::NameAt { .. } => self.known_far(target)?,
+            Target::EventAt { name, node } if **node == *self.node.name() => Subject::Event(symbol(name)?),
+            Target::Pid(_) | Target::Alias(_) | Target::NameAt { .. } | Target::EventAt { .. } => {
+                self.known_far(target)?
+            }
             Target::Name(name) => Subject::Name(symbol(name)?),
             Target::Event(name) => Subject::Event(symbol(name)?),
             Target::Node(name) => Subject::Node(symbol(name)?),
@@ -349,6 +374,9 @@ impl Shard {
             }
             Subject::FarAlias { key, id } => Target::Alias(Alias { node: IncarnationKey(key), id }),
             Subject::FarName { node, name } => Target::NameAt { name: text(name), node: text(node) },
+            Subject::FarEvent { node, name } | Subject::FarFeed { node, name } => {
+                Target::EventAt { name: text(name), node: text(node) }
+            }
         }
     }
 
