@@ -70,7 +70,7 @@ pub mod testing;
 
 pub use actor::{
     Actor, Address, Addressed, Call, Context, Down, ExitSignal, Fallback, Inspect, Named, Placement,
-    Priority, ReplyTo, Request, Response, Route, Sleep, SpawnOptions, Target, TimerRef, YieldNow,
+    Priority, RemoteApp, RemoteSpawnOptions, ReplyTo, Request, Response, Route, Sleep, SpawnOptions, Target, TimerRef, YieldNow,
 };
 pub use app::{AppContext, AppFailure, AppInfo, AppMode, AppSpec, AppState, Application, CoreEvent};
 pub use behavior::{
@@ -84,9 +84,10 @@ pub use cron::{
     Overlap,
 };
 pub use error::{
-    ActorError, ActorResult, AppError, CallError, CronError, DeliveryError, DeliveryId, DiagCallError,
-    EventError, ExitReason, ForwardError, IoEnd, IoError, LinkError, LogError, NodeError, PreflightError,
-    RegistrarError, RemoteError, SendError, SendReason, SpawnError, Unconfirmed,
+    ActorError, ActorResult, AppError, AskError, CallError, CronError, DeliveryError, DeliveryId, DiagCallError,
+    EnableError, EventError, ExitReason, ForwardError, IoEnd, IoError, LinkError, LogError, NodeError, PreflightError,
+    RegistrarError, RemoteAppError, RemoteError, RemoteSpawnError, SendError, SendReason, SpawnError, SpawnId,
+    Unclaimed, Unconfirmed,
 };
 pub use event::{Event, EventFacts, EventOptions, EventStart, EventStop, Topic, Utilization};
 /// Methods, status codes and header names of web requests.
@@ -105,7 +106,7 @@ pub use io::{
 };
 #[cfg(feature = "tls")]
 pub use io::{TlsClient, TlsServer};
-pub use link::{LinkCounters, LinkOptions, PeerChange, PeerRecord};
+pub use link::{LinkCounters, LinkOptions, PeerChange, PeerRecord, Peers};
 pub use node::{LateProcess, Node, NodeBuilder, Pinning, StopPhase, StopPlan, StopReport};
 pub use process::{Env, OnFull};
 pub use reactor::preflight::{Check, Report, doctor};

@@ -13,6 +13,7 @@ use crate::control::shake::Failed;
 use crate::link::{LinkGrant, PeerChange, Session};
 use crate::shard::LogLevel;
 use shard_wire::NodeName;
+use shard_wire::ask::SERVES;
 use shard_wire::compress::COMPRESSES;
 use shard_wire::flow::NUMBERED;
 use shard_wire::handshake::{CookiePolicyError, Intent, Introduction, Reason, Source, Verdict};
@@ -327,6 +328,8 @@ impl Driver {
             has_relations: common & RELATIONS != 0,
             is_over: AtomicBool::new(false),
             is_compressing: common & COMPRESSES != 0,
+            serves: common & SERVES != 0,
+            leaving: AtomicBool::new(false),
         });
         let known = Known { session: Arc::clone(&session), control: None, slots: HashSet::new() };
         self.sessions.insert(intro.name.clone(), known);

@@ -6,6 +6,7 @@
 use crate::error::NodeError;
 use crate::link::LinkOptions;
 use crate::registrar::{NodeRecord, RegistrarSpec};
+use shard_wire::ask::SERVES;
 use shard_wire::compress::COMPRESSES;
 use shard_wire::flow::NUMBERED;
 use shard_wire::handshake::{ClusterName, CookiePolicyError, Introduction, Keyring, cookie_policy};
@@ -128,7 +129,7 @@ impl NetworkSettings {
             incarnation,
             cluster,
             // Ends that are told once need links that lose nothing.
-            flags: COMPRESSES | if self.links.is_numbered { NUMBERED | RELATIONS } else { 0 },
+            flags: COMPRESSES | if self.links.is_numbered { NUMBERED | RELATIONS | SERVES } else { 0 },
             max_frame_bytes: self.links.max_message as u32,
             heartbeat_ms: (timing.heartbeat_ns / 1_000_000) as u32,
             shards,

@@ -13,6 +13,7 @@ mod log;
 mod node;
 mod preflight;
 mod registrar;
+mod remote;
 mod send;
 mod spawn;
 
@@ -29,5 +30,6 @@ pub use log::LogError;
 pub use node::NodeError;
 pub use preflight::PreflightError;
 pub use registrar::RegistrarError;
+pub use remote::{AskError, EnableError, RemoteAppError, RemoteSpawnError, SpawnId, Unclaimed};
 pub use send::{DeliveryError, DeliveryId, SendError, SendReason, Unconfirmed};
 pub use spawn::SpawnError;

@@ -403,7 +403,7 @@ fn takes_important(peer: &PeerSession) -> Result<u64, SendReason> {
 }
 
 /// A message as the body of a frame.
-fn body_of<M: Message>(message: &M) -> Result<(MessageKey, Box<[u8]>), SendReason> {
+pub(super) fn body_of<M: Message>(message: &M) -> Result<(MessageKey, Box<[u8]>), SendReason> {
     let ops = vtable::<M>().wire_ops().ok_or(SendReason::LocalOnly)?;
     let mut frame = FrameBuf::with_max_frame(CEILING_MAX_FRAME).map_err(|_| SendReason::Encode)?;
     let head = FrameHead::new(FrameKind::Send);
@@ -440,6 +440,8 @@ mod tests {
             links: LinkOptions::default(),
             has_relations: false,
             is_compressing: false,
+            serves: false,
+            leaving: std::sync::atomic::AtomicBool::new(false),
             is_over: std::sync::atomic::AtomicBool::new(false),
         };
         PeerSession { session: Arc::new(session), is_up, by_shard: Vec::new(), names: HashMap::new() }

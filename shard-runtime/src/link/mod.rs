@@ -1,17 +1,23 @@
 //! Links to other nodes, from the shards' side: data links, peers, names on other nodes; and what passes between the
 //! shards and the control thread.
 
+mod app_ask;
+mod ask;
 mod caller;
 mod compressed;
 mod data;
+mod errand;
 mod far;
 mod forward;
+mod guest;
 mod history;
 mod hop;
+mod host;
 mod important;
 mod letter;
 mod name;
 mod net;
+mod offer;
 mod options;
 mod peer;
 mod reason;
@@ -27,9 +33,13 @@ mod signal;
 mod window;
 
 pub use history::{PeerChange, PeerRecord};
+pub use offer::Peers;
 pub use options::LinkOptions;
 pub use peer::LinkCounters;
 
+pub(crate) use ask::Told;
+pub(crate) use errand::{app_answer, started};
 pub(crate) use net::Net;
+pub(crate) use offer::{Offer, Offers, Started};
 pub(crate) use peer::{LinkCells, Peer, PeerTable};
 pub(crate) use request::{ControlSink, LinkGrant, Request, Session};

@@ -79,6 +79,14 @@ cells! {
     relations_in,
     /// Frames about relations that named what they must not, or for which there was no room.
     relations_refused,
+    /// Asks sent: to start a process, to start, stop or describe an application.
+    asks_out,
+    /// Asks received and done.
+    asks_done,
+    /// Asks received and refused, and frames about them that named what they must not.
+    asks_refused,
+    /// Processes started for the peer and ended because nobody there claimed them.
+    spawns_unclaimed,
     /// Data links that stand now.
     links,
     /// Links closed because the peer broke the protocol.

@@ -38,7 +38,7 @@ pub(super) struct Origin {
     pub(super) link: u32,
     pub(super) key: u64,
     /// Milliseconds on the clock that the peer's deadlines count on.
-    now_ms: u64,
+    pub(super) now_ms: u64,
 }
 
 /// What one look at a receive buffer came to.
@@ -251,6 +251,9 @@ impl Shard {
             | FrameKind::Demonitor
             | FrameKind::Exit
             | FrameKind::Down => self.handle_relation(frame, origin.link, origin.key),
+            FrameKind::Ask => self.handle_ask(frame, origin),
+            FrameKind::Answer => self.handle_answer(frame, origin),
+            FrameKind::Claim => self.handle_claim(frame, origin),
             // A kind of a later protocol version, or one that belongs on a control link.
             _ => self.with_link_cells(origin.link, |cells| bump(&cells.unknown_types, 1)),
         }

@@ -88,6 +88,8 @@ impl Shard {
         let reason = ExitReason::NoConnection { why, session: session.number };
         // After those that were never sent: they are known not to have arrived.
         self.fail_letters(session.key);
+        self.fail_asks(&session, crate::error::AskError::Disconnected);
+        self.end_guests(&session);
         self.end_far(&session, &reason);
         self.node_down(session.peer.name.as_str(), &reason);
         self.post_steward(NodeSession { name: session.peer.name.as_str().to_owned(), is_up: false });

@@ -301,6 +301,7 @@ impl NodeBuilder {
             || NodeError::TooManyNodes(MAX_NODES),
         )?;
         node.log().bind(&node);
+        self.setup.offers.drain(..).try_for_each(|enable| enable(node.offers()))?;
         let control = ControlThread::start(&node, network)?;
         let cpus = cpus_of(&self.pinning, self.shards);
         let shard = ShardSettings {

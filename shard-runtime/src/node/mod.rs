@@ -4,6 +4,7 @@ mod apps;
 mod builder;
 mod cron;
 mod handle;
+mod remote;
 mod setup;
 mod stop;
 
