@@ -141,6 +141,12 @@ impl Driver {
             ControlMsg::DiagError { req_id, kind, .. } => {
                 self.end_call(&peer, req_id, Err(crate::error::DiagCallError::from_code(kind)));
             }
+            ControlMsg::Leaving => self.peer_leaves(&peer),
+            ControlMsg::Settled => {
+                if let Some(known) = self.sessions.get(&peer) {
+                    known.session.settled.store(true, Relaxed);
+                }
+            }
             ControlMsg::DiagCancel { req_id } => self.stop_serving_one(&peer, req_id),
             // No service runs on the control link yet.
             _ => {
@@ -264,7 +270,14 @@ impl Driver {
             known.control = Some(link);
             known.session.peer.dialled.store(control.by_us, Relaxed);
         }
+        let leaves = matches!(msg, ControlMsg::SessionUp { .. }) && self.is_leaving;
         match control.outbox.push(msg) {
+            Ok(()) if leaves => {
+                let serves = self.sessions.get(peer).is_some_and(|known| known.session.serves);
+                if serves {
+                    self.send_counted(peer, &ControlMsg::Leaving);
+                }
+            }
             Ok(()) => {}
             Err(Refusal::Full) => {
                 // A peer that does not read its control link has lost it.
@@ -330,6 +343,7 @@ impl Driver {
             is_compressing: common & COMPRESSES != 0,
             serves: common & SERVES != 0,
             leaving: AtomicBool::new(false),
+            settled: AtomicBool::new(false),
         });
         let known = Known { session: Arc::clone(&session), control: None, slots: HashSet::new() };
         self.sessions.insert(intro.name.clone(), known);

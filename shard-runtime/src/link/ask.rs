@@ -174,8 +174,7 @@ impl Shard {
             return Err(AskError::NotConnected);
         }
         let Some(index) = self.session_with(node) else {
-            let is_leaving = self.net.has_left(node);
-            return Err(if is_leaving { AskError::NodeStopping } else { AskError::NotConnected });
+            return Err(not_sent(self.why_no_session(node)));
         };
         let sessions = self.net.sessions.borrow();
         let peer = sessions.get(index as usize).ok_or(AskError::NotConnected)?;

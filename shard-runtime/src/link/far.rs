@@ -201,6 +201,7 @@ mod tests {
             is_compressing: false,
             serves: true,
             leaving: AtomicBool::new(false),
+            settled: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         })
     }

@@ -14,6 +14,7 @@ mod history;
 mod hop;
 mod host;
 mod important;
+mod leaving;
 mod letter;
 mod name;
 mod net;

@@ -68,6 +68,8 @@ pub(crate) struct Net {
     pub(crate) guests: RefCell<Guests>,
     /// Some peer has said that it is stopping, or has stopped after it said so.
     pub(crate) some_leaving: Cell<bool>,
+    /// This node stops: calls and important messages of other nodes are refused.
+    pub(crate) refuses: Cell<bool>,
     /// Ids given to important messages and asks.
     deliveries: Cell<u64>,
     /// While a call of another shard is sent on: the tick at which it ends.
@@ -106,6 +108,7 @@ impl Net {
             asks: RefCell::default(),
             guests: RefCell::default(),
             some_leaving: Cell::new(false),
+            refuses: Cell::new(false),
             deliveries: Cell::new(0),
             hop_due: Cell::new(None),
             far: RefCell::default(),

@@ -349,6 +349,9 @@ impl Shard {
         let is_call = header.kind == FrameKind::Call;
         // What is answered, in one test: a plain message takes the branches it would take if there were only calls.
         let is_answered = is_call | header.flags.has(FrameFlags::IMPORTANT);
+        if is_answered && self.net.refuses.get() && self.refuse_new(frame, origin) {
+            return;
+        }
         let entry = match last {
             Some(entry) if entry.ops().key() == header.key => *entry,
             _ => match self.node().registry().get(header.key) {
@@ -484,7 +487,7 @@ impl Shard {
 
     /// Tells whoever waits for an answer, if somebody does.
     #[cold]
-    fn answer_error(&self, frame: &Frame<'_>, origin: Origin, error: CallError) {
+    pub(super) fn answer_error(&self, frame: &Frame<'_>, origin: Origin, error: CallError) {
         if frame.header.kind == FrameKind::Call {
             self.send_error(origin.key, frame.header.reference, error.code(), None);
         } else if is_important(frame) {

@@ -106,6 +106,8 @@ pub(crate) struct Session {
     pub(crate) serves: bool,
     /// The peer has said that it is stopping.
     pub(crate) leaving: AtomicBool,
+    /// The peer has said that all it has accepted is answered.
+    pub(crate) settled: AtomicBool,
 }
 
 impl Session {

@@ -326,7 +326,7 @@ impl NodeBuilder {
             return Err(abandon(&node, threads, &control, error.into()));
         }
         if let Err(error) = control.open() {
-            control.goodbye();
+            control.goodbye(false);
             return Err(abandon(&node, threads, &control, error));
         }
         let threads = threads.into_iter().map(|thread| thread.thread).collect();

@@ -3,6 +3,7 @@
 mod apps;
 mod builder;
 mod cron;
+mod farewell;
 mod handle;
 mod remote;
 mod setup;
