@@ -25,7 +25,7 @@ use shard_wire::{Erased, LocalId, MessageKey, Pid};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How much longer than its asker waits a process may stay unclaimed: the claim is under way.
+/// How much longer than its asker waits a process may start and stay unclaimed: the claim, or a retry, is under way.
 const CLAIM_GRACE: Duration = Duration::from_secs(2);
 /// How often it is looked for what nobody claims.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -183,7 +183,8 @@ impl Shard {
     }
 
     fn guest_options(&self, asked: &Asked, spawn: &SpawnAsk<'_>, left: u64) -> (SpawnOptions, u32) {
-        let left = Duration::from_nanos(self.clock().span_ns(left));
+        // A retry may still join it.
+        let left = Duration::from_nanos(self.clock().span_ns(left)).saturating_add(CLAIM_GRACE);
         let wanted = match spawn.init_ms {
             0 => crate::actor::DEFAULT_INIT_TIMEOUT,
             ms => Duration::from_millis(u64::from(ms)),

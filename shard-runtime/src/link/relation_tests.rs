@@ -45,6 +45,9 @@ fn session() -> Arc<Session> {
         is_numbered: true,
         has_relations: true,
         is_compressing: false,
+        serves: true,
+        leaving: AtomicBool::new(false),
+        settled: AtomicBool::new(false),
         is_over: AtomicBool::new(false),
     })
 }
