@@ -70,7 +70,8 @@ pub mod testing;
 
 pub use actor::{
     Actor, Address, Addressed, Call, Context, Down, ExitSignal, Fallback, Inspect, Named, Placement,
-    Priority, RemoteApp, RemoteSpawnOptions, ReplyTo, Request, Response, Route, Sleep, SpawnOptions, Target, TimerRef, YieldNow,
+    Priority, RemoteApp, RemoteSpawnOptions, ReplyTo, Request, Response, Route, Sleep, SpawnOptions, Target,
+    TimerRef, YieldNow,
 };
 pub use app::{AppContext, AppFailure, AppInfo, AppMode, AppSpec, AppState, Application, CoreEvent};
 pub use behavior::{
@@ -84,10 +85,10 @@ pub use cron::{
     Overlap,
 };
 pub use error::{
-    ActorError, ActorResult, AppError, AskError, CallError, CronError, DeliveryError, DeliveryId, DiagCallError,
-    EnableError, EventError, ExitReason, ForwardError, IoEnd, IoError, LinkError, LogError, NodeError, PreflightError,
-    RegistrarError, RemoteAppError, RemoteError, RemoteSpawnError, SendError, SendReason, SpawnError, SpawnId,
-    Unclaimed, Unconfirmed,
+    ActorError, ActorResult, AppError, AskError, CallError, CronError, DeliveryError, DeliveryId,
+    DiagCallError, EnableError, EventError, ExitReason, ForwardError, IoEnd, IoError, LinkError, LogError,
+    NodeError, PreflightError, RegistrarError, RemoteAppError, RemoteError, RemoteSpawnError, SendError,
+    SendReason, SpawnError, SpawnId, Unclaimed, Unconfirmed,
 };
 pub use event::{Event, EventFacts, EventOptions, EventStart, EventStop, Topic, Utilization};
 /// Methods, status codes and header names of web requests.
@@ -174,6 +175,8 @@ mod guide {
     struct Events;
     #[doc = include_str!("../../docs/guide/io.md")]
     struct Io;
+    #[doc = include_str!("../../docs/guide/other-nodes.md")]
+    struct OtherNodes;
     #[doc = include_str!("../../docs/guide/testing.md")]
     struct Testing;
 }

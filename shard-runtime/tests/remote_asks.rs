@@ -143,11 +143,7 @@ impl Client {
 }
 
 fn builder(name: &str) -> shard_runtime::NodeBuilder {
-    Node::builder(name)
-        .shards(2)
-        .listen("127.0.0.1:0")
-        .cookie("unit test cookie")
-        .log_level(LogLevel::Panic)
+    Node::builder(name).shards(2).listen("127.0.0.1:0").cookie("unit test cookie").log_level(LogLevel::Panic)
 }
 
 struct Pair {
@@ -293,10 +289,10 @@ impl Clerk {
 }
 
 impl Application for Shop {
-    fn name(&self) -> String {
-        "shop".to_owned()
+    fn name(&self) -> &str {
+        "shop"
     }
-    fn spec(&mut self) -> AppSpec {
+    fn spec(&self) -> AppSpec {
         AppSpec::new()
             .description("sells")
             .version("1.2")
@@ -326,7 +322,10 @@ fn applications_of_another_node_are_started_described_and_stopped_by_who_may() {
         assert_eq!(start(Some(mode)), Err(RemoteAppError::Running));
         let shop = info().unwrap();
         assert_eq!((shop.mode, shop.state), (Some(mode), Some(AppState::Running)));
-        assert_eq!((shop.name.as_str(), shop.description.as_str(), shop.version.as_str()), ("shop", "sells", "1.2"));
+        assert_eq!(
+            (shop.name.as_str(), shop.description.as_str(), shop.version.as_str()),
+            ("shop", "sells", "1.2")
+        );
         assert_eq!((shop.weight, shop.tags, shop.processes), (3, vec!["blue".to_owned()], 1));
         assert!(one.whereis("clerk").is_some());
         if mode == AppMode::Temporary {

@@ -116,7 +116,7 @@ impl Client {
             match cx.call_timeout(server, Work { n: self.n }, LIMIT).await {
                 Ok(answer) if answer == self.n + 1 => return Ok(()),
                 Ok(answer) => return self.fail("call", format!("answered {answer}")),
-                Err(shard_runtime::CallError::Send(SendReason::NodeStopping)) => {
+                Err(CallError::Send(SendReason::NodeStopping)) => {
                     self.retries += 1;
                     leave(&self.others, server);
                 }
@@ -289,8 +289,7 @@ fn lines(files: &Path, prefix: &str) -> Vec<String> {
 fn a_rolling_restart_fails_no_call_and_loses_nothing_that_was_acknowledged() {
     let folder = TempDir::new("rolling").unwrap();
     let ports: Vec<String> = free_ports(NODES).unwrap().iter().map(ToString::to_string).collect();
-    let mut cluster =
-        Cluster { files: folder.path().to_owned(), ports: ports.join(","), nodes: Vec::new() };
+    let mut cluster = Cluster { files: folder.path().to_owned(), ports: ports.join(","), nodes: Vec::new() };
     for index in 0..NODES {
         let node = cluster.start(index, 0);
         cluster.nodes.push((node, 0));

@@ -1,8 +1,8 @@
 //! Why a node did not start, or what ended it.
 
 use crate::error::{
-    AppError, CallError, CronError, EnableError, EventError, ExitReason, PreflightError, RegistrarError, SendError,
-    SendReason, SpawnError,
+    AppError, CallError, CronError, EnableError, EventError, ExitReason, PreflightError, RegistrarError,
+    SendError, SendReason, SpawnError,
 };
 use shard_wire::Message;
 use shard_wire::handshake::CookiePolicyError;

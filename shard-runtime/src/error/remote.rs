@@ -72,7 +72,9 @@ pub enum RemoteSpawnError {
     #[error("the arguments could not be encoded")]
     Encode,
     /// A value of the environment cannot be sent: it is no text, number or truth value, or there are more than 64.
-    #[error("`{key}` of the environment cannot be sent: it must be a text, number or truth value, one of at most 64")]
+    #[error(
+        "`{key}` of the environment cannot be sent: it must be a text, number or truth value, one of at most 64"
+    )]
     Env {
         /// Its key.
         key: String,

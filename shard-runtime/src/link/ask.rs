@@ -84,9 +84,7 @@ impl Shard {
         match given {
             Some(SpawnId(id)) if home_of(id) < self.node().shards() => Ok(id),
             Some(_) => Err(AskError::Malformed),
-            None => self
-                .at_home(|home| home.net.next_delivery(home.index()))
-                .ok_or(AskError::Stopping),
+            None => self.at_home(|home| home.net.next_delivery(home.index())).ok_or(AskError::Stopping),
         }
     }
 

@@ -123,7 +123,8 @@ impl Guests {
     /// Requests whose process is up, not claimed, and not waited for any more at tick `now`.
     pub(super) fn overdue(&self, now: u64) -> Vec<(Arc<Session>, u64)> {
         let of = |visit: &Visit| {
-            let late = visit.guests.iter().filter(|(_, guest)| up(&guest.stage).is_some() && guest.until <= now);
+            let late =
+                visit.guests.iter().filter(|(_, guest)| up(&guest.stage).is_some() && guest.until <= now);
             late.map(|(id, _)| (Arc::clone(&visit.session), *id)).collect::<Vec<_>>()
         };
         self.visits.iter().flat_map(of).collect()

@@ -60,9 +60,10 @@ impl Shard {
         if to >= self.node().shards() || !is_of_peer || LocalId(header.reference).shard() >= session.shards {
             return None;
         }
-        let left = header.deadline.left_ms(origin.now_ms).map_or(MAX_WAIT, |ms| {
-            Duration::from_millis(u64::from(ms)).min(MAX_WAIT)
-        });
+        let left = header
+            .deadline
+            .left_ms(origin.now_ms)
+            .map_or(MAX_WAIT, |ms| Duration::from_millis(u64::from(ms)).min(MAX_WAIT));
         let mut body = Batch::with_capacity(frame.body.len());
         body.extend_from_slice(frame.body);
         let asked = Asked {
@@ -177,7 +178,14 @@ impl Shard {
         Ok(())
     }
 
-    fn start_guest(&self, offer: &Offer, args: Erased, options: &SpawnOptions, application: u32, told: Started) {
+    fn start_guest(
+        &self,
+        offer: &Offer,
+        args: Erased,
+        options: &SpawnOptions,
+        application: u32,
+        told: Started,
+    ) {
         let origin = Origin { application, ..Origin::CORE };
         (offer.start)(self, args, options, origin, told);
     }

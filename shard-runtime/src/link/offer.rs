@@ -188,8 +188,7 @@ fn deny<V>(
     let unknown = || EnableError::Unknown(name.into());
     change(table.get(name).ok_or_else(unknown)?)?;
     // In one step: who disables it meanwhile is not undone.
-    let updated =
-        table.update(name.into(), |now| change(now).map_or_else(|_| Arc::clone(now), Arc::new));
+    let updated = table.update(name.into(), |now| change(now).map_or_else(|_| Arc::clone(now), Arc::new));
     updated.map(|_| ()).ok_or_else(unknown)
 }
 

@@ -79,11 +79,8 @@ impl Shard {
             self.end_link_waits(link);
         }
         let is_settled = why == DownReason::Goodbye && session.settled.load(Relaxed);
-        let lost = if is_settled {
-            CallError::Send(SendReason::NodeStopping)
-        } else {
-            CallError::Disconnected
-        };
+        let lost =
+            if is_settled { CallError::Send(SendReason::NodeStopping) } else { CallError::Disconnected };
         self.net.callers.borrow_mut().forget(session.key);
         for waiter in self.waiting_for(session.key) {
             self.fail(waiter, lost);

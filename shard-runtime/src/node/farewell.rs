@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// How long a stop waits for what was accepted from other nodes.
 const ACCEPTED_LIMIT: Duration = Duration::from_secs(5);
-/// How long a stop waits for peers to confirm what was sent to them.
+/// How long a stop waits for peers to confirm what was sent to them, and for a shard to say something.
 const SETTLE_LIMIT: Duration = Duration::from_millis(500);
 /// How often what was queued is looked at again: what one process hands to the next is accepted, too.
 const ROUNDS: usize = 3;
@@ -111,7 +111,7 @@ impl Run<'_> {
         true
     }
 
-    /// Whether all shards say yes.
+    /// Whether all shards say yes. One that does not answer is stuck.
     fn all_shards(&self, until: Instant, ask: fn(&Shard) -> bool) -> bool {
         let ports = self.shared().ports();
         let (answers, said) = sync_channel(ports.len());
@@ -126,6 +126,7 @@ impl Run<'_> {
             }
         }
         drop(answers);
+        let until = until.min(crate::clock::now() + SETTLE_LIMIT);
         (0..ports.len()).all(|_| {
             let left = until.saturating_duration_since(crate::clock::now());
             said.recv_timeout(left) == Ok(true)

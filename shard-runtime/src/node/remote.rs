@@ -262,15 +262,16 @@ fn offer<A: Actor, M: Message>(
     let ops = vtable::<M>().wire_ops();
     let key = ops.ok_or(EnableError::LocalArguments(std::any::type_name::<M>()))?.key();
     let factory = Arc::new(factory);
-    let start = move |shard: &Shard, args: shard_wire::Erased, options: &_, origin, told: crate::link::Started| {
-        match args.downcast::<M>() {
-            Ok(args) => {
-                let factory = Arc::clone(&factory);
-                shard.spawn_and_tell(move || factory(args), options, origin, told);
+    let start =
+        move |shard: &Shard, args: shard_wire::Erased, options: &_, origin, told: crate::link::Started| {
+            match args.downcast::<M>() {
+                Ok(args) => {
+                    let factory = Arc::clone(&factory);
+                    shard.spawn_and_tell(move || factory(args), options, origin, told);
+                }
+                // The key was compared: it is of no other type.
+                Err(_) => told(shard, Err(crate::SpawnError::Stopping)),
             }
-            // The key was compared: it is of no other type.
-            Err(_) => told(shard, Err(crate::SpawnError::Stopping)),
-        }
-    };
+        };
     Ok(Offer { name: name.into(), key, peers, start: Arc::new(start) })
 }

@@ -3,7 +3,9 @@
 //! Invariant: G1 of [`ending`](super::ending): a slot's next generation is kept in `Identity::born` while it is free.
 #![expect(unsafe_code, reason = "owns actor bodies; proven by an_actor_is_dropped_exactly_once")]
 
-use crate::actor::{Target, Actor, ActorTable, Call, DEFAULT_INIT_TIMEOUT, Placement, Rare, SpawnOptions, TableOf};
+use crate::actor::{
+    Actor, ActorTable, Call, DEFAULT_INIT_TIMEOUT, Placement, Rare, SpawnOptions, TableOf, Target,
+};
 use crate::error::{CallError, ExitReason, SpawnError};
 use crate::mailbox::EnvelopePtr;
 use crate::names::NameError;

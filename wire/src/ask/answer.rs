@@ -163,9 +163,8 @@ impl Answer {
                     cut(text, MAX_REASON_TEXT),
                     MAX_REASON_TEXT,
                 )?;
-                let reason = reason.as_ref().map(|reason| {
-                    Ended { subject: None, reason: reason.clone() }.to_bytes()
-                });
+                let reason =
+                    reason.as_ref().map(|reason| Ended { subject: None, reason: reason.clone() }.to_bytes());
                 out.bool("whether there is a reason", reason.is_some())?
                     .bytes("reason", &reason.unwrap_or_default())?
             }
