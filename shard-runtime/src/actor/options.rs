@@ -258,7 +258,7 @@ impl SpawnOptions {
     }
 
     /// Makes it a process that another node has asked for.
-    pub(crate) fn from_afar(self, far: Far) -> Self {
+    pub(crate) fn asked_by(self, far: Far) -> Self {
         self.rarely(|rare| rare.far = Some(far))
     }
 

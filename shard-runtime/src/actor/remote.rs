@@ -235,7 +235,7 @@ impl Context<'_> {
         within: Duration,
     ) -> Result<(), RemoteAppError> {
         let ask = Ask::AppStart { name: app, mode: mode.into().map_or(0, mode_code) };
-        done(self.shard().ask_app(node, &ask, within).await?)
+        done(&self.shard().ask_app(node, &ask, within).await?)
     }
 
     /// Stops an application of another node; with `force` its processes are killed. The node must allow it
@@ -251,7 +251,7 @@ impl Context<'_> {
         force: bool,
         within: Duration,
     ) -> Result<(), RemoteAppError> {
-        done(self.shard().ask_app(node, &Ask::AppStop { name: app, force }, within).await?)
+        done(&self.shard().ask_app(node, &Ask::AppStop { name: app, force }, within).await?)
     }
 
     /// What another node says of one of its applications, which this node may start.
@@ -268,8 +268,8 @@ impl Context<'_> {
     }
 }
 
-pub(crate) fn done(answer: Answer) -> Result<(), RemoteAppError> {
-    if answer == Answer::Done { Ok(()) } else { Err(AskError::Malformed.into()) }
+pub(crate) fn done(answer: &Answer) -> Result<(), RemoteAppError> {
+    if *answer == Answer::Done { Ok(()) } else { Err(AskError::Malformed.into()) }
 }
 
 pub(crate) fn facts(answer: Answer) -> Result<RemoteApp, RemoteAppError> {

@@ -200,7 +200,7 @@ impl Shard {
         let parent = self.pid_of(asked.session.key, asked.from);
         let leader = self.pid_of(spawn.leader.0, spawn.leader.1);
         let far = Far { parent, leader, links: spawn.links_parent && asked.from != LocalId::CORE.0 };
-        let mut options = SpawnOptions::new().with_init_timeout(wanted.min(left)).from_afar(far);
+        let mut options = SpawnOptions::new().with_init_timeout(wanted.min(left)).asked_by(far);
         if !spawn.register.is_empty() {
             options = options.with_name(spawn.register);
         }

@@ -106,7 +106,8 @@ impl Offers {
     /// Offers a process.
     pub(crate) fn enable_spawn(&self, offer: Offer) -> Result<(), EnableError> {
         offer.peers.check()?;
-        enable(&self.spawns, Arc::clone(&offer.name), Arc::new(offer))
+        let name = Arc::clone(&offer.name);
+        enable(&self.spawns, &name, Arc::new(offer))
     }
 
     /// Offers a process no more.
@@ -134,7 +135,7 @@ impl Offers {
     /// Lets nodes start, or stop, an application.
     pub(crate) fn enable_app(&self, stops: bool, app: &str, peers: Peers) -> Result<(), EnableError> {
         peers.check()?;
-        enable(self.apps(stops), app.into(), Arc::new(peers))
+        enable(self.apps(stops), &Arc::from(app), Arc::new(peers))
     }
 
     /// Lets nobody start, or stop, an application.
@@ -156,7 +157,7 @@ impl Offers {
     }
 }
 
-fn enable<V>(table: &papaya::HashMap<Arc<str>, V>, name: Arc<str>, value: V) -> Result<(), EnableError> {
+fn enable<V>(table: &papaya::HashMap<Arc<str>, V>, name: &Arc<str>, value: V) -> Result<(), EnableError> {
     if name.is_empty() || name.len() > MAX_NAME_BYTES {
         return Err(EnableError::BadName(name.as_ref().into()));
     }
@@ -166,7 +167,7 @@ fn enable<V>(table: &papaya::HashMap<Arc<str>, V>, name: Arc<str>, value: V) -> 
         return Err(EnableError::Limit(MAX_OFFERS));
     }
     let taken = || EnableError::Taken(name.as_ref().into());
-    match table.try_insert(Arc::clone(&name), value) {
+    match table.try_insert(Arc::clone(name), value) {
         Ok(_) => Ok(()),
         Err(_) => Err(taken()),
     }

@@ -167,11 +167,12 @@ impl Node {
         let (answer, session) = told.map_err(|why| failed(why, SpawnId(id)))?;
         let pid = started(answer, &session, id, &registered)?;
         let claim = move |shard: &Shard| shard.claim_far(id, session, Claim::Keep);
-        match self.shared().port(0).map(|port| port.post_reserved(Inbound::Task(Box::new(claim)))) {
-            Some(Ok(())) => Ok(pid),
+        let port = self.shared().port(0).ok_or_else(|| failed(AskError::Stopping, SpawnId(id)))?;
+        if port.post_reserved(Inbound::Task(Box::new(claim))).is_err() {
             // Unclaimed, it is ended there.
-            _ => Err(failed(AskError::Stopping, SpawnId(id))),
+            return Err(failed(AskError::Stopping, SpawnId(id)));
         }
+        Ok(pid)
     }
 
     /// Starts an application of another node, as [`Context::start_app_on`](crate::Context::start_app_on) does.
@@ -186,7 +187,7 @@ impl Node {
         within: Duration,
     ) -> Result<(), RemoteAppError> {
         let ask = Ask::AppStart { name: app, mode: mode.into().map_or(0, mode_code) };
-        done(self.ask_app(node, &ask, within)?)
+        done(&self.ask_app(node, &ask, within)?)
     }
 
     /// Stops an application of another node, as [`Context::stop_app_on`](crate::Context::stop_app_on) does.
@@ -200,7 +201,7 @@ impl Node {
         force: bool,
         within: Duration,
     ) -> Result<(), RemoteAppError> {
-        done(self.ask_app(node, &Ask::AppStop { name: app, force }, within)?)
+        done(&self.ask_app(node, &Ask::AppStop { name: app, force }, within)?)
     }
 
     /// What another node says of one of its applications.
@@ -260,7 +261,7 @@ fn offer<A: Actor, M: Message>(
     factory: impl Fn(M) -> A + Send + Sync + 'static,
 ) -> Result<Offer, EnableError> {
     let ops = vtable::<M>().wire_ops();
-    let key = ops.ok_or(EnableError::LocalArguments(std::any::type_name::<M>()))?.key();
+    let key = ops.ok_or_else(|| EnableError::LocalArguments(std::any::type_name::<M>()))?.key();
     let factory = Arc::new(factory);
     let start =
         move |shard: &Shard, args: shard_wire::Erased, options: &_, origin, told: crate::link::Started| {

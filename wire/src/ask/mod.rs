@@ -28,7 +28,8 @@ pub const MAX_ASK_BYTES: usize = 32 << 10;
 pub const MAX_ENV: usize = 64;
 /// Longest text in an environment.
 pub const MAX_ENV_TEXT: u16 = 4096;
-pub(crate) const MAX_NAME: u16 = MAX_NAME_BYTES as u16;
+pub(crate) const MAX_NAME: u16 = 255;
+const _: () = assert!(MAX_NAME as usize == MAX_NAME_BYTES, "names are as long as in headers");
 pub(crate) const VERSION: u8 = 1;
 
 const LINKS_PARENT: u8 = 1;
