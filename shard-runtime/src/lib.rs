@@ -70,7 +70,8 @@ pub mod testing;
 
 pub use actor::{
     Actor, Address, Addressed, Call, Context, Down, ExitSignal, Fallback, Inspect, Named, Placement,
-    Priority, ReplyTo, Request, Response, Route, Sleep, SpawnOptions, Target, TimerRef, YieldNow,
+    Priority, RemoteApp, RemoteSpawnOptions, ReplyTo, Request, Response, Route, Sleep, SpawnOptions, Target,
+    TimerRef, YieldNow,
 };
 pub use app::{AppContext, AppFailure, AppInfo, AppMode, AppSpec, AppState, Application, CoreEvent};
 pub use behavior::{
@@ -84,9 +85,10 @@ pub use cron::{
     Overlap,
 };
 pub use error::{
-    ActorError, ActorResult, AppError, CallError, CronError, DeliveryError, DeliveryId, DiagCallError,
-    EventError, ExitReason, ForwardError, IoEnd, IoError, LinkError, LogError, NodeError, NodeRouteError,
-    PreflightError, RegistrarError, RemoteError, SendError, SendReason, SpawnError, Unconfirmed,
+    ActorError, ActorResult, AppError, AskError, CallError, CronError, DeliveryError, DeliveryId,
+    DiagCallError, EnableError, EventError, ExitReason, ForwardError, IoEnd, IoError, LinkError, LogError,
+    NodeError, NodeRouteError, PreflightError, RegistrarError, RemoteAppError, RemoteError, RemoteSpawnError,
+    SendError, SendReason, SpawnError, SpawnId, Unclaimed, Unconfirmed,
 };
 pub use event::{
     Event, EventFacts, EventGap, EventOptions, EventOrigin, EventPosition, EventRestart, EventStart,
@@ -108,7 +110,7 @@ pub use io::{
     WebResponse, WebRoute, WebServer, WebSocketClient, WebSocketHandler, WsConnect, WsDisconnect, WsKind,
     WsMessage,
 };
-pub use link::{LinkCounters, LinkOptions, PeerChange, PeerRecord};
+pub use link::{LinkCounters, LinkOptions, PeerChange, PeerRecord, Peers};
 pub use node::{LateProcess, Node, NodeBuilder, Pinning, StopPhase, StopPlan, StopReport};
 pub use process::{Env, OnFull};
 pub use reactor::preflight::{Check, Report, doctor};
@@ -176,6 +178,8 @@ mod guide {
     struct Events;
     #[doc = include_str!("../../docs/guide/io.md")]
     struct Io;
+    #[doc = include_str!("../../docs/guide/other-nodes.md")]
+    struct OtherNodes;
     #[doc = include_str!("../../docs/guide/testing.md")]
     struct Testing;
     #[doc = include_str!("../../docs/guide/securing-a-cluster.md")]

@@ -9,7 +9,7 @@ use crate::cron::CronTable;
 use crate::error::{ExitReason, SendError, SendReason};
 use crate::event::Events;
 use crate::io::Drains;
-use crate::link::{ControlSink, Peer, PeerTable, Request};
+use crate::link::{ControlSink, Offers, Peer, PeerTable, Request};
 use crate::mailbox::Meta;
 use crate::names::Names;
 use crate::process::Env;
@@ -31,6 +31,8 @@ pub(crate) struct NodePlan {
     pub(crate) env: Env,
     /// Tools show the values of environments that are not secret.
     pub(crate) expose_env: bool,
+    /// Environments go along with processes that are started on other nodes.
+    pub(crate) expose_env_remote_spawn: bool,
     pub(crate) app_failure: AppFailure,
 }
 
@@ -61,6 +63,7 @@ pub(crate) struct NodeShared {
     outside_refused: AtomicU64,
     registry: Registry,
     peers: PeerTable,
+    offers: Offers,
     control: OnceLock<Box<dyn ControlSink>>,
     net: NetCounters,
     apps: Apps,
@@ -112,6 +115,7 @@ impl NodeShared {
             outside_refused: AtomicU64::new(0),
             registry,
             peers: PeerTable::default(),
+            offers: Offers::default(),
             control: OnceLock::new(),
             net: NetCounters::default(),
             apps: Apps::default(),
@@ -280,6 +284,11 @@ impl NodeShared {
     }
 
     /// All nodes this one has heard of.
+    pub(crate) fn offers(&self) -> &Offers {
+        &self.offers
+    }
+
+    #[inline]
     pub(crate) fn peers(&self) -> &PeerTable {
         &self.peers
     }

@@ -2,6 +2,7 @@
 //! counted; the node serves on, and its processes hear nothing of it.
 
 use shard_runtime::prelude::*;
+use shard_runtime::wire::ask::{Answer, Ask, Claim, Refusal, SERVES, SpawnAsk};
 use shard_runtime::wire::compress::{COMPRESSES, Packed, Packer};
 use shard_runtime::wire::flow::{NUMBERED, Report};
 use shard_runtime::wire::frame::{FrameBuf, FrameHead, RecvBuf};
@@ -501,4 +502,109 @@ fn an_honest_compressed_message_is_handled() {
     let counters = scene.counters("honest@localhost");
     let seen = (counters.compressed_in, counters.compressed_in_before, counters.compressed_in_after);
     assert_eq!(seen, (1, body.len() as u64, before as u64));
+}
+
+/// A peer that asks for what is offered to it, and its data link.
+fn asker(scene: &Scene, flags: u64) -> (Raw, Data) {
+    let only = shard_runtime::Peers::only([ASKER]);
+    // Offered once, however many ask.
+    let _taken = scene.node.enable_spawn("target", only, |first: Add| Target { sum: first.by });
+    let raw = Raw::connect(scene, ASKER, flags);
+    let mut data = raw.dial(0);
+    data.say(&opening());
+    (raw, data)
+}
+
+const ASKER: &str = "asker@localhost";
+
+fn ask_head(kind: FrameKind, reference: u64) -> FrameHead<'static> {
+    let first = LocalId(0);
+    FrameHead { to: first, from: LocalId::CORE, reference, ..head_to::<Add>(kind, first) }
+}
+
+fn spawn_ask(offer: &str, args: &[u8]) -> Vec<u8> {
+    Ask::Spawn(SpawnAsk { offer, args, ..SpawnAsk::default() }).to_bytes().unwrap()
+}
+
+fn good_ask() -> Vec<u8> {
+    spawn_ask("target", &body_of(&Add { by: 7, rest: Vec::new() }))
+}
+
+#[test]
+fn what_a_peer_asks_for_is_checked_before_anything_is_begun_and_answered() {
+    let scene = scene();
+    let before = scene.processes();
+    let (_raw, mut data) = asker(&scene, NUMBERED | SERVES);
+    let (good, head) = (good_ask(), |reference| ask_head(FrameKind::Ask, reference));
+    let other_key = FrameHead { key: MessageKey(1), ..head(4) };
+    for (head, body, why) in [
+        (head(1), vec![9; 40], Refusal::Malformed),
+        (head(2), spawn_ask("nothing", &[]), Refusal::NameUnknown),
+        (head(3), spawn_ask("target", &[0xff; 24]), Refusal::Undecodable),
+        (other_key, good.clone(), Refusal::WrongArguments),
+        (FrameHead { deadline: Deadline(u32::MAX), ..head(5) }, good.clone(), Refusal::Expired),
+        (head(6), Ask::AppInfo { name: "x" }.to_bytes().unwrap(), Refusal::NameUnknown),
+    ] {
+        data.say(&frame(&head, &body));
+        let answer = Answer::from_bytes(&data.next(FrameKind::Answer)).unwrap();
+        assert_eq!(answer, Answer::refused(why), "{}", head.reference);
+    }
+    // Not answered, for there is nobody: a shard that is none here, or there; a sender that is none.
+    let refused = scene.counters(ASKER).asks_refused;
+    for head in [
+        FrameHead { to: LocalId(2 << 52), ..head(7) },
+        head(1 << 52),
+        FrameHead { from: LocalId(5), ..head(8) },
+        FrameHead { from: LocalId(7 << 52 | 5000), ..head(9) },
+    ] {
+        data.say(&frame(&head, &good));
+    }
+    // Claims of nothing, and one that is none; answers that nobody waits for.
+    for reference in [1, 99, u64::MAX] {
+        data.say(&frame(&ask_head(FrameKind::Claim, reference), &Claim::Keep.to_bytes()));
+        data.say(&frame(&ask_head(FrameKind::Claim, reference), &Claim::Drop.to_bytes()));
+    }
+    data.say(&frame(&ask_head(FrameKind::Claim, 1), &[7]));
+    data.say(&frame(&ask_head(FrameKind::Answer, 1), &Answer::Done.to_bytes()));
+    data.say(&frame(&ask_head(FrameKind::Answer, 1), &[]));
+    eventually("all are counted", || scene.counters(ASKER).asks_refused == refused + 5);
+    assert_eq!((scene.processes(), scene.counters(ASKER).protocol_errors), (before, 0));
+}
+
+#[test]
+fn what_a_peer_does_not_claim_is_ended() {
+    let scene = scene();
+    let before = scene.processes().len();
+    let (_raw, mut data) = asker(&scene, NUMBERED | SERVES);
+    let soon =
+        |reference| FrameHead { deadline: Deadline::after(0, 5000), ..ask_head(FrameKind::Ask, reference) };
+    // One id is one process, however often it is asked for.
+    let mut started = Vec::new();
+    for reference in [20, 21, 22] {
+        for _ in 0..3 {
+            data.say(&frame(&soon(reference), &good_ask()));
+            let answer = Answer::from_bytes(&data.next(FrameKind::Answer)).unwrap();
+            let Answer::Started(local) = answer else { panic!("{answer:?}") };
+            started.push(local);
+        }
+    }
+    started.dedup();
+    assert_eq!((started.len(), scene.processes().len()), (3, before + 3));
+    // One is claimed, one is not wanted, one is forgotten.
+    data.say(&frame(&ask_head(FrameKind::Claim, 20), &Claim::Keep.to_bytes()));
+    data.say(&frame(&ask_head(FrameKind::Claim, 21), &Claim::Drop.to_bytes()));
+    eventually("those without an owner are ended", || scene.processes().len() == before + 1);
+    assert!(scene.processes().contains(&started[0]));
+    eventually("they are counted", || scene.counters(ASKER).spawns_unclaimed == 2);
+    assert_eq!(scene.counters(ASKER).protocol_errors, 0);
+}
+
+#[test]
+fn who_has_not_said_that_it_understands_asks_may_not_ask() {
+    let scene = scene();
+    let before = scene.processes();
+    let (_raw, mut data) = asker(&scene, NUMBERED);
+    data.say(&frame(&ask_head(FrameKind::Ask, 1), &good_ask()));
+    eventually("it is refused", || scene.counters(ASKER).asks_refused == 1);
+    assert_eq!(scene.processes(), before);
 }

@@ -476,9 +476,9 @@ fn the_end_of_the_session_is_heard_at_once() {
     let other = pair.two.spawn(Asker::default, SpawnOptions::new()).unwrap();
     assert_eq!(pair.retry(other, Some(unconfirmed)), "unknown, Unsupported", "another process sent it");
     let unconfirmed = pair.two.call_blocking_timeout(other, GiveUp, LIMIT).unwrap();
-    assert_eq!(pair.retry(asker, unconfirmed), "unknown, NotConnected", "and the first may have arrived");
-    assert_eq!(pair.retry(asker, None), "unknown, NotConnected");
-    assert_eq!(pair.send(asker, To::Pid(sink), 3), "NotConnected 3");
+    assert_eq!(pair.retry(asker, unconfirmed), "unknown, NodeStopping", "and the first may have arrived");
+    assert_eq!(pair.retry(asker, None), "unknown, NodeStopping");
+    assert_eq!(pair.send(asker, To::Pid(sink), 3), "NodeStopping 3");
 }
 
 /// Also on a shard that has to send by way of the one that owns the link.

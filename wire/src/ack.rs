@@ -32,11 +32,13 @@ pub enum Ack {
     Undecodable = 6,
     /// The shard holds as much as it may.
     Overloaded = 7,
+    /// The node is stopping and takes nothing new.
+    Stopping = 8,
 }
 
 impl Ack {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Delivered,
         Self::NoProcess,
         Self::Terminated,
@@ -45,6 +47,7 @@ impl Ack {
         Self::UnknownType,
         Self::Undecodable,
         Self::Overloaded,
+        Self::Stopping,
     ];
 
     /// The body.

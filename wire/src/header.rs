@@ -32,6 +32,9 @@ pub enum FrameKind {
     Event = 3,
     /// A part of a message that is too long for one frame; the body is a slice of its frame.
     Part = 4,
+    /// Something that the other node is asked to do; the body is an [`Ask`](crate::ask::Ask). Only to nodes that announce
+    /// [`SERVES`](crate::ask::SERVES).
+    Ask = 5,
     /// The reply to the call with this `reference`.
     Reply = 16,
     /// The call with this `reference` failed; the body is a fixed layout.
@@ -52,6 +55,10 @@ pub enum FrameKind {
     Demonitor = 24,
     /// As [`FrameKind::Part`], of a frame of the signal lane.
     SignalPart = 25,
+    /// What came of the ask with this `reference`.
+    Answer = 26,
+    /// The asker has, or does not want, the process that the ask with this `reference` has started.
+    Claim = 27,
     /// Subscribes a node to an event.
     Subscribe = 28,
     /// Ends a subscription.
@@ -101,6 +108,7 @@ impl FrameKind {
             2 => Self::Call,
             3 => Self::Event,
             4 => Self::Part,
+            5 => Self::Ask,
             16 => Self::Reply,
             17 => Self::ReplyError,
             18 => Self::Exit,
@@ -111,6 +119,8 @@ impl FrameKind {
             23 => Self::Monitor,
             24 => Self::Demonitor,
             25 => Self::SignalPart,
+            26 => Self::Answer,
+            27 => Self::Claim,
             28 => Self::Subscribe,
             29 => Self::Unsubscribe,
             30 => Self::Unsubscribed,

@@ -42,6 +42,7 @@
 extern crate self as shard_wire;
 
 mod ack;
+pub mod ask;
 mod body;
 pub mod compress;
 pub mod cursor;

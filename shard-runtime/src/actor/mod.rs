@@ -27,6 +27,7 @@ mod inspect;
 mod live;
 mod options;
 mod relation;
+mod remote;
 mod reply;
 mod table;
 
@@ -39,10 +40,12 @@ pub(crate) use context::DEFAULT_CALL_TIMEOUT;
 pub use inspect::Inspect;
 pub use options::{Placement, SpawnOptions};
 pub use relation::{Addressed, Down, ExitSignal, Fallback, Request, Response, Target};
+pub use remote::{RemoteApp, RemoteSpawnOptions};
 pub use reply::ReplyTo;
 pub use table::Actor;
 
 pub(crate) use address::OwnedRoute;
 pub(crate) use live::Live;
 pub(crate) use options::{DEFAULT_INIT_TIMEOUT, Rare};
+pub(crate) use remote::{done, facts, mode_code, mode_of, state_code};
 pub(crate) use table::{ActorTable, TableOf};

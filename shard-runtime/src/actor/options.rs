@@ -1,7 +1,7 @@
 //! How a process is started.
 
 use crate::actor::Priority;
-use crate::process::{Env, OnFull};
+use crate::process::{Env, Far, OnFull};
 use crate::shard::LogLevel;
 use shard_wire::Pid;
 use shard_wire::compress::LEAST_THRESHOLD;
@@ -70,6 +70,8 @@ pub(crate) struct Rare {
     pub(crate) dedicated: bool,
     /// Symbol of the application it belongs to; 0: its parent's.
     pub(crate) application: u32,
+    /// Who has asked for it from another node.
+    pub(crate) far: Option<Far>,
     /// The level of its log lines.
     pub(crate) log_level: Option<LogLevel>,
 }
@@ -93,6 +95,7 @@ impl Default for Rare {
             init_timeout: DEFAULT_INIT_TIMEOUT,
             dedicated: false,
             application: 0,
+            far: None,
             log_level: None,
         }
     }
@@ -252,6 +255,11 @@ impl SpawnOptions {
     /// Makes it part of an application that is not its parent's.
     pub(crate) fn in_application(self, symbol: u32) -> Self {
         self.rarely(|rare| rare.application = symbol)
+    }
+
+    /// Makes it a process that another node has asked for.
+    pub(crate) fn asked_by(self, far: Far) -> Self {
+        self.rarely(|rare| rare.far = Some(far))
     }
 
     fn rarely(mut self, set: impl FnOnce(&mut Rare)) -> Self {

@@ -15,6 +15,7 @@ use crate::control::stream::Handed;
 use crate::link::{LinkGrant, PeerChange, Session};
 use crate::shard::LogLevel;
 use shard_wire::NodeName;
+use shard_wire::ask::SERVES;
 use shard_wire::compress::COMPRESSES;
 use shard_wire::event::EVENTS;
 use shard_wire::flow::NUMBERED;
@@ -141,6 +142,12 @@ impl Driver {
             ControlMsg::DiagError { req_id, kind, .. } => {
                 self.end_call(&peer, req_id, Err(crate::error::DiagCallError::from_code(kind)));
             }
+            ControlMsg::Leaving => self.peer_leaves(&peer),
+            ControlMsg::Settled => {
+                if let Some(known) = self.sessions.get(&peer) {
+                    known.session.settled.store(true, Relaxed);
+                }
+            }
             ControlMsg::DiagCancel { req_id } => self.stop_serving_one(&peer, req_id),
             // No service runs on the control link yet.
             _ => {
@@ -254,7 +261,14 @@ impl Driver {
             known.session.peer.dialled.store(control.by_us, Relaxed);
             known.session.peer.tls.store(control.is_tls, Relaxed);
         }
+        let leaves = matches!(msg, ControlMsg::SessionUp { .. }) && self.is_leaving;
         match control.outbox.push(msg) {
+            Ok(()) if leaves => {
+                let serves = self.sessions.get(peer).is_some_and(|known| known.session.serves);
+                if serves {
+                    self.send_counted(peer, &ControlMsg::Leaving);
+                }
+            }
             Ok(()) => {}
             Err(Refusal::Full) => {
                 // A peer that does not read its control link has lost it.
@@ -319,6 +333,9 @@ impl Driver {
             has_events: common & EVENTS != 0,
             is_over: AtomicBool::new(false),
             is_compressing: common & COMPRESSES != 0,
+            serves: common & SERVES != 0,
+            leaving: AtomicBool::new(false),
+            settled: AtomicBool::new(false),
         });
         let known = Known { session: Arc::clone(&session), control: None, slots: HashSet::new() };
         self.sessions.insert(intro.name.clone(), known);

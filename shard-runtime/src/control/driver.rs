@@ -17,7 +17,7 @@ use crate::control::stream::LinkStream;
 use crate::control::watchdog::Watchdog;
 use crate::error::DiagCallError;
 use crate::link::{LinkOptions, Request, Session};
-use crate::shard::LogLevel;
+use crate::shard::{LogLevel, Shard};
 use crate::shared::NodeShared;
 use crate::tap::Writer;
 use shard_wire::handshake::{Established, Intent, Reason, Source};
@@ -70,6 +70,8 @@ pub(super) struct Driver {
     /// Links that are written out before they are gone.
     pub(super) flushing: Vec<JoinHandle<()>>,
     pub(super) armed_ns: Option<u64>,
+    /// All peers know, or are told when they come, that this node takes nothing new.
+    pub(super) is_leaving: bool,
     /// Peers of which something was said that is said once.
     pub(super) said: HashSet<NodeName>,
 }
@@ -313,6 +315,29 @@ impl Driver {
             }
             Err(TrySendError::Disconnected(_)) => false,
         });
+    }
+
+    /// This node takes nothing new.
+    pub(super) fn leave(&mut self) {
+        self.is_leaving = true;
+        self.tell_all(&ControlMsg::Leaving);
+    }
+
+    /// Tells all peers that understand it.
+    pub(super) fn tell_all(&mut self, msg: &ControlMsg) {
+        let serving = self.sessions.iter().filter(|(_, known)| known.session.serves);
+        let peers: Vec<NodeName> = serving.map(|(peer, _)| peer.clone()).collect();
+        for peer in peers {
+            self.send_counted(&peer, msg);
+        }
+    }
+
+    /// A peer takes nothing new.
+    pub(super) fn peer_leaves(&mut self, peer: &NodeName) {
+        let Some(known) = self.sessions.get(peer) else { return };
+        known.session.leaving.store(true, Relaxed);
+        self.log_of(peer, LogLevel::Info, || format!("node {peer} is stopping and takes nothing new"));
+        self.poster.post_all(Shard::heed_leaving);
     }
 
     /// Queues a message on the control link of a peer.

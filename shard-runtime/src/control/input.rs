@@ -59,8 +59,10 @@ pub(crate) enum Order {
 pub(crate) enum Step {
     /// The shards are up: accept, register, and say how that went.
     Open(SyncSender<Result<(), RegistrarError>>),
-    /// Deregister, say goodbye to all peers, flush, then answer.
-    Goodbye(SyncSender<()>),
+    /// Tell all peers, now and later, that this node takes nothing new.
+    Leave,
+    /// Deregister, say goodbye to all peers, flush, then answer. `true`: all that was accepted is answered.
+    Goodbye(SyncSender<()>, bool),
     /// The shards have ended: end.
     End,
 }

@@ -8,6 +8,7 @@ use crate::error::NodeError;
 use crate::io::LinkTls;
 use crate::link::LinkOptions;
 use crate::registrar::{NodeRecord, RegistrarSpec};
+use shard_wire::ask::SERVES;
 use shard_wire::compress::COMPRESSES;
 use shard_wire::event::EVENTS;
 use shard_wire::flow::NUMBERED;
@@ -130,7 +131,8 @@ impl NetworkSettings {
             incarnation,
             cluster,
             // Ends that are told once need links that lose nothing.
-            flags: COMPRESSES | if self.links.is_numbered { NUMBERED | RELATIONS | EVENTS } else { 0 },
+            flags: COMPRESSES
+                | if self.links.is_numbered { NUMBERED | RELATIONS | EVENTS | SERVES } else { 0 },
             max_frame_bytes: self.links.max_message as u32,
             heartbeat_ms: (timing.heartbeat_ns / 1_000_000) as u32,
             shards,

@@ -19,6 +19,7 @@ use crate::link::Request;
 use crate::registrar::{Registrar, RegistrarState};
 use crate::shard::LogLevel;
 use crate::shared::NodeShared;
+use shard_wire::session::ControlMsg;
 use shard_wire::session::{SessionConfig, SessionCore};
 use std::collections::{HashMap, HashSet};
 use std::future::{pending, poll_fn};
@@ -119,10 +120,17 @@ impl ControlThread {
         outcome.unwrap_or_else(|_| Err(unreachable())).map_err(NodeError::Registrar)
     }
 
-    /// Deregisters, says goodbye to all peers and waits until that is written, up to a limit.
-    pub(crate) fn goodbye(&self) {
+    /// Tells all peers that this node takes nothing new.
+    pub(crate) fn leave(&self) {
+        // It may have ended by itself.
+        let _ended = self.steps.send(Step::Leave);
+    }
+
+    /// Deregisters, says goodbye to all peers and waits until that is written, up to a limit. `is_settled`: all that this
+    /// node has accepted is answered.
+    pub(crate) fn goodbye(&self, is_settled: bool) {
         let (answer, done) = sync_channel(1);
-        if self.network.is_some() && self.steps.send(Step::Goodbye(answer)).is_ok() {
+        if self.network.is_some() && self.steps.send(Step::Goodbye(answer, is_settled)).is_ok() {
             // A peer that does not read is not waited for any longer.
             let _late: Result<(), RecvTimeoutError> = done.recv_timeout(STOP_LIMIT);
         }
@@ -217,6 +225,7 @@ async fn run(
         served: HashMap::new(),
         flushing: Vec::new(),
         armed_ns: None,
+        is_leaving: false,
         said: HashSet::new(),
         node: Arc::clone(&node),
     };
@@ -257,7 +266,8 @@ async fn drive(
                     }
                     life.open(&mut driver, answer);
                 }
-                Some(Step::Goodbye(answer)) => life.goodbye(&mut driver, answer),
+                Some(Step::Leave) => driver.leave(),
+                Some(Step::Goodbye(answer, is_settled)) => life.goodbye(&mut driver, answer, is_settled),
                 Some(Step::End) | None => return,
             },
             Some(input) = queues.inputs.recv() => {
@@ -328,10 +338,13 @@ impl Life {
         }
     }
 
-    fn goodbye(&mut self, driver: &mut Driver, answer: SyncSender<()>) {
+    fn goodbye(&mut self, driver: &mut Driver, answer: SyncSender<()>, is_settled: bool) {
         self.registrar = None;
         if let Some(acceptor) = self.acceptor.take() {
             acceptor.abort();
+        }
+        if is_settled {
+            driver.tell_all(&ControlMsg::Settled);
         }
         driver.core.goodbye(driver.now_ns(), "the node stops");
         driver.run_commands();

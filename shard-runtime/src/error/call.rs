@@ -98,6 +98,7 @@ impl CallError {
                 SendReason::Unsupported => 114,
                 SendReason::UnknownType => 115,
                 SendReason::Undecodable => 116,
+                SendReason::NodeStopping => 117,
             },
         }
     }
@@ -138,6 +139,7 @@ impl CallError {
             114 => Self::Send(SendReason::Unsupported),
             115 => Self::Send(SendReason::UnknownType),
             116 => Self::Send(SendReason::Undecodable),
+            117 => Self::Send(SendReason::NodeStopping),
             _ => Self::NoReply,
         }
     }
@@ -157,7 +159,7 @@ mod tests {
                 known += 1;
             }
         }
-        assert_eq!(known, 33);
+        assert_eq!(known, 34);
         assert_eq!(
             CallError::from_code(CallError::Send(SendReason::TooLarge).code()),
             CallError::Send(SendReason::TooLarge)

@@ -1,8 +1,8 @@
 //! Why a node did not start, or what ended it.
 
 use crate::error::{
-    AppError, CallError, CronError, EventError, ExitReason, NodeRouteError, PreflightError, RegistrarError,
-    SendError, SendReason, SpawnError,
+    AppError, CallError, CronError, EnableError, EventError, ExitReason, NodeRouteError, PreflightError,
+    RegistrarError, SendError, SendReason, SpawnError,
 };
 use shard_wire::Message;
 use shard_wire::handshake::CookiePolicyError;
@@ -27,6 +27,9 @@ pub enum NodeError {
     /// The machine lacks something the runtime needs.
     #[error(transparent)]
     Preflight(#[from] PreflightError),
+    /// Something given to the builder could not be enabled for other nodes.
+    #[error(transparent)]
+    Enable(#[from] EnableError),
     /// A cron job given to the builder could not be added.
     #[error(transparent)]
     Cron(#[from] CronError),

@@ -63,6 +63,12 @@ pub enum SendReason {
     /// The node is stopping, or has stopped.
     #[error("the node is stopping")]
     Stopping,
+    /// The target's node is stopping and takes nothing new; the message was not delivered. Retry with another node, or with
+    /// this one once it is back.
+    #[error(
+        "the target's node is stopping and takes nothing new; send to another node, or to this one once it is back"
+    )]
+    NodeStopping,
     /// The target's node speaks an older protocol, which does not acknowledge messages; or the delivery to be tried again is
     /// another process's.
     #[error(

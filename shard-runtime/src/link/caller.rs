@@ -53,6 +53,11 @@ impl Callers {
         Some(REMOTE_CALLER | u64::from(entry.generation) << 32 | u64::from(index))
     }
 
+    /// How many are not answered.
+    pub(crate) fn open(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
     fn entry(&self, reference: u64) -> Option<&Entry> {
         let entry = self.entries.get(reference as u32 as usize)?;
         (entry.generation == (reference >> 32) as u32 & GENERATIONS).then_some(entry)
@@ -107,8 +112,10 @@ mod tests {
         assert_eq!(callers.take(first), None);
         let third = callers.insert(caller(3)).unwrap();
         assert_ne!(first, third);
+        assert_eq!(callers.open(), 2);
         callers.forget(7);
         assert_eq!(callers.find(third), None);
+        assert_eq!(callers.open(), 1);
         assert_eq!(callers.find(second).unwrap().reference, 2);
         assert_eq!(callers.find(u64::MAX), None);
     }

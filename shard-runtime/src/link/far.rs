@@ -173,6 +173,9 @@ impl FarTies {
 }
 
 #[cfg(test)]
+pub(super) use tests::session as session_for_tests;
+
+#[cfg(test)]
 mod tests {
     use super::FarTies;
     use crate::link::{Peer, Session};
@@ -183,7 +186,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
     use std::sync::atomic::Ordering::Relaxed;
 
-    fn session(number: u64) -> Arc<Session> {
+    pub(crate) fn session(number: u64) -> Arc<Session> {
         let name = NodeName::new("two@localhost").unwrap();
         Arc::new(Session {
             peer: Arc::new(Peer::new(name, 1)),
@@ -197,6 +200,9 @@ mod tests {
             has_relations: true,
             has_events: true,
             is_compressing: false,
+            serves: true,
+            leaving: AtomicBool::new(false),
+            settled: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         })
     }

@@ -28,6 +28,7 @@ fn ack_of(error: CallError) -> Ack {
         CallError::Timeout => Ack::Expired,
         CallError::UnknownType => Ack::UnknownType,
         CallError::Decode => Ack::Undecodable,
+        CallError::Send(SendReason::NodeStopping | SendReason::Stopping) => Ack::Stopping,
         CallError::Send(SendReason::NoProcess) => Ack::NoProcess,
         CallError::Send(SendReason::Terminated) => Ack::Terminated,
         CallError::Send(SendReason::MailboxFull) => Ack::MailboxFull,
@@ -67,6 +68,10 @@ impl Shard {
                 shard.with_peer_cells(key, |cells| bump(&cells.duplicates, 1));
             }
             let ack = known.unwrap_or_else(|| {
+                if shard.net.refuses.get() {
+                    shard.contain(|| drop(message));
+                    return Ack::Stopping;
+                }
                 let put = shard.put_important(to.0, sender.process, meta, key, message);
                 let ack = put.map_or_else(|reason| ack_of(CallError::Send(reason)), |()| Ack::Delivered);
                 shard.net.window.borrow_mut().note(sender, id, ack);

@@ -67,6 +67,7 @@ impl From<Option<Ack>> for Heard {
             Some(Ack::UnknownType) => SendReason::UnknownType,
             Some(Ack::Undecodable) => SendReason::Undecodable,
             Some(Ack::Overloaded) => SendReason::Overloaded,
+            Some(Ack::Stopping) => SendReason::NodeStopping,
             Some(_) | None => return Self::Unclear,
         })
     }
@@ -84,6 +85,8 @@ struct Letter {
     /// Tick at which it expires.
     until: u64,
     waiter: u64,
+    /// Nothing was sent under its id before.
+    is_first: bool,
     /// Incarnation key of the target's node.
     peer: u64,
     body: Box<[u8]>,
@@ -196,6 +199,7 @@ impl Shard {
             key,
             until,
             waiter,
+            is_first,
             peer: 0,
             body,
         };
@@ -230,12 +234,14 @@ impl Shard {
     fn try_letter(&self, mut letter: Letter) -> Result<(), SendReason> {
         let session = match &letter.to {
             OwnedRoute::Pid(pid) => self.net.find(pid.node.0).ok_or(SendReason::NoRoute)?,
-            OwnedRoute::Remote(_, node) => self.session_with(node).ok_or(SendReason::NotConnected)?,
+            OwnedRoute::Remote(_, node) => {
+                self.session_with(node).ok_or_else(|| self.why_no_session(node))?
+            }
             // Aliases are known to their own node only.
             OwnedRoute::Alias(_) | OwnedRoute::Name(_) => return Err(SendReason::AliasUnknown),
         };
         letter.peer = match self.net.sessions.borrow().get(session as usize) {
-            Some(peer) => takes_important(peer)?,
+            Some(peer) => takes_important(peer, letter.is_first)?,
             None => return Err(SendReason::NoRoute),
         };
         {
@@ -310,13 +316,18 @@ impl Shard {
         }
     }
 
-    /// The session with this incarnation has ended: no answer comes any more.
-    pub(super) fn fail_letters(&self, peer: u64) {
+    /// The session with this incarnation has ended: no answer comes any more. If the peer has answered all that it had
+    /// accepted, the attempts that have no answer are as if they had not been sent.
+    pub(super) fn fail_letters(&self, peer: u64, is_settled: bool) {
         let waiting: Vec<u64> = {
             let pending = self.net.pending.borrow();
             pending.values().filter(|pending| pending.peer == peer).map(|pending| pending.waiter).collect()
         };
         for waiter in waiting {
+            if is_settled {
+                self.answer_own(waiter, Heard::NotSent(SendReason::NodeStopping));
+                continue;
+            }
             self.refuse(waiter, CallError::Disconnected);
         }
     }
@@ -392,7 +403,12 @@ impl Shard {
 }
 
 /// The key of a peer that acknowledges messages.
-fn takes_important(peer: &PeerSession) -> Result<u64, SendReason> {
+fn takes_important(peer: &PeerSession, is_first: bool) -> Result<u64, SendReason> {
+    let is_leaving = peer.session.is_leaving();
+    // One that was sent before is sent again: the peer knows what became of it.
+    if is_leaving && (is_first || !peer.is_up) {
+        return Err(SendReason::NodeStopping);
+    }
     if !peer.is_up {
         return Err(SendReason::NotConnected);
     }
@@ -403,7 +419,7 @@ fn takes_important(peer: &PeerSession) -> Result<u64, SendReason> {
 }
 
 /// A message as the body of a frame.
-fn body_of<M: Message>(message: &M) -> Result<(MessageKey, Box<[u8]>), SendReason> {
+pub(super) fn body_of<M: Message>(message: &M) -> Result<(MessageKey, Box<[u8]>), SendReason> {
     let ops = vtable::<M>().wire_ops().ok_or(SendReason::LocalOnly)?;
     let mut frame = FrameBuf::with_max_frame(CEILING_MAX_FRAME).map_err(|_| SendReason::Encode)?;
     let head = FrameHead::new(FrameKind::Send);
@@ -441,6 +457,9 @@ mod tests {
             has_relations: false,
             has_events: false,
             is_compressing: false,
+            serves: false,
+            leaving: std::sync::atomic::AtomicBool::new(false),
+            settled: std::sync::atomic::AtomicBool::new(false),
             is_over: std::sync::atomic::AtomicBool::new(false),
         };
         PeerSession { session: Arc::new(session), is_up, by_shard: Vec::new(), names: HashMap::new() }
@@ -448,8 +467,15 @@ mod tests {
 
     #[test]
     fn a_peer_without_numbered_links_is_not_asked_for_acknowledgements() {
-        assert_eq!(takes_important(&peer(true, true)), Ok(7));
-        assert_eq!(takes_important(&peer(false, true)), Err(SendReason::Unsupported));
-        assert_eq!(takes_important(&peer(true, false)), Err(SendReason::NotConnected));
+        assert_eq!(takes_important(&peer(true, true), true), Ok(7));
+        assert_eq!(takes_important(&peer(false, true), true), Err(SendReason::Unsupported));
+        assert_eq!(takes_important(&peer(true, false), true), Err(SendReason::NotConnected));
+        for is_up in [true, false] {
+            let leaving = peer(true, is_up);
+            leaving.session.leaving.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(takes_important(&leaving, true), Err(SendReason::NodeStopping));
+            let again = if is_up { Ok(7) } else { Err(SendReason::NodeStopping) };
+            assert_eq!(takes_important(&leaving, false), again);
+        }
     }
 }

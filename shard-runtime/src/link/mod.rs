@@ -1,20 +1,27 @@
 //! Links to other nodes, from the shards' side: data links, peers, names on other nodes; and what passes between the
 //! shards and the control thread.
 
+mod app_ask;
+mod ask;
 mod branch;
 mod caller;
 mod compressed;
 mod data;
+mod errand;
 #[cfg(test)]
 mod event_tests;
 mod far;
 mod forward;
+mod guest;
 mod history;
 mod hop;
+mod host;
 mod important;
+mod leaving;
 mod letter;
 mod name;
 mod net;
+mod offer;
 mod options;
 mod outlet;
 mod peer;
@@ -35,9 +42,13 @@ mod transport;
 mod window;
 
 pub use history::{PeerChange, PeerRecord};
+pub use offer::Peers;
 pub use options::LinkOptions;
 pub use peer::LinkCounters;
 
+pub(crate) use ask::Told;
+pub(crate) use errand::{app_answer, started};
 pub(crate) use net::Net;
+pub(crate) use offer::{Offer, Offers, Started};
 pub(crate) use peer::{LinkCells, Peer, PeerTable};
 pub(crate) use request::{ControlSink, LinkGrant, Request, Session};

@@ -57,7 +57,7 @@ impl Shard {
         }
         let Some(session) = self.session_with(node) else {
             self.count_send_error(flags, true);
-            return Err(SendError::new(SendReason::NotConnected, message));
+            return Err(SendError::new(self.why_no_session(node), message));
         };
         match self.known_holder(session, name) {
             Some(pid) => self.deliver_remote_named(pid, Some(name), message, flags, reply),

@@ -4,10 +4,12 @@
 //! of the sessions. N2 a link's index stays its own until its session ends. N3 no borrow of the tables is held while a
 //! message is handled or a callback runs.
 
+use crate::link::ask::Open;
 use crate::link::branch::Branches;
 use crate::link::caller::Callers;
 use crate::link::data::DataLink;
 use crate::link::far::FarTies;
+use crate::link::guest::Guests;
 use crate::link::hop::Late;
 use crate::link::letter::Pending;
 use crate::link::name::NameState;
@@ -63,7 +65,15 @@ pub(crate) struct Net {
     pub(crate) pending: RefCell<HashMap<u64, Pending>>,
     /// Important messages of other nodes that were dealt with.
     pub(crate) window: RefCell<Window>,
-    /// Ids given to important messages.
+    /// Asks to other nodes that are waited for, by their ids.
+    pub(crate) asks: RefCell<HashMap<u64, Open>>,
+    /// What other nodes have asked this one to start.
+    pub(crate) guests: RefCell<Guests>,
+    /// Some peer has said that it is stopping, or has stopped after it said so.
+    pub(crate) some_leaving: Cell<bool>,
+    /// This node stops: calls and important messages of other nodes are refused.
+    pub(crate) refuses: Cell<bool>,
+    /// Ids given to important messages and asks.
     deliveries: Cell<u64>,
     /// While a call of another shard is sent on: the tick at which it ends.
     pub(crate) hop_due: Cell<Option<u64>>,
@@ -104,6 +114,10 @@ impl Net {
             callers: RefCell::default(),
             pending: RefCell::default(),
             window: RefCell::new(Window::new()),
+            asks: RefCell::default(),
+            guests: RefCell::default(),
+            some_leaving: Cell::new(false),
+            refuses: Cell::new(false),
             deliveries: Cell::new(0),
             hop_due: Cell::new(None),
             far: RefCell::default(),
@@ -148,6 +162,14 @@ impl Net {
         let sessions = self.sessions.borrow();
         let is_it = |peer: &PeerSession| peer.session.number == number && peer.session.peer.name == *node;
         Some(sessions.iter().position(is_it)? as u32)
+    }
+
+    /// Whether the last session with this node has ended because the node stopped, as planned.
+    pub(crate) fn has_left(&self, node: &str) -> bool {
+        let left = |peer: &PeerSession| {
+            !peer.is_up && peer.session.is_leaving() && peer.session.peer.name.as_str() == node
+        };
+        self.some_leaving.get() && self.sessions.borrow().iter().any(left)
     }
 
     /// Forgets the shortcut of [`Net::find`].

@@ -87,6 +87,14 @@ cells! {
     events_missed_out,
     /// Publications that subscribers here were told they miss.
     events_missed_in,
+    /// Asks sent: to start a process, to start, stop or describe an application.
+    asks_out,
+    /// Asks received and done.
+    asks_done,
+    /// Asks received and refused, and frames about them that named what they must not.
+    asks_refused,
+    /// Processes started for the peer and ended because nobody there claimed them.
+    spawns_unclaimed,
     /// Data links that stand now.
     links,
     /// Links closed because the peer broke the protocol.

@@ -38,7 +38,7 @@ pub(super) struct Origin {
     pub(super) link: u32,
     pub(super) key: u64,
     /// Milliseconds on the clock that the peer's deadlines count on.
-    now_ms: u64,
+    pub(super) now_ms: u64,
 }
 
 /// What one look at a receive buffer came to.
@@ -255,6 +255,9 @@ impl Shard {
             | FrameKind::Subscribe
             | FrameKind::Unsubscribe
             | FrameKind::Unsubscribed => self.handle_relation(frame, origin.link, origin.key),
+            FrameKind::Ask => self.handle_ask(frame, origin),
+            FrameKind::Answer => self.handle_answer(frame, origin),
+            FrameKind::Claim => self.handle_claim(frame, origin),
             // A kind of a later protocol version, or one that belongs on a control link.
             _ => self.with_link_cells(origin.link, |cells| bump(&cells.unknown_types, 1)),
         }
@@ -350,6 +353,9 @@ impl Shard {
         let is_call = header.kind == FrameKind::Call;
         // What is answered, in one test: a plain message takes the branches it would take if there were only calls.
         let is_answered = is_call | header.flags.has(FrameFlags::IMPORTANT);
+        if is_answered && self.net.refuses.get() && self.refuse_new(frame, origin) {
+            return;
+        }
         let entry = match last {
             Some(entry) if entry.ops().key() == header.key => *entry,
             _ => match self.node().registry().get(header.key) {
@@ -485,7 +491,7 @@ impl Shard {
 
     /// Tells whoever waits for an answer, if somebody does.
     #[cold]
-    fn answer_error(&self, frame: &Frame<'_>, origin: Origin, error: CallError) {
+    pub(super) fn answer_error(&self, frame: &Frame<'_>, origin: Origin, error: CallError) {
         if frame.header.kind == FrameKind::Call {
             self.send_error(origin.key, frame.header.reference, error.code(), None);
         } else if is_important(frame) {

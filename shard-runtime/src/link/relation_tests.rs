@@ -46,6 +46,9 @@ pub(super) fn session() -> Arc<Session> {
         has_relations: true,
         has_events: true,
         is_compressing: false,
+        serves: true,
+        leaving: AtomicBool::new(false),
+        settled: AtomicBool::new(false),
         is_over: AtomicBool::new(false),
     })
 }

@@ -12,6 +12,7 @@ use shard_wire::placement::{Placement, Slot};
 use shard_wire::session::LinkId;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Something a shard, or a thread outside, wants from the control thread.
 #[derive(Debug)]
@@ -103,6 +104,24 @@ pub(crate) struct Session {
     pub(crate) is_over: AtomicBool,
     /// Both sides read compressed bodies.
     pub(crate) is_compressing: bool,
+    /// Both sides do what the other asks, and say that they are going before they go.
+    pub(crate) serves: bool,
+    /// The peer has said that it is stopping.
+    pub(crate) leaving: AtomicBool,
+    /// The peer has said that all it has accepted is answered.
+    pub(crate) settled: AtomicBool,
+}
+
+impl Session {
+    /// Whether some shard has processed its end.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.load(Relaxed)
+    }
+
+    /// Whether the peer has said that it is stopping.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Relaxed)
+    }
 }
 
 /// A data link for its owner: a connected, authenticated, non-blocking socket.

@@ -67,6 +67,9 @@ impl Shard {
         reply: u64,
     ) -> Result<Sent, SendReason> {
         let ops = vtable::<M>().wire_ops().ok_or(SendReason::LocalOnly)?;
+        if self.net.some_leaving.get() {
+            self.check_leaving(to)?;
+        }
         let link = match self.route(to)? {
             Way::Link(link) => link,
             Way::Owner(shard) if self.is_outbox_full_at(shard, to) => return Err(SendReason::OutboxFull),

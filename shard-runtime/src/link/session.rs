@@ -5,7 +5,7 @@
 //! that is not up is closed.
 
 use crate::app::NodeSession;
-use crate::error::{CallError, ExitReason};
+use crate::error::{AskError, CallError, ExitReason, SendReason};
 use crate::link::data::Socket;
 use crate::link::net::{NO_LINK, PeerSession};
 use crate::link::transport::Transport;
@@ -81,16 +81,21 @@ impl Shard {
             self.send_late(link);
             self.end_link_waits(link);
         }
+        let is_settled = why == DownReason::Goodbye && session.settled.load(Relaxed);
+        let lost =
+            if is_settled { CallError::Send(SendReason::NodeStopping) } else { CallError::Disconnected };
         self.net.callers.borrow_mut().forget(session.key);
         for waiter in self.waiting_for(session.key) {
-            self.fail(waiter, CallError::Disconnected);
+            self.fail(waiter, lost);
         }
         for (_, state) in names {
             self.fail_name(state);
         }
         let reason = ExitReason::NoConnection { why, session: session.number };
         // After those that were never sent: they are known not to have arrived.
-        self.fail_letters(session.key);
+        self.fail_letters(session.key, is_settled);
+        self.fail_asks(&session, if is_settled { AskError::NodeStopping } else { AskError::Disconnected });
+        self.end_guests(&session);
         self.end_far(&session, &reason);
         self.forget_hops(&session);
         self.relays_down(&session);

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// Where a local id names its shard.
-const SHARD_SHIFT: u32 = 52;
+pub(super) const SHARD_SHIFT: u32 = 52;
 /// How long frames wait that found no room, before they are tried again.
 const RETRY: Duration = Duration::from_millis(10);
 

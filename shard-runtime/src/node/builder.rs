@@ -315,6 +315,7 @@ impl NodeBuilder {
             || NodeError::TooManyNodes(MAX_NODES),
         )?;
         node.log().bind(&node);
+        self.setup.offers.drain(..).try_for_each(|enable| enable(node.offers()))?;
         let control = ControlThread::start(&node, network)?;
         let cpus = cpus_of(&self.pinning, self.shards);
         let shard = ShardSettings {
@@ -339,7 +340,7 @@ impl NodeBuilder {
             return Err(abandon(&node, threads, &control, error.into()));
         }
         if let Err(error) = control.open() {
-            control.goodbye();
+            control.goodbye(false);
             return Err(abandon(&node, threads, &control, error));
         }
         let threads = threads.into_iter().map(|thread| thread.thread).collect();

@@ -3,7 +3,9 @@
 mod apps;
 mod builder;
 mod cron;
+mod farewell;
 mod handle;
+mod remote;
 mod setup;
 mod stop;
 

@@ -1,8 +1,9 @@
 //! What a node's builder is told of applications, events, environment and stop, and how the started node carries it out.
 
 use crate::app::{AppFailure, Application, Candidate, Load, ordered};
-use crate::error::{AppError, EventError, NodeError};
+use crate::error::{AppError, EnableError, EventError, NodeError};
 use crate::event::EventOptions;
+use crate::link::Offers;
 use crate::node::apps::ask;
 use crate::node::{Node, NodeBuilder, StopPlan};
 use crate::oneshot;
@@ -16,6 +17,7 @@ use std::time::Duration;
 /// How long a shard has to register an event at the start.
 const LIMIT: Duration = Duration::from_secs(10);
 
+type Enable = Box<dyn FnOnce(&Offers) -> Result<(), EnableError> + Send>;
 type Register = Box<dyn FnOnce(&Shard) -> Result<(), EventError> + Send>;
 
 /// The part of a builder that concerns what runs on the node.
@@ -23,6 +25,7 @@ type Register = Box<dyn FnOnce(&Shard) -> Result<(), EventError> + Send>;
 pub(crate) struct Setup {
     pub(crate) plan: NodePlan,
     pub(crate) stop: StopPlan,
+    pub(crate) offers: Vec<Enable>,
     events: Vec<(String, Register)>,
     apps: Vec<Result<Candidate, AppError>>,
 }

@@ -1,6 +1,7 @@
 //! How a node stops: phases, each with a limit, and a report of what was left.
 //!
-//! Order: the node is no longer ready and refuses new work; web servers answer what was asked; applications end, the last
+//! Order: the node is no longer ready, and tells peers that it takes nothing new; web servers answer what was asked, what was
+//! accepted from other nodes is handled; applications end, the last
 //! started first; what else runs is told to end; links say goodbye; processes with threads of their own, shards, the control
 //! thread.
 //! Invariants: P1 one stop runs, whoever asks for it; all who ask get its report. P2 every wait has a limit, so a stop ends
@@ -21,7 +22,7 @@ use shard_wire::{LocalId, Pid};
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,8 +32,6 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) const DEFAULT_DEADLINE: Duration = Duration::from_secs(180);
 /// How long what was killed has.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
-/// How long a stop waits for peers to confirm what was sent to them.
-const SETTLE_LIMIT: Duration = Duration::from_millis(500);
 /// How often slow processes are named.
 const WARN_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked who has lost its parent.
@@ -88,7 +87,8 @@ impl StopPlan {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum StopPhase {
-    /// Web servers take nothing more and answer what was asked, each for as long as it allows itself.
+    /// Web servers take nothing more and answer what was asked, each for as long as it allows itself; what was accepted from
+    /// other nodes is handled and answered.
     Drain,
     /// Applications end, in reverse order of their start.
     Applications,
@@ -185,7 +185,7 @@ impl Stopping {
         self.is_cut.store(true, Release);
     }
 
-    fn is_cut(&self) -> bool {
+    pub(super) fn is_cut(&self) -> bool {
         self.is_cut.load(Acquire)
     }
 
@@ -244,15 +244,19 @@ impl Inner {
             Run { inner: self, until: crate::clock::now() + plan.deadline, report: StopReport::default() };
         // Readiness is off from here on, and so is whatever comes from outside.
         self.shared.begin_stop();
-        run.phase(StopPhase::Drain, Run::drain);
+        run.leave();
+        run.phase(StopPhase::Drain, |run| {
+            run.drain();
+            run.accepted();
+        });
         run.phase(StopPhase::Applications, Run::applications);
         if plan.waits_for_all || plan.force {
             run.phase(StopPhase::Processes, Run::processes);
             run.phase(StopPhase::Kill, Run::kill);
         }
         run.phase(StopPhase::Links, |run| {
-            run.settle_links();
-            run.inner.control.goodbye();
+            let is_settled = run.settle_links();
+            run.inner.control.goodbye(is_settled);
         });
         run.phase(StopPhase::Shards, |run| {
             let threads =
@@ -268,9 +272,9 @@ impl Inner {
 }
 
 /// A stop that runs.
-struct Run<'a> {
-    inner: &'a Inner,
-    until: Instant,
+pub(super) struct Run<'a> {
+    pub(super) inner: &'a Inner,
+    pub(super) until: Instant,
     report: StopReport,
 }
 
@@ -281,11 +285,11 @@ impl Run<'_> {
         self.report.phases.push((phase, crate::clock::now().saturating_duration_since(start)));
     }
 
-    fn shared(&self) -> &Arc<NodeShared> {
+    pub(super) fn shared(&self) -> &Arc<NodeShared> {
         &self.inner.shared
     }
 
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.inner.stopping.is_cut() || crate::clock::now() >= self.until
     }
 
@@ -394,39 +398,6 @@ impl Run<'_> {
         }
     }
 
-    /// Waits until peers have confirmed what was sent to them, so that a planned stop leaves nothing unknown.
-    fn settle_links(&self) {
-        let until = self.until.min(crate::clock::now() + SETTLE_LIMIT);
-        while self.shared().peers().all().iter().any(|peer| peer.connected.load(Relaxed)) {
-            let left = until.saturating_duration_since(crate::clock::now());
-            if left.is_zero() || self.inner.stopping.is_cut() {
-                return;
-            }
-            let ports = self.shared().ports();
-            let (answers, settled) = sync_channel(ports.len());
-            for port in ports {
-                let answers = answers.clone();
-                let task = Box::new(move |shard: &Shard| {
-                    // Whoever asked may have given up.
-                    let _gone = answers.try_send(shard.are_links_settled());
-                });
-                if port.post_reserved(Inbound::Task(task)).is_err() {
-                    self.shared().count_inbox_refused();
-                }
-            }
-            drop(answers);
-            let asked = crate::clock::now();
-            let all = (0..ports.len()).all(|_| {
-                let spent = crate::clock::now().saturating_duration_since(asked);
-                settled.recv_timeout(left.saturating_sub(spent)) == Ok(true)
-            });
-            if all {
-                return;
-            }
-            self.pause();
-        }
-    }
-
     /// Kills what is left.
     fn kill(&mut self) {
         if self.is_empty() {
@@ -472,7 +443,7 @@ impl Run<'_> {
     }
 
     /// Lets a little time pass.
-    fn pause(&self) {
+    pub(super) fn pause(&self) {
         let (kept, mut never) = oneshot::channel::<()>();
         // Nobody sends: this is the way to wait for a while that the house rules allow.
         let _elapsed = never.recv_timeout(LOOK_EVERY);

@@ -3,6 +3,7 @@
 //! Cost: inheriting is one reference count; a process without one has nothing.
 
 use rustc_hash::FxBuildHasher;
+use shard_wire::ask::EnvText;
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
@@ -101,6 +102,21 @@ impl Env {
         keys
     }
 
+    /// What can be sent to another node: texts, numbers and truth values, without secrets; else the key of what cannot.
+    pub(crate) fn texts(&self, most: usize) -> Result<Vec<(String, EnvText)>, String> {
+        let mut texts = Vec::new();
+        for (key, value) in self.values.iter().flat_map(|values| values.iter()) {
+            if value.is_secret {
+                continue;
+            }
+            match wire_of(&*value.plain) {
+                Some(text) if texts.len() < most => texts.push((key.to_string(), text)),
+                _ => return Err(key.to_string()),
+            }
+        }
+        Ok(texts)
+    }
+
     /// Whether it holds nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -119,6 +135,21 @@ impl Env {
             }
         }
     }
+}
+
+/// A value as it is sent, if its type is a plain one.
+fn wire_of(value: &(dyn Any + Send + Sync)) -> Option<EnvText> {
+    macro_rules! numbers {
+        ($($type:ty => $kind:ident),*) => {
+            $(if let Some(value) = value.downcast_ref::<$type>() {
+                return Some(EnvText::$kind(*value));
+            })*
+        };
+    }
+    numbers!(bool => Bool, i64 => I64, u64 => U64, f64 => F64, i32 => I32, u32 => U32, u16 => U16);
+    let text = value.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| value.downcast_ref::<&'static str>().copied());
+    text.map(|text| EnvText::Text(text.to_owned()))
 }
 
 /// A value as text, if its type is a plain one.

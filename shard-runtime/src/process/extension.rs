@@ -4,6 +4,7 @@ use crate::error::ExitReason;
 use crate::mailbox::Queue;
 use crate::process::{Env, QUEUES, Relations};
 use crate::shard::Shard;
+use shard_wire::Pid;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -14,6 +15,15 @@ pub(crate) type InspectAnswer = Box<dyn FnOnce(Vec<(String, String)>)>;
 pub(crate) struct PendingInspect {
     pub(crate) items: Vec<String>,
     pub(crate) answer: InspectAnswer,
+}
+
+/// Who has asked for a process from another node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Far {
+    pub(crate) parent: Pid,
+    pub(crate) leader: Pid,
+    /// It ends when its parent ends.
+    pub(crate) links: bool,
 }
 
 /// Who is told that `init` is done, or why there will be no process.
@@ -48,6 +58,8 @@ pub(crate) struct Extension {
     pub(crate) trap: Trap,
     /// Keep what is queued when the process ends abnormally.
     pub(crate) preserve: bool,
+    /// Its parent and leader, if they are of another node.
+    pub(crate) far: Option<Far>,
     /// The process whose mailbox it has taken over; 0 if there is none.
     pub(crate) adopted: u64,
     pub(crate) relations: Relations,

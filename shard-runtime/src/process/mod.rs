@@ -17,7 +17,7 @@ pub(crate) use env::Value as EnvValue;
 
 pub(crate) use alias::{AliasTable, OwnedAliases};
 pub(crate) use bound::{Bound, MAIN as MAIN_QUEUE, NoPlace, QUEUES};
-pub(crate) use extension::{Extension, InspectAnswer, PendingInspect, StartedAnswer, Trap};
+pub(crate) use extension::{Extension, Far, InspectAnswer, PendingInspect, StartedAnswer, Trap};
 pub(crate) use mark::KillMark;
 pub(crate) use record::{Flags, INSTRUMENTS, Identity, Record, bump};
 pub(crate) use relations::{Bond, Relations, Subject, Tie, Watch};

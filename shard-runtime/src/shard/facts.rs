@@ -42,6 +42,9 @@ impl Shard {
             let (name, tag) = bound.fallback();
             facts.fallback = (name != 0).then(|| (self.text_of(name), self.text_of(tag)));
         }
+        if let Some(far) = self.far_of(record) {
+            (facts.parent, facts.leader) = (far.parent, far.leader);
+        }
         self.with_existing_extension(record, |extension| {
             self.add_extension(&mut facts, extension);
             Some(())

@@ -3,7 +3,9 @@
 //! Invariant: G1 of [`ending`](super::ending): a slot's next generation is kept in `Identity::born` while it is free.
 #![expect(unsafe_code, reason = "owns actor bodies; proven by an_actor_is_dropped_exactly_once")]
 
-use crate::actor::{Actor, ActorTable, Call, DEFAULT_INIT_TIMEOUT, Placement, Rare, SpawnOptions, TableOf};
+use crate::actor::{
+    Actor, ActorTable, Call, DEFAULT_INIT_TIMEOUT, Placement, Rare, SpawnOptions, TableOf, Target,
+};
 use crate::error::{CallError, ExitReason, SpawnError};
 use crate::mailbox::EnvelopePtr;
 use crate::names::NameError;
@@ -482,6 +484,7 @@ impl Shard {
         let _inherited = self.with_extension(record, |extension| {
             extension.trap = trap;
             extension.preserve = rare.preserve;
+            extension.far = rare.far;
             extension.send_queue = rare.priority.queue();
             extension.compress_at = rare.compress_at;
             extension.init_limit = init_limit;
@@ -498,6 +501,9 @@ impl Shard {
                 self.drop_kept_mailbox(before);
             }
         }
+        if let Some(far) = rare.far.filter(|far| far.links) {
+            self.link_to_far_parent(record, id, far.parent);
+        }
         if parent == LocalId::CORE.0 {
             return;
         }
@@ -506,6 +512,15 @@ impl Shard {
         }
         if rare.link_child && links_child {
             self.bind_at_birth(parent, id);
+        }
+    }
+
+    /// Links a process that is being spawned to its parent on another node.
+    fn link_to_far_parent(&self, record: &Record, id: u64, parent: Pid) {
+        let bound = self.speaking_as(id, || self.bind_far(record, Bond::Link, &Target::Pid(parent)));
+        if !matches!(bound, Some(Ok(()))) {
+            // It must not outlive its parent unseen.
+            self.end_by_signal(record, ExitReason::NoProcess);
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::actor::{Call, Request, Response, Route};
 use crate::error::{CallError, SendError, SendReason};
 use crate::mailbox::Meta;
-use crate::shard::waiter::{Sink, State};
+use crate::shard::waiter::{Callback, Sink, State};
 use crate::shard::{Outcome, Parcel, Shard, with_current};
 use shard_wire::{Message, Pid};
 
@@ -101,6 +101,14 @@ impl Shard {
     pub(crate) fn own_waiter(&self, timeout: u64) -> Option<u64> {
         let waiter = self.own_wait(timeout);
         self.waiters.find(waiter).is_some().then_some(waiter)
+    }
+
+    /// The same for a function, which comes back if there are too many.
+    pub(crate) fn own_callback(&self, timeout: u64, callback: Callback) -> Result<u64, Callback> {
+        let reference = self.own_wait(timeout);
+        let Some(waiter) = self.waiters.find(reference) else { return Err(callback) };
+        waiter.set_extra(|extra| extra.sink = Some(Sink::Callback(callback)));
+        Ok(reference)
     }
 
     /// Sends to a process of another shard of this node and tells whether it reached its mailbox. The message comes back if

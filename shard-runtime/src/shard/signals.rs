@@ -5,7 +5,7 @@
 
 use crate::error::{CallError, ExitReason};
 use crate::mailbox::Meta;
-use crate::process::{Flags, InspectAnswer, PendingInspect, Record, Trap};
+use crate::process::{Far, Flags, InspectAnswer, PendingInspect, Record, Trap};
 use crate::shard::Shard;
 use shard_wire::compress::LEAST_THRESHOLD;
 use shard_wire::{LocalId, Pid};
@@ -42,6 +42,12 @@ impl Shard {
         self.signalled(record);
         // Outside of the extension: a reason's `Drop` is the user's code, which may reach this very process.
         drop(unused);
+    }
+
+    /// Ends a process that nobody has: nothing of it is kept for a successor.
+    pub(crate) fn end_unclaimed(&self, record: &Record, reason: ExitReason) {
+        self.with_extension(record, |extension| extension.preserve = false);
+        self.end_by_signal(record, reason);
     }
 
     fn signalled(&self, record: &Record) {
@@ -169,8 +175,19 @@ impl Shard {
 
     /// Parent and leader of the current process.
     pub(crate) fn family_of_current(&self) -> (Pid, Pid) {
-        let identity = self.table.table().identity(self.current_id.get() as u32);
+        let id = self.current_id.get();
+        let identity = self.table.table().identity(id as u32);
+        let home = self.home_index() == self.index && id != LocalId::CORE.0;
+        let far = self.live_record(id).filter(|_| home).and_then(|record| self.far_of(record));
+        if let Some(far) = far {
+            return (far.parent, far.leader);
+        }
         (self.pid(identity.parent.load(Relaxed)), self.pid(identity.leader.load(Relaxed)))
+    }
+
+    /// Who has asked for a process from another node.
+    pub(crate) fn far_of(&self, record: &Record) -> Option<Far> {
+        self.with_existing_extension(record, |extension| extension.far)
     }
 
     /// Ends the waits of a suspended process for replies: its calls return `Canceled`. Returns how many there were, as far as

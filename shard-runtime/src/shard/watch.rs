@@ -254,7 +254,8 @@ impl Shard {
     pub(crate) fn exit_signal(&self, record: &Record, source: Target, reason: ExitReason) {
         let trap = self.with_existing_extension(record, |extension| Some(extension.trap)).unwrap_or_default();
         let parent = self.identity(record).parent.load(Relaxed);
-        let is_parent = matches!(source, Target::Pid(pid) if pid == self.pid(parent));
+        let parent = self.far_of(record).map_or_else(|| self.pid(parent), |far| far.parent);
+        let is_parent = matches!(source, Target::Pid(pid) if pid == parent);
         match trap {
             Trap::All => self.post_system(record, Meta::URGENT, ExitSignal { source, reason }),
             Trap::On if !is_parent => {

@@ -75,6 +75,11 @@ pub enum ControlMsg {
         /// Why, for people.
         reason: String,
     },
+    /// The sender takes nothing new: it stops, as planned, once it has done what it has accepted. Only to nodes that announce
+    /// [`SERVES`](crate::ask::SERVES).
+    Leaving,
+    /// Everything that the sender has accepted is done and answered: what has no answer was not accepted. A goodbye follows.
+    Settled,
     /// The sender wants a data link but cannot dial it itself.
     LinkRequest {
         /// The session.
@@ -268,6 +273,8 @@ impl ControlMsg {
             Self::NameAnswer { .. } => 12,
             Self::Service { .. } => 13,
             Self::LinkDown { .. } => 14,
+            Self::Leaving => 15,
+            Self::Settled => 16,
         }
     }
 
@@ -287,6 +294,7 @@ impl ControlMsg {
                 out.extend(session.to_le_bytes());
                 out.push(reason.code());
             }
+            Self::Leaving | Self::Settled => {}
             Self::Goodbye { reason } => put_bytes(out, reason.as_bytes(), MAX_TEXT_BYTES)?,
             Self::LinkRequest { session, slot } => {
                 out.extend(session.to_le_bytes());
@@ -371,6 +379,8 @@ impl ControlMsg {
                 slot: Slot::from_bits(reader.u32()?),
                 epoch: reader.u32()?,
             },
+            15 => Self::Leaving,
+            16 => Self::Settled,
             kind => return Err(ControlError::UnknownKind { kind }),
         })
     }
@@ -491,6 +501,8 @@ mod tests {
             ControlMsg::NameQuery { req_id: 5, name: "counter".to_owned() },
             ControlMsg::NameAnswer { req_id: 5, local: Some(LocalId(6)), epoch: 8 },
             ControlMsg::NameAnswer { req_id: 5, local: None, epoch: 8 },
+            ControlMsg::Leaving,
+            ControlMsg::Settled,
             ControlMsg::LinkDown { session: 3, slot: Slot { low: 1, high: 2 }, epoch: 4 },
             ControlMsg::Service { channel: 1, bytes: vec![7; 9] },
         ]
