@@ -12,9 +12,11 @@ use shard_wire::frame::Frame;
 use shard_wire::header::FrameKind;
 
 impl Shard {
-    /// A peer has said that it is stopping.
+    /// A peer has said that it is stopping, or sessions have changed: whether sends have to look.
     pub(crate) fn heed_leaving(&self) {
-        self.net.some_leaving.set(true);
+        let sessions = self.net.sessions.borrow();
+        let some = sessions.iter().any(|peer| peer.is_up && peer.session.is_leaving());
+        self.net.some_leaving.set(some);
     }
 
     /// Whether the node of a pid takes messages.

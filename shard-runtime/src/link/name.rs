@@ -98,6 +98,9 @@ impl Shard {
         peer: &'p mut PeerSession,
         name: &str,
     ) -> Result<&'p mut Vec<Waiting>, SendReason> {
+        if peer.session.is_leaving() {
+            return Err(SendReason::NodeStopping);
+        }
         if !peer.names.contains_key(name) {
             let node = peer.session.peer.name.clone();
             let request = Request::ResolveName { peer: node, name: name.into(), shard: self.index() };
@@ -162,21 +165,24 @@ impl Shard {
     /// The control thread knows who holds a name on another node; `None`: nobody, or the node cannot be asked.
     pub(crate) fn name_answer(&self, node: &NodeName, name: &str, holder: Option<Pid>) {
         let Some(session) = self.net.find_node(node.as_str()) else { return };
-        let waiting = {
+        let (waiting, is_leaving) = {
             let mut sessions = self.net.sessions.borrow_mut();
             let Some(peer) = sessions.get_mut(session as usize) else { return };
+            let is_leaving = peer.session.is_leaving();
             let before = match holder {
                 Some(pid) => peer.names.insert(name.into(), NameState::Known(pid)),
                 // Not remembered: the next message asks again.
                 None => peer.names.remove(name),
             };
             match before {
-                Some(NameState::Resolving(waiting)) => waiting,
+                Some(NameState::Resolving(waiting)) => (waiting, is_leaving),
                 _ => return,
             }
         };
+        // A node that stops ends its processes: the name was known there before.
+        let missing = if is_leaving { SendReason::NodeStopping } else { SendReason::NameUnknown };
         for message in waiting {
-            self.contain(|| (message.go)(self, holder.ok_or(SendReason::NameUnknown)));
+            self.contain(|| (message.go)(self, holder.ok_or(missing)));
         }
     }
 
@@ -191,10 +197,10 @@ impl Shard {
     }
 
     /// The session ended while a name was being resolved.
-    pub(super) fn fail_name(&self, state: NameState) {
+    pub(super) fn fail_name(&self, state: NameState, reason: SendReason) {
         if let NameState::Resolving(waiting) = state {
             for message in waiting {
-                self.contain(|| (message.go)(self, Err(SendReason::NotConnected)));
+                self.contain(|| (message.go)(self, Err(reason)));
             }
         }
     }

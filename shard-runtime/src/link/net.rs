@@ -169,7 +169,7 @@ impl Net {
         let left = |peer: &PeerSession| {
             !peer.is_up && peer.session.is_leaving() && peer.session.peer.name.as_str() == node
         };
-        self.some_leaving.get() && self.sessions.borrow().iter().any(left)
+        self.sessions.borrow().iter().any(left)
     }
 
     /// Forgets the shortcut of [`Net::find`].

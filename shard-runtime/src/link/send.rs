@@ -105,7 +105,8 @@ impl Shard {
             let sessions = self.net.sessions.borrow();
             let peer = sessions.get(session as usize).ok_or(SendReason::NoRoute)?;
             if !peer.is_up {
-                return Err(SendReason::NotConnected);
+                let has_left = peer.session.is_leaving();
+                return Err(if has_left { SendReason::NodeStopping } else { SendReason::NotConnected });
             }
             let shard = to.local.shard();
             let link = peer.by_shard.get(usize::from(shard)).copied().ok_or(SendReason::NoProcess)?;

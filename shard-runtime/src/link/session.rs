@@ -88,9 +88,12 @@ impl Shard {
         for waiter in self.waiting_for(session.key) {
             self.fail(waiter, lost);
         }
+        // They were not sent.
+        let unsent = if session.is_leaving() { SendReason::NodeStopping } else { SendReason::NotConnected };
         for (_, state) in names {
-            self.fail_name(state);
+            self.fail_name(state, unsent);
         }
+        self.heed_leaving();
         let reason = ExitReason::NoConnection { why, session: session.number };
         // After those that were never sent: they are known not to have arrived.
         self.fail_letters(session.key, is_settled);

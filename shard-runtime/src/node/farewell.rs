@@ -13,12 +13,27 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-/// How long a stop waits for what was accepted from other nodes.
+/// How long a stop waits for what was accepted from other nodes while nothing of it is handled.
 const ACCEPTED_LIMIT: Duration = Duration::from_secs(5);
 /// How long a stop waits for peers to confirm what was sent to them, and for a shard to say something.
 const SETTLE_LIMIT: Duration = Duration::from_millis(500);
 /// How often what was queued is looked at again: what one process hands to the next is accepted, too.
 const ROUNDS: usize = 3;
+
+/// Messages of one process.
+struct Given {
+    all: u64,
+    taken: u64,
+}
+
+fn taken_of(process: &ProcessStats) -> u64 {
+    process.messages_in.saturating_sub(process.mailbox)
+}
+
+/// Whether a handler is at work, or waits for the reply of a call.
+fn is_busy(process: &ProcessStats) -> bool {
+    matches!(process.state, ProcessState::Running | ProcessState::WaitResponse)
+}
 
 impl Run<'_> {
     fn has_peers(&self) -> bool {
@@ -37,7 +52,7 @@ impl Run<'_> {
 
     /// Waits until what was accepted from other nodes is handled, and their calls are answered.
     pub(super) fn accepted(&self) {
-        let until = self.until.min(crate::clock::now() + ACCEPTED_LIMIT);
+        let mut until = self.until.min(crate::clock::now() + ACCEPTED_LIMIT);
         // Every shard has begun to refuse when it answers.
         if !self.has_peers() || !self.all_shards(until, |_| true) {
             return;
@@ -46,14 +61,16 @@ impl Run<'_> {
             let mut queued = self.queued();
             loop {
                 let is_answered = self.all_shards(until, Shard::has_answered_others);
-                self.drop_handled(&mut queued);
+                if self.drop_handled(&mut queued) {
+                    until = self.until.min(crate::clock::now() + ACCEPTED_LIMIT);
+                }
                 if queued.is_empty() && is_answered {
                     break;
                 }
                 if self.is_over() || crate::clock::now() >= until {
                     return self.shared().log().node(LogLevel::Warning, || {
                         format!(
-                            "not all that was accepted from other nodes is handled after {ACCEPTED_LIMIT:?}; \
+                            "of what was accepted from other nodes nothing was handled for {ACCEPTED_LIMIT:?}; \
                              {} processes still have some of it; going on without them",
                             queued.len()
                         )
@@ -64,35 +81,37 @@ impl Run<'_> {
         }
     }
 
-    /// How many messages each process that is not idle has been given.
-    fn queued(&self) -> FxHashMap<u64, u64> {
+    /// What each process that is not idle has been given, and how much of that it has taken.
+    fn queued(&self) -> FxHashMap<u64, Given> {
         let mut queued = FxHashMap::default();
         Reader::new(Arc::clone(self.shared())).processes(|process| {
-            if process.mailbox > 0 || process.state == ProcessState::Running {
-                queued.insert(process.id.0, process.messages_in);
+            if process.mailbox > 0 || is_busy(process) {
+                queued.insert(process.id.0, Given { all: process.messages_in, taken: taken_of(process) });
             }
             true
         });
         queued
     }
 
-    /// Takes out who has handled what it had, or has gone.
-    fn drop_handled(&self, queued: &mut FxHashMap<u64, u64>) {
+    /// Takes out who has handled what it had, or has gone. Whether anybody has come on.
+    fn drop_handled(&self, queued: &mut FxHashMap<u64, Given>) -> bool {
         if queued.is_empty() {
-            return;
+            return false;
         }
-        let mut left = FxHashMap::default();
+        let (mut left, mut has_moved) = (FxHashMap::default(), false);
         Reader::new(Arc::clone(self.shared())).processes(|process: &ProcessStats| {
             if let Some(given) = queued.get(&process.id.0) {
-                let taken = process.messages_in.saturating_sub(process.mailbox);
-                let is_busy = process.state == ProcessState::Running && taken == *given;
-                if taken < *given || is_busy {
-                    left.insert(process.id.0, *given);
+                let taken = taken_of(process);
+                has_moved |= taken > given.taken;
+                if taken < given.all || (is_busy(process) && taken == given.all) {
+                    left.insert(process.id.0, Given { all: given.all, taken });
                 }
             }
             true
         });
+        has_moved |= left.len() < queued.len();
         *queued = left;
+        has_moved
     }
 
     /// Waits until peers have confirmed what was sent to them, so that a planned stop leaves nothing unknown. Whether they
