@@ -1,8 +1,8 @@
 //! What came of an ask.
 
-use crate::ask::{MAX_NAME, Reason, VERSION};
+use crate::ask::{MAX_NAME, VERSION};
 use crate::cursor::{Reader, Writer};
-use crate::relation::{Ended, MAX_REASON_TEXT};
+use crate::relation::{Ended, MAX_REASON_TEXT, Reason};
 use crate::{LocalId, WireError};
 
 /// Most bytes of an answer.

@@ -1,3 +1,5 @@
+//! Asks, answers and claims: what is written is read, and any bytes are safe to read.
+
 use super::{Answer, AppFacts, Ask, Claim, EnvText, MAX_ENV, Place, Refusal, SpawnAsk};
 use crate::relation::Reason;
 use crate::{LocalId, WireError};
