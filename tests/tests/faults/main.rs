@@ -12,7 +12,7 @@
 //! | half-open: power lost, then a new start | ends at the latest when the new one comes | lost only with a session |
 //!
 //! In all of them: nothing arrives twice or late, every call ends, whoever watches is told once for each session, and what
-//! was sent is what arrived, failed or is unknown. Those that take half a minute or more run with `make faults`.
+//! was sent is what arrived, failed or is unknown. `make test` runs the short ones, `make faults` all.
 
 mod cuts;
 mod endurance;

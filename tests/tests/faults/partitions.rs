@@ -36,6 +36,7 @@ fn a_partition_ends_the_session_at_both_and_a_new_one_begins_when_it_is_over() {
 }
 
 #[test]
+#[ignore = "as long as the one above: make faults"]
 fn so_does_one_that_lets_one_direction_pass() {
     partition("one", |wire| wire.mute(End::A).unwrap());
 }

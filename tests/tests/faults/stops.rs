@@ -73,6 +73,7 @@ fn two_nodes_that_stand_still_together_stay_in_session() {
 
 /// A node loses its power: nobody resets its connections. Its successor comes before the other node has given it up.
 #[test]
+#[ignore = "the simulation has it, too: make faults"]
 fn the_successor_of_a_node_that_fell_silent_ends_its_session() {
     let mut pair = Pair::start("power", 2000);
     pair.wire.mute(End::B).unwrap();
