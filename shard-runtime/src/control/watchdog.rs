@@ -158,7 +158,7 @@ fn note_stall(node: &NodeShared, port: &Port, local: LocalId, since: u64, stuck:
 
 #[cfg(test)]
 mod tests {
-    use super::{ALERT, IDLE, LATE, RESYNC, STALL, Watchdog};
+    use super::{ALERT, IDLE, LATE, NUDGE_EVERY, RESYNC, STALL, Watchdog};
     use crate::clock::{Clock, VirtualClock};
     use crate::shard::{LogLevel, Port};
     use crate::shared::NodeShared;
@@ -209,6 +209,21 @@ mod tests {
         stuck.cells.current.store(77, Relaxed);
         look(&mut watchdog);
         assert!(!stuck.is_rescued(), "a handler is on its stack");
+    }
+
+    #[test]
+    fn a_shard_that_does_not_turn_for_long_gets_a_signal_and_a_busy_one_none() {
+        let (mut watchdog, _hand, stuck, busy) = parked();
+        for port in [&stuck, &busy] {
+            port.sleep().cancel_park();
+            // The handler does nothing, so this thread may get it.
+            port.cells.thread.store(crate::reactor::nudge::thread_id(), Relaxed);
+        }
+        for look_at in 0..=2 * u64::from(NUDGE_EVERY) {
+            busy.cells.turns.store(look_at + 1, Relaxed);
+            look(&mut watchdog);
+        }
+        assert_eq!((stuck.cells.nudged.load(Relaxed), busy.cells.nudged.load(Relaxed)), (2, 0));
     }
 
     #[test]

@@ -178,33 +178,13 @@ pub(super) use tests::session as session_for_tests;
 #[cfg(test)]
 mod tests {
     use super::FarTies;
-    use crate::link::{Peer, Session};
+    use crate::link::Session;
     use crate::process::{Bond, Subject, Tie, Watch};
-    use shard_wire::NodeName;
-    use shard_wire::placement::{Placement, Side};
     use std::sync::Arc;
-    use std::sync::atomic::AtomicBool;
     use std::sync::atomic::Ordering::Relaxed;
 
     pub(crate) fn session(number: u64) -> Arc<Session> {
-        let name = NodeName::new("two@localhost").unwrap();
-        Arc::new(Session {
-            peer: Arc::new(Peer::new(name, 1)),
-            number,
-            key: 7,
-            shards: 1,
-            placement: Placement::new(Side::Low, 1, 1, 64, 64).unwrap(),
-            max_frame: 1 << 20,
-            links: crate::link::LinkOptions::new(),
-            is_numbered: true,
-            has_relations: true,
-            has_events: true,
-            is_compressing: false,
-            serves: true,
-            leaving: AtomicBool::new(false),
-            settled: AtomicBool::new(false),
-            is_over: AtomicBool::new(false),
-        })
+        Arc::new(Session::sample("two@localhost", number, 7))
     }
 
     #[test]

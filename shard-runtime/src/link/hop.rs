@@ -9,6 +9,8 @@ use crate::link::send::{Sent, Way};
 use crate::mailbox::Meta;
 use crate::shard::Shard;
 use shard_wire::{Message, Pid};
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Messages that wait at one shard for room on its links.
 const MAX_LATE: usize = 1 << 16;
@@ -20,6 +22,9 @@ pub(crate) trait Late: std::fmt::Debug {
     /// It will not be sent.
     fn give_up(self: Box<Self>, shard: &Shard, reason: SendReason);
 }
+
+/// Messages that wait for room on one link, in their order.
+pub(crate) type Queue = VecDeque<Box<dyn Late>>;
 
 /// A message on its way to the shard that owns its link.
 pub(super) struct Hop<M> {
@@ -92,30 +97,62 @@ impl<M: Message> Late for Hop<M> {
 impl Shard {
     /// Whether messages wait for room on a link.
     fn has_late(&self, link: u32) -> bool {
-        self.net.some_full.get() && self.net.late.borrow().iter().any(|(of, _)| *of == link)
+        let links = self.net.links.borrow();
+        links.get(link as usize).and_then(Option::as_ref).is_some_and(|owned| !owned.late.is_empty())
     }
 
     fn let_hop_wait(&self, link: u32, late: Box<dyn Late>) {
         // LIMIT: H2.
-        if self.net.late.borrow().len() >= MAX_LATE {
+        if self.net.late.get() >= MAX_LATE {
             return late.give_up(self, SendReason::OutboxFull);
         }
-        self.net.late.borrow_mut().push_back((link, late));
+        self.put_late(link, late, Queue::push_back);
     }
 
-    /// A link has room again, or its session has ended: what waits for it goes, as far as there is room.
+    fn put_late(&self, link: u32, late: Box<dyn Late>, put: fn(&mut Queue, Box<dyn Late>)) {
+        let mut late = Some(late);
+        if let Some(Some(owned)) = self.net.links.borrow_mut().get_mut(link as usize)
+            && let Some(late) = late.take()
+        {
+            put(&mut owned.late, late);
+        }
+        match late {
+            None => self.count_late(link, 1),
+            Some(late) => late.give_up(self, SendReason::NotConnected),
+        }
+    }
+
+    /// A link has room again: what waits for it goes, as far as there is room.
     pub(super) fn send_late(&self, link: u32) {
         loop {
-            let next = {
-                let mut late = self.net.late.borrow_mut();
-                let first = late.iter().position(|(of, _)| *of == link);
-                first.and_then(|first| late.remove(first))
+            let next = match self.net.links.borrow_mut().get_mut(link as usize) {
+                Some(Some(owned)) => owned.late.pop_front(),
+                _ => None,
             };
-            let Some((_, late)) = next else { return };
+            let Some(late) = next else { return };
+            self.count_late(link, -1);
             if let Some(late) = late.try_again(self) {
                 // There is the place that it has left.
-                return self.net.late.borrow_mut().push_front((link, late));
+                return self.put_late(link, late, Queue::push_front);
             }
         }
+    }
+
+    /// The session of a link has ended: what waited for room there learns why.
+    pub(super) fn end_late(&self, late: Queue) {
+        self.net.late.set(self.net.late.get().saturating_sub(late.len()));
+        for late in late {
+            if let Some(late) = late.try_again(self) {
+                late.give_up(self, SendReason::NotConnected);
+            }
+        }
+    }
+
+    fn count_late(&self, link: u32, change: i64) {
+        self.net.late.set(self.net.late.get().saturating_add_signed(change as isize));
+        self.with_link_cells(link, |cells| {
+            let late = cells.late.load(Relaxed);
+            cells.late.store(late.saturating_add_signed(change), Relaxed);
+        });
     }
 }

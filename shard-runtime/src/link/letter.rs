@@ -437,31 +437,13 @@ pub(super) fn body_of<M: Message>(message: &M) -> Result<(MessageKey, Box<[u8]>)
 mod tests {
     use super::takes_important;
     use crate::error::SendReason;
+    use crate::link::Session;
     use crate::link::net::PeerSession;
-    use crate::link::{LinkOptions, Peer, Session};
-    use shard_wire::NodeName;
-    use shard_wire::placement::{Placement, Side};
     use std::collections::HashMap;
     use std::sync::Arc;
 
     fn peer(is_numbered: bool, is_up: bool) -> PeerSession {
-        let session = Session {
-            peer: Arc::new(Peer::new(NodeName::new("old@localhost").unwrap(), 1)),
-            number: 1,
-            key: 7,
-            shards: 1,
-            placement: Placement::new(Side::Low, 1, 1, 64, 64).unwrap(),
-            max_frame: 1 << 20,
-            is_numbered,
-            links: LinkOptions::default(),
-            has_relations: false,
-            has_events: false,
-            is_compressing: false,
-            serves: false,
-            leaving: std::sync::atomic::AtomicBool::new(false),
-            settled: std::sync::atomic::AtomicBool::new(false),
-            is_over: std::sync::atomic::AtomicBool::new(false),
-        };
+        let session = Session { is_numbered, ..Session::sample("old@localhost", 1, 7) };
         PeerSession { session: Arc::new(session), is_up, by_shard: Vec::new(), names: HashMap::new() }
     }
 

@@ -10,7 +10,7 @@ use crate::link::caller::Callers;
 use crate::link::data::DataLink;
 use crate::link::far::FarTies;
 use crate::link::guest::Guests;
-use crate::link::hop::Late;
+use crate::link::hop::Queue;
 use crate::link::letter::Pending;
 use crate::link::name::NameState;
 use crate::link::outlet::Outlets;
@@ -22,7 +22,7 @@ use shard_wire::compress::Packer;
 use shard_wire::flow::FlowConfig;
 use shard_wire::placement::Slot;
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// No link yet.
@@ -53,6 +53,8 @@ impl PeerSession {
 pub(crate) struct OwnedLink {
     pub(crate) session: u32,
     pub(crate) data: DataLink,
+    /// Messages of other shards that wait for room.
+    pub(crate) late: Queue,
 }
 
 /// The network state of a shard.
@@ -92,8 +94,8 @@ pub(crate) struct Net {
     pub(crate) dirty: Cell<bool>,
     /// Some link is full.
     pub(crate) some_full: Cell<bool>,
-    /// Messages of other shards that wait for room, with their link.
-    pub(crate) late: RefCell<VecDeque<(u32, Box<dyn Late>)>>,
+    /// Messages of other shards that wait for room, all links.
+    pub(crate) late: Cell<usize>,
     /// Senders that wait for room: link and waiter, in their order.
     pub(crate) room_waits: RefCell<Vec<(u32, u64)>>,
     /// Next cold link to be looked at.
@@ -128,7 +130,7 @@ impl Net {
             tells: Cell::new(false),
             dirty: Cell::new(false),
             some_full: Cell::new(false),
-            late: RefCell::default(),
+            late: Cell::new(0),
             room_waits: RefCell::default(),
             next_cold: Cell::new(0),
             asked: RefCell::default(),
@@ -234,8 +236,8 @@ impl Net {
         if index == links.len() {
             links.push(None);
         }
-        *links.get_mut(index)? =
-            Some(OwnedLink { session, data: DataLink::new(slot, config, window, now).ok()? });
+        let data = DataLink::new(slot, config, window, now).ok()?;
+        *links.get_mut(index)? = Some(OwnedLink { session, data, late: Queue::new() });
         for shard in shards {
             if let Some(place) = peer.by_shard.get_mut(usize::from(shard)) {
                 *place = index as u32;

@@ -51,6 +51,8 @@ cells! {
     outboxes_full,
     /// Times that a sender waited for room in an outbox.
     outbox_waits,
+    /// Messages of other shards that wait at the owner of a link for room, now.
+    late,
     /// Data links whose messages wait for the peer to take what was sent before, now.
     links_held,
     /// Messages written and not confirmed when their session ended: whether they arrived is not known.

@@ -2,19 +2,17 @@
 
 use crate::actor::local_message;
 use crate::error::ExitReason;
-use crate::link::{Peer, Session};
+use crate::link::Session;
 use crate::process::FIRST_SLOT;
 use crate::shard::{Scope, Shard};
 use crate::{ActorResult, Context, Simulation, SpawnOptions};
 use shard_runtime_macros::{actor, handle};
+use shard_wire::LocalId;
 use shard_wire::frame::{FrameBuf, FrameHead, Parsed, parse};
 use shard_wire::header::FrameKind;
-use shard_wire::placement::{Placement, Side};
 use shard_wire::relation::{Ended, Reason, Relation, Subject};
 use shard_wire::session::DownReason;
-use shard_wire::{LocalId, NodeName};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
 pub(super) const KEY: u64 = 77;
@@ -34,23 +32,7 @@ struct Nothing;
 local_message!(Nothing);
 
 pub(super) fn session() -> Arc<Session> {
-    Arc::new(Session {
-        peer: Arc::new(Peer::new(NodeName::new("two@localhost").unwrap(), 1)),
-        number: 1,
-        key: KEY,
-        shards: 1,
-        placement: Placement::new(Side::Low, 1, 1, 64, 64).unwrap(),
-        max_frame: 1 << 20,
-        links: crate::link::LinkOptions::new(),
-        is_numbered: true,
-        has_relations: true,
-        has_events: true,
-        is_compressing: false,
-        serves: true,
-        leaving: AtomicBool::new(false),
-        settled: AtomicBool::new(false),
-        is_over: AtomicBool::new(false),
-    })
+    Arc::new(Session::sample("two@localhost", 1, KEY))
 }
 
 /// Has a shard take a frame; how many were refused so far, and how many were sent.

@@ -124,6 +124,30 @@ impl Session {
     }
 }
 
+#[cfg(test)]
+impl Session {
+    /// A session with a node of one shard that knows all that this one does.
+    pub(crate) fn sample(peer: &str, number: u64, key: u64) -> Self {
+        Self {
+            peer: Arc::new(Peer::new(NodeName::new(peer).unwrap(), 1)),
+            number,
+            key,
+            shards: 1,
+            placement: Placement::new(shard_wire::placement::Side::Low, 1, 1, 64, 64).unwrap(),
+            max_frame: 1 << 20,
+            is_numbered: true,
+            links: LinkOptions::new(),
+            has_relations: true,
+            has_events: true,
+            is_over: AtomicBool::new(false),
+            is_compressing: false,
+            serves: true,
+            leaving: AtomicBool::new(false),
+            settled: AtomicBool::new(false),
+        }
+    }
+}
+
 /// A data link for its owner: a connected, authenticated, non-blocking socket.
 #[derive(Debug)]
 pub(crate) struct LinkGrant {

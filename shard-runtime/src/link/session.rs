@@ -62,7 +62,7 @@ impl Shard {
             if place.as_ref().is_some_and(|link| link.session == index)
                 && let Some(mut link) = place.take()
             {
-                ended.push(at as u32);
+                ended.push((at as u32, std::mem::take(&mut link.late)));
                 loss.unknown += link.data.close();
                 let rest = link.data.loss();
                 loss.failed += rest.failed;
@@ -76,9 +76,10 @@ impl Shard {
             cells.links.store(0, Relaxed);
             cells.outboxes_full.store(0, Relaxed);
             cells.links_held.store(0, Relaxed);
+            cells.late.store(0, Relaxed);
         }
-        for link in ended {
-            self.send_late(link);
+        for (link, late) in ended {
+            self.end_late(late);
             self.end_link_waits(link);
         }
         let is_settled = why == DownReason::Goodbye && session.settled.load(Relaxed);
