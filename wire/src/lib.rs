@@ -75,11 +75,11 @@ pub use key::{BODY_FORMAT, MessageKey};
 pub use message::{Message, Table, Vtable, vtable};
 pub use node_name::{NodeCrc, NodeName, NodeNameError};
 pub use payload::{Erased, INLINE_BYTES, Payload};
-pub use registry::{KeyHasher, MessageEntry, Place, Registry, RegistryError};
+pub use registry::{KeyHasher, MessageEntry, Place, Registry, RegistryError, TYPES};
 pub use schema::Schema;
 pub use shard_wire_macros::{data, message};
 pub use text::{AddressError, EventId, ParseIdError, ProcessId, ShortAlias, ShortPid, ShortRef};
-pub use wire_ops::{BodyOps, ErasedReply, WireOps};
+pub use wire_ops::{BodyOps, ErasedReply, Older, WireOps};
 
 /// What the emitted code of `#[message]` and `#[data]` names. Not for use by hand.
 #[doc(hidden)]
@@ -88,6 +88,6 @@ pub mod __private {
     pub use crate::message::{Message, Table, Vtable, vtable};
     pub use crate::registry::{MESSAGES, MessageEntry};
     pub use crate::schema::{Schema, Shape};
-    pub use crate::wire_ops::WireOps;
+    pub use crate::wire_ops::{Older, WireOps};
     pub use {linkme, rkyv, schemars, serde};
 }

@@ -6,9 +6,13 @@
 
 use crate::key::MessageKey;
 use crate::message::Vtable;
-use crate::wire_ops::WireOps;
+use crate::wire_ops::{Older, WireOps};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+
+/// Bit of [`Introduction::flags`](crate::handshake::Introduction::flags) of a node that tells, and wants to be told, the keys of all
+/// messages that it reads.
+pub const TYPES: u64 = 1 << 5;
 
 /// A message type, and where it is declared. Written by `#[message]`.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +101,16 @@ pub enum RegistryError {
         /// Its place.
         second: Place,
     },
+    /// An earlier version has another wire name than the later one.
+    #[error(
+        "a version that `{name}` at {place} replaces has another wire name: give both the same with `#[message(name = \"..\")]`"
+    )]
+    Version {
+        /// Wire name of the later one.
+        name: &'static str,
+        /// Its place.
+        place: Place,
+    },
 }
 
 /// Passes a key through: it is a hash already.
@@ -164,6 +178,28 @@ impl Registry {
         }
         self.by_name.insert(name, key);
         self.by_key.insert(key, entry);
+        for older in entry.ops.older() {
+            self.add_older(&entry, older)?;
+        }
+        Ok(())
+    }
+
+    /// What comes in an earlier version is read as the later one.
+    fn add_older(&mut self, entry: &MessageEntry, older: &'static Older) -> Result<(), RegistryError> {
+        let (name, place, ops) = (entry.ops.name(), entry.place(), older.upgrading());
+        if older.key() != Some(ops.key()) {
+            return Err(RegistryError::Version { name, place });
+        }
+        if let Some(other) = self.by_key.get(&ops.key()) {
+            return Err(RegistryError::Key {
+                key: ops.key(),
+                first_name: other.ops.name(),
+                first: other.place(),
+                second_name: name,
+                second: place,
+            });
+        }
+        self.by_key.insert(ops.key(), MessageEntry { ops, ..*entry });
         Ok(())
     }
 
@@ -187,6 +223,14 @@ impl Registry {
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&MessageEntry> {
         self.by_name.get(name).and_then(|key| self.get(*key))
+    }
+
+    /// The keys of all that is read, earlier versions included, ascending.
+    #[must_use]
+    pub fn keys(&self) -> Vec<u64> {
+        let mut keys: Vec<u64> = self.by_key.keys().map(|key| key.0).collect();
+        keys.sort_unstable();
+        keys
     }
 
     /// All messages, in no order.

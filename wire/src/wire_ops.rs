@@ -161,6 +161,73 @@ pub struct WireOps {
     vtable: fn() -> &'static Vtable,
     body: BodyOps,
     reply: BodyOps,
+    older: &'static [Older],
+}
+
+/// An earlier version of a message type.
+#[derive(Debug)]
+pub struct Older {
+    vtable: fn() -> &'static Vtable,
+    upgrading: &'static WireOps,
+    encode: unsafe fn(*const Payload, &mut BodyWriter<'_>) -> Result<(), WireError>,
+}
+
+unsafe fn encode_as<New, Old>(payload: *const Payload, out: &mut BodyWriter<'_>) -> Result<(), WireError>
+where
+    New: Message,
+    Old: Body + for<'a> From<&'a New>,
+{
+    // SAFETY: O1: the caller gives a live `New`, which outlives this call.
+    Old::from(unsafe { Payload::borrow::<New>(payload) }).encode(out)
+}
+
+unsafe fn decode_from<Old: Body, New: Message + From<Old>>(
+    bytes: &[u8],
+    payload: *mut Payload,
+) -> Result<(), WireError> {
+    let value = New::from(Old::decode(bytes)?);
+    // SAFETY: the caller gives a payload that is valid for writes and holds nothing.
+    unsafe { Payload::write(payload, value) };
+    Ok(())
+}
+
+impl Older {
+    /// `Old` as an earlier version of `New`. `upgrading`: what [`WireOps::upgrading`] gives for both.
+    #[must_use]
+    pub const fn of<Old, New>(upgrading: &'static WireOps) -> Self
+    where
+        Old: Message + Body + for<'a> From<&'a New>,
+        New: Message + From<Old>,
+    {
+        Self { vtable: crate::message::vtable::<Old>, upgrading, encode: encode_as::<New, Old> }
+    }
+
+    /// The key of the earlier version; `None` if that never leaves the node.
+    #[must_use]
+    pub fn key(&self) -> Option<MessageKey> {
+        Some((self.vtable)().wire_ops()?.key())
+    }
+
+    /// The operations by which its archives become values of the later version.
+    #[must_use]
+    pub fn upgrading(&self) -> &'static WireOps {
+        self.upgrading
+    }
+
+    /// Appends the archive, in the earlier version, of a message that stays where it is.
+    ///
+    /// # Errors
+    /// As for [`WireOps::encode`].
+    ///
+    /// # Panics
+    /// `M` is not the later version.
+    pub fn encode<M: Message>(&self, message: &M, out: &mut BodyWriter<'_>) -> Result<(), WireError> {
+        assert!(self.upgrading.vtable().is::<M>(), "the operations of another message type");
+        Payload::lend(message, |payload| {
+            // SAFETY: O1 and the type test above; the payload is only borrowed.
+            unsafe { (self.encode)(payload, out) }
+        })
+    }
 }
 
 impl WireOps {
@@ -177,7 +244,37 @@ impl WireOps {
             vtable: crate::message::vtable::<M>,
             body: BodyOps::of::<M>(),
             reply: BodyOps::of::<M::Reply>(),
+            older: &[],
         }
+    }
+
+    /// The same, of a message that has earlier versions, the newest of them first.
+    #[must_use]
+    pub const fn with_older(mut self, older: &'static [Older]) -> Self {
+        self.older = older;
+        self
+    }
+
+    /// The operations that read `Old`, whose wire name is `name`, as `New`.
+    #[must_use]
+    pub const fn upgrading<Old, New>(name: &'static str) -> Self
+    where
+        Old: Message + Body,
+        New: Message<Reply = Old::Reply> + Body + From<Old>,
+        New::Reply: Body,
+    {
+        let mut ops = Self::of::<New>(name);
+        ops.key = MessageKey::of(name, Old::HASH);
+        ops.body.decode = decode_from::<Old, New>;
+        ops.body.check = |bytes| Old::view(bytes).map(|_| ());
+        ops
+    }
+
+    /// Earlier versions that are still read, and written to nodes that know none later; the newest first.
+    #[must_use]
+    #[inline]
+    pub fn older(&self) -> &'static [Older] {
+        self.older
     }
 
     /// The key in frame headers.

@@ -14,7 +14,6 @@ use crate::control::shake::Failed;
 use crate::control::stream::Handed;
 use crate::link::{LinkGrant, PeerChange, Session};
 use crate::shard::LogLevel;
-use shard_wire::NodeName;
 use shard_wire::ask::SERVES;
 use shard_wire::compress::COMPRESSES;
 use shard_wire::event::EVENTS;
@@ -22,12 +21,13 @@ use shard_wire::flow::NUMBERED;
 use shard_wire::handshake::{Intent, Introduction, Reason, Source, Verdict};
 use shard_wire::placement::{Placement, Slot};
 use shard_wire::relation::RELATIONS;
-use shard_wire::session::{Command, ControlMsg, DownReason, LinkId, Stall};
+use shard_wire::session::{Command, ControlMsg, DownReason, LinkId, MAX_TYPES, Stall};
+use shard_wire::{NodeName, TYPES};
 use std::collections::HashSet;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, spawn_local};
@@ -37,6 +37,8 @@ const DIALS_PER_PEER: usize = 4;
 
 /// Names of which something was said that is said once.
 const MAX_SAID: usize = 4096;
+/// Most keys of messages that are remembered of one peer.
+const MAX_PEER_TYPES: usize = 1 << 16;
 
 /// A connection the core knows.
 #[derive(Debug)]
@@ -148,11 +150,44 @@ impl Driver {
                     known.session.settled.store(true, Relaxed);
                 }
             }
+            ControlMsg::Types { keys, last } => self.on_types(&peer, &keys, last),
             ControlMsg::DiagCancel { req_id } => self.stop_serving_one(&peer, req_id),
             // No service runs on the control link yet.
             _ => {
                 self.node.net().control_errors.fetch_add(1, Relaxed);
             }
+        }
+    }
+
+    /// Tells a peer what this node reads.
+    fn tell_types(&mut self, peer: &NodeName) {
+        if self.sessions.get(peer).is_none_or(|known| known.types.is_none()) {
+            return;
+        }
+        let keys = self.node.registry().keys();
+        let mut chunks = keys.chunks(MAX_TYPES).peekable();
+        while let Some(chunk) = chunks.next() {
+            let last = chunks.peek().is_none();
+            self.send_counted(peer, &ControlMsg::Types { keys: chunk.to_vec(), last });
+        }
+    }
+
+    /// A peer says what it reads.
+    fn on_types(&mut self, peer: &NodeName, keys: &[u64], last: bool) {
+        let Some(known) = self.sessions.get_mut(peer) else { return };
+        let Some(mut types) = known.types.take() else {
+            self.node.net().control_errors.fetch_add(1, Relaxed);
+            return;
+        };
+        // LIMIT: keys of one peer; of what exceeds it, the earliest version is sent.
+        let room = MAX_PEER_TYPES - types.len();
+        types.extend(keys.iter().take(room));
+        if last {
+            types.sort_unstable();
+            // Nobody has told them before: `types` was there.
+            let _first = known.session.types.set(types.into());
+        } else {
+            known.types = Some(types);
         }
     }
 
@@ -262,8 +297,13 @@ impl Driver {
             known.session.peer.tls.store(control.is_tls, Relaxed);
         }
         let leaves = matches!(msg, ControlMsg::SessionUp { .. }) && self.is_leaving;
+        let is_first = matches!(msg, ControlMsg::SessionUp { .. });
         match control.outbox.push(msg) {
-            Ok(()) if leaves => {
+            Ok(()) if is_first => {
+                self.tell_types(peer);
+                if !leaves {
+                    return;
+                }
                 let serves = self.sessions.get(peer).is_some_and(|known| known.session.serves);
                 if serves {
                     self.send_counted(peer, &ControlMsg::Leaving);
@@ -336,8 +376,14 @@ impl Driver {
             serves: common & SERVES != 0,
             leaving: AtomicBool::new(false),
             settled: AtomicBool::new(false),
+            types: OnceLock::new(),
         });
-        let known = Known { session: Arc::clone(&session), control: None, slots: HashSet::new() };
+        let known = Known {
+            session: Arc::clone(&session),
+            control: None,
+            slots: HashSet::new(),
+            types: (common & TYPES != 0).then(Vec::new),
+        };
         self.sessions.insert(intro.name.clone(), known);
         self.note(&intro.name, PeerChange::Up);
         self.said.remove(&intro.name);

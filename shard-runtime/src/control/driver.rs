@@ -43,6 +43,8 @@ pub(super) struct Known {
     pub(super) control: Option<LinkId>,
     /// Slots that had a link in this session.
     pub(super) slots: HashSet<Slot>,
+    /// Keys of messages that the peer has told so far; `None` once they are all there, or if it tells none.
+    pub(super) types: Option<Vec<u64>>,
 }
 
 /// The state of the control thread of a node with a network.

@@ -15,7 +15,7 @@ use shard_wire::flow::NUMBERED;
 use shard_wire::handshake::{ClusterName, Introduction, cookie_policy};
 use shard_wire::relation::RELATIONS;
 use shard_wire::session::Timing;
-use shard_wire::{Incarnation, NodeName};
+use shard_wire::{Incarnation, NodeName, TYPES};
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
@@ -132,6 +132,7 @@ impl NetworkSettings {
             cluster,
             // Ends that are told once need links that lose nothing.
             flags: COMPRESSES
+                | TYPES
                 | if self.links.is_numbered { NUMBERED | RELATIONS | EVENTS | SERVES } else { 0 },
             max_frame_bytes: self.links.max_message as u32,
             heartbeat_ms: (timing.heartbeat_ns / 1_000_000) as u32,

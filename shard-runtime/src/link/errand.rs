@@ -62,7 +62,7 @@ impl Shard {
     ) -> Result<(MessageKey, Vec<u8>), RemoteSpawnError> {
         use crate::error::SendReason;
         let not_asked = |why| RemoteSpawnError::Ask { why, id: SpawnId(0) };
-        let (key, args) = body_of(args).map_err(|reason| match reason {
+        let (key, args) = body_of(args, None).map_err(|reason| match reason {
             SendReason::LocalOnly => RemoteSpawnError::LocalArguments,
             SendReason::TooLarge => not_asked(AskError::TooLarge),
             _ => RemoteSpawnError::Encode,

@@ -21,10 +21,10 @@ use crate::link::send::{Way, priority_of};
 use crate::mailbox::Meta;
 use crate::process::bump;
 use crate::shard::Shard;
-use shard_wire::frame::{Frame, FrameBuf, FrameHead, Parsed, parse};
+use shard_wire::frame::{BodyWriter, Frame, FrameBuf, FrameHead, Parsed, parse};
 use shard_wire::header::{Deadline, FrameFlags, FrameKind};
 use shard_wire::limits::CEILING_MAX_FRAME;
-use shard_wire::{Ack, LocalId, Message, MessageKey, Pid, WireError, vtable};
+use shard_wire::{Ack, LocalId, Message, MessageKey, Older, Pid, WireError, vtable};
 use std::time::Duration;
 
 /// Important messages of one shard that may be waited for: as many as there are waiters.
@@ -182,7 +182,11 @@ impl Shard {
         let not_sent = move |letter: Unconfirmed<M>, reason| {
             if is_first { letter.refused(reason) } else { letter.not_sent(reason) }
         };
-        let (key, body) = match body_of(letter.message_mut()) {
+        let older = match vtable::<M>().wire_ops() {
+            Some(ops) => self.older_by_route(&letter.to, ops),
+            None => None,
+        };
+        let (key, body) = match body_of(letter.message_mut(), older) {
             Ok(encoded) => encoded,
             Err(reason) => return Err(not_sent(letter, reason)),
         };
@@ -419,16 +423,24 @@ fn takes_important(peer: &PeerSession, is_first: bool) -> Result<u64, SendReason
 }
 
 /// A message as the body of a frame.
-pub(super) fn body_of<M: Message>(message: &M) -> Result<(MessageKey, Box<[u8]>), SendReason> {
+pub(super) fn body_of<M: Message>(
+    message: &M,
+    older: Option<&Older>,
+) -> Result<(MessageKey, Box<[u8]>), SendReason> {
     let ops = vtable::<M>().wire_ops().ok_or(SendReason::LocalOnly)?;
     let mut frame = FrameBuf::with_max_frame(CEILING_MAX_FRAME).map_err(|_| SendReason::Encode)?;
     let head = FrameHead::new(FrameKind::Send);
-    frame.push_frame(&head, |out| ops.encode(message, out)).map_err(|error| match error {
+    let key = older.map_or_else(|| Some(ops.key()), Older::key).ok_or(SendReason::LocalOnly)?;
+    let write = |out: &mut BodyWriter<'_>| match older {
+        Some(older) => older.encode(message, out),
+        None => ops.encode(message, out),
+    };
+    frame.push_frame(&head, write).map_err(|error| match error {
         WireError::FrameTooLarge { .. } => SendReason::TooLarge,
         _ => SendReason::Encode,
     })?;
     match parse(frame.as_slice(), frame.max_frame()) {
-        Ok(Parsed::Frame(frame)) => Ok((ops.key(), frame.body.into())),
+        Ok(Parsed::Frame(frame)) => Ok((key, frame.body.into())),
         _ => Err(SendReason::Encode),
     }
 }

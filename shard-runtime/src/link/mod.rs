@@ -39,6 +39,7 @@ mod send;
 mod session;
 mod signal;
 mod transport;
+mod version;
 mod window;
 
 pub use history::{PeerChange, PeerRecord};

@@ -10,9 +10,9 @@ use crate::link::{LinkOptions, Peer};
 use shard_wire::NodeName;
 use shard_wire::placement::{Placement, Slot};
 use shard_wire::session::LinkId;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 
 /// Something a shard, or a thread outside, wants from the control thread.
 #[derive(Debug)]
@@ -110,6 +110,8 @@ pub(crate) struct Session {
     pub(crate) leaving: AtomicBool,
     /// The peer has said that all it has accepted is answered.
     pub(crate) settled: AtomicBool,
+    /// Keys of the messages that the peer reads, ascending, once it has told them.
+    pub(crate) types: OnceLock<Box<[u64]>>,
 }
 
 impl Session {
@@ -144,6 +146,7 @@ impl Session {
             serves: true,
             leaving: AtomicBool::new(false),
             settled: AtomicBool::new(false),
+            types: std::sync::OnceLock::new(),
         }
     }
 }

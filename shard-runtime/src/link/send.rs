@@ -89,7 +89,12 @@ impl Shard {
             name,
             ..FrameHead::new(if is_call { FrameKind::Call } else { FrameKind::Send })
         };
-        if self.may_compress(self.current_id(), flags) {
+        if !ops.older().is_empty()
+            && let Some(older) = self.older_for(self.net.find(to.node.0), ops)
+        {
+            let threshold = self.compresses_from(self.current_id(), flags);
+            self.push_older(link, &head, threshold, (message, older))?;
+        } else if self.may_compress(self.current_id(), flags) {
             let threshold = self.compresses_from(self.current_id(), flags);
             self.push_compressed(link, &head, threshold, |out| ops.encode(message, out))?;
         } else {

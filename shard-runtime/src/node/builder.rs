@@ -45,6 +45,7 @@ pub struct NodeBuilder {
     network: NetworkSettings,
     pub(super) setup: Setup,
     cron: Vec<CronJob>,
+    messages: Option<Registry>,
 }
 
 impl std::fmt::Debug for NodeBuilder {
@@ -54,6 +55,10 @@ impl std::fmt::Debug for NodeBuilder {
             .field("shards", &self.shards)
             .finish_non_exhaustive()
     }
+}
+
+fn collect() -> Result<Registry, NodeError> {
+    Registry::collect().map_err(|error| NodeError::Messages(error.to_string()))
 }
 
 impl NodeBuilder {
@@ -73,6 +78,7 @@ impl NodeBuilder {
             network: NetworkSettings::default(),
             setup: Setup::default(),
             cron: Vec::new(),
+            messages: None,
         }
     }
 
@@ -254,6 +260,15 @@ impl NodeBuilder {
         self
     }
 
+    /// Sets the messages that the node reads, instead of all that are linked into the program. For tests of a node of another
+    /// version.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn messages(mut self, registry: Registry) -> Self {
+        self.messages = Some(registry);
+        self
+    }
+
     fn check(&self) -> Result<NodeName, NodeError> {
         let name = NodeName::new(&self.name).map_err(|_| NodeError::BadName(self.name.clone()))?;
         let bad = |setting, value: String, must_be| NodeError::BadSetting { setting, value, must_be };
@@ -287,7 +302,7 @@ impl NodeBuilder {
         let apps = self.setup.take_apps()?;
         let incarnation = incarnation();
         let network = self.network.bind(&name, incarnation, self.shards)?;
-        let registry = Registry::collect().map_err(|error| NodeError::Messages(error.to_string()))?;
+        let registry = self.messages.take().map_or_else(collect, Ok)?;
         let clock = Clock::system();
         let log = LogTap::start(name.clone(), self.log_level, self.log_sink, clock.clone(), self.shards)
             .map_err(|source| NodeError::Thread { thread: "log".into(), source })?;

@@ -27,22 +27,58 @@ pub(crate) fn message(options: &Options, item: Item) -> syn::Result<TokenStream>
         },
         ToTokens::to_token_stream,
     );
-    let body = body(options, item, &root)?;
-    Ok(quote! {
-        #body
-        const _: () = {
-            static OPS: #root::__private::WireOps = #root::__private::WireOps::of::<#name>(#wire_name);
-            static TABLE: #root::__private::Table<#name> = #root::__private::Table::wire(&OPS);
+    if let Some(old) = &options.old
+        && options.name.is_none()
+    {
+        let text = "an earlier version has the wire name of the later one: write `name = \"..\"` at both";
+        return Err(syn::Error::new_spanned(old, text));
+    }
+    let versions: Vec<&Type> = match &options.replaces {
+        None => Vec::new(),
+        Some(Type::Tuple(all)) => all.elems.iter().collect(),
+        Some(one) => vec![one],
+    };
+    let older = older(&root, &name, &wire_name, &versions);
+    // An earlier version is read as the later one, which registers it.
+    let entry = options.old.is_none().then(|| {
+        quote! {
             #[#root::__private::linkme::distributed_slice(#root::__private::MESSAGES)]
             #[linkme(crate = #root::__private::linkme)]
             static ENTRY: #root::__private::MessageEntry =
                 #root::__private::MessageEntry::new(TABLE.erased(), &OPS, ::core::file!(), ::core::line!());
+        }
+    });
+    let body = body(options, item, &root)?;
+    Ok(quote! {
+        #body
+        const _: () = {
+            static OPS: #root::__private::WireOps = #root::__private::WireOps::of::<#name>(#wire_name) #older;
+            static TABLE: #root::__private::Table<#name> = #root::__private::Table::wire(&OPS);
+            #entry
             #[automatically_derived]
             impl #root::__private::Message for #name {
                 type Reply = #reply;
                 const TABLE: &'static #root::__private::Table<Self> = &TABLE;
             }
         };
+    })
+}
+
+/// What is behind the operations of a message that has earlier versions.
+fn older(
+    root: &TokenStream,
+    name: &Ident,
+    wire_name: &TokenStream,
+    versions: &[&Type],
+) -> Option<TokenStream> {
+    (!versions.is_empty()).then(|| {
+        let private = quote!(#root::__private);
+        quote! {
+            .with_older(&[#({
+                static UPGRADING: #private::WireOps = #private::WireOps::upgrading::<#versions, #name>(#wire_name);
+                #private::Older::of::<#versions, #name>(&UPGRADING)
+            }),*])
+        }
     })
 }
 
@@ -54,9 +90,12 @@ fn local(
     generics: &Generics,
     reply: &Type,
 ) -> syn::Result<TokenStream> {
-    for (given, what) in
-        [(options.schema.to_token_stream(), "schema"), (options.name.to_token_stream(), "name")]
-    {
+    for (given, what) in [
+        (options.schema.to_token_stream(), "schema"),
+        (options.name.to_token_stream(), "name"),
+        (options.old.to_token_stream(), "old"),
+        (options.replaces.to_token_stream(), "replaces"),
+    ] {
         if !given.is_empty() {
             return Err(syn::Error::new_spanned(
                 given,
@@ -107,6 +146,8 @@ pub(crate) fn data(options: &Options, item: Item) -> syn::Result<TokenStream> {
         (options.local.to_token_stream(), "local"),
         (options.reply.to_token_stream(), "reply"),
         (options.name.to_token_stream(), "name"),
+        (options.old.to_token_stream(), "old"),
+        (options.replaces.to_token_stream(), "replaces"),
     ];
     for (given, what) in message_only {
         if !given.is_empty() {

@@ -11,6 +11,10 @@ pub(crate) struct Options {
     pub(crate) schema: Option<LitInt>,
     pub(crate) name: Option<LitStr>,
     pub(crate) root: Option<Path>,
+    /// An earlier version: it is not registered by itself.
+    pub(crate) old: Option<syn::Ident>,
+    /// Earlier versions, the newest first.
+    pub(crate) replaces: Option<Type>,
 }
 
 impl Parse for Options {
@@ -38,14 +42,21 @@ impl Options {
         if word == "local" {
             return set(&mut self.local, word, span);
         }
-        if word != "reply" && word != "schema" && word != "name" {
-            let text =
-                format!("unknown argument `{word}`: expected `local`, `reply`, `schema`, `name` or `crate`");
+        if word == "old" {
+            return set(&mut self.old, word, span);
+        }
+        if !["reply", "schema", "name", "replaces"].iter().any(|known| word == known) {
+            let text = format!(
+                "unknown argument `{word}`: expected `local`, `reply`, `schema`, `name`, `old`, `replaces` or `crate`"
+            );
             return Err(syn::Error::new(span, text));
         }
         input.parse::<Token![=]>()?;
         if word == "reply" {
             return set(&mut self.reply, input.parse()?, span);
+        }
+        if word == "replaces" {
+            return set(&mut self.replaces, input.parse()?, span);
         }
         if word == "schema" {
             let number: LitInt = input.parse()?;

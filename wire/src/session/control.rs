@@ -21,6 +21,8 @@ pub const MAX_CONTROL_BYTES: usize = 128 * 1024;
 pub const MAX_CHUNK_BYTES: usize = 64 * 1024;
 /// Most beacons a heartbeat carries: one per shard.
 pub const MAX_STALLS: usize = 2048;
+/// Most keys that one [`ControlMsg::Types`] carries.
+pub const MAX_TYPES: usize = 8192;
 /// Longest reason or name, in bytes.
 pub const MAX_TEXT_BYTES: usize = 1024;
 
@@ -80,6 +82,14 @@ pub enum ControlMsg {
     Leaving,
     /// Everything that the sender has accepted is done and answered: what has no answer was not accepted. A goodbye follows.
     Settled,
+    /// Keys of the messages that the sender reads: first of all in a session, in one or more. Only to nodes that announce
+    /// [`TYPES`](crate::TYPES).
+    Types {
+        /// Some of them, at most [`MAX_TYPES`].
+        keys: Vec<u64>,
+        /// No more follow.
+        last: bool,
+    },
     /// The sender wants a data link but cannot dial it itself.
     LinkRequest {
         /// The session.
@@ -275,6 +285,7 @@ impl ControlMsg {
             Self::LinkDown { .. } => 14,
             Self::Leaving => 15,
             Self::Settled => 16,
+            Self::Types { .. } => 17,
         }
     }
 
@@ -295,6 +306,15 @@ impl ControlMsg {
                 out.push(reason.code());
             }
             Self::Leaving | Self::Settled => {}
+            Self::Types { keys, last } => {
+                out.push(u8::from(*last));
+                check_limit(keys.len(), MAX_TYPES)?;
+                let too_large = ControlError::TooLarge { have: keys.len(), limit: MAX_TYPES };
+                out.extend(u32::try_from(keys.len()).map_err(|_| too_large)?.to_le_bytes());
+                for key in keys {
+                    out.extend(key.to_le_bytes());
+                }
+            }
             Self::Goodbye { reason } => put_bytes(out, reason.as_bytes(), MAX_TEXT_BYTES)?,
             Self::LinkRequest { session, slot } => {
                 out.extend(session.to_le_bytes());
@@ -381,9 +401,20 @@ impl ControlMsg {
             },
             15 => Self::Leaving,
             16 => Self::Settled,
+            17 => Self::Types { last: read_bool(reader)?, keys: read_keys(reader)? },
             kind => return Err(ControlError::UnknownKind { kind }),
         })
     }
+}
+
+fn read_keys(reader: &mut Reader<'_>) -> Result<Vec<u64>, ControlError> {
+    let count = reader.u32()? as usize;
+    check_limit(count, MAX_TYPES)?;
+    let mut keys = Vec::with_capacity(count);
+    for _ in 0..count {
+        keys.push(reader.u64()?);
+    }
+    Ok(keys)
 }
 
 const fn check_limit(have: usize, limit: usize) -> Result<(), ControlError> {
@@ -503,6 +534,8 @@ mod tests {
             ControlMsg::NameAnswer { req_id: 5, local: None, epoch: 8 },
             ControlMsg::Leaving,
             ControlMsg::Settled,
+            ControlMsg::Types { keys: vec![1, u64::MAX], last: true },
+            ControlMsg::Types { keys: Vec::new(), last: false },
             ControlMsg::LinkDown { session: 3, slot: Slot { low: 1, high: 2 }, epoch: 4 },
             ControlMsg::Service { channel: 1, bytes: vec![7; 9] },
         ]

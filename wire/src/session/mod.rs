@@ -33,7 +33,7 @@ pub use bar::MAX_QUARANTINED;
 pub use command::{Command, LinkId, SessionConfig, SessionCounters, Timing};
 pub use control::{
     ControlError, ControlMsg, ControlReader, MAX_CHUNK_BYTES, MAX_CONTROL_BYTES, MAX_STALLS, MAX_TEXT_BYTES,
-    Stall,
+    MAX_TYPES, Stall,
 };
 pub use core::{PeerState, SessionCore};
 pub use reason::DownReason;
