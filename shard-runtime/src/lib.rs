@@ -180,6 +180,8 @@ mod guide {
     struct Io;
     #[doc = include_str!("../../docs/guide/other-nodes.md")]
     struct OtherNodes;
+    #[doc = include_str!("../../docs/guide/versions.md")]
+    struct Versions;
     #[doc = include_str!("../../docs/guide/testing.md")]
     struct Testing;
     #[doc = include_str!("../../docs/guide/securing-a-cluster.md")]

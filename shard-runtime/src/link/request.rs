@@ -146,7 +146,7 @@ impl Session {
             serves: true,
             leaving: AtomicBool::new(false),
             settled: AtomicBool::new(false),
-            types: std::sync::OnceLock::new(),
+            types: OnceLock::new(),
         }
     }
 }

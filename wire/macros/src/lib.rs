@@ -20,6 +20,11 @@ use syn::{Item, parse_macro_input};
 /// - `#[message(local)]`, `#[message(local, reply = T)]`: never leaves the node; any `Send` type, also generic ones.
 /// - `#[message(schema = 2)]`: for recursive types, whose structure cannot be hashed. Raise the number with each change.
 /// - `#[message(name = "app::Add")]`: the name on the wire, instead of `crate::module::Type`.
+/// - `#[message(old, name = "app::Add")]`: an earlier version of a message, which has its name. It may be sent, and an actor that
+///   handles the later version receives it as that.
+/// - `#[message(name = "app::Add", replaces = AddV1)]`, `replaces = (AddV2, AddV1)`, the newest first: the later version. It
+///   needs `From<AddV1> for Add`, for what comes from older nodes, and `From<&Add> for AddV1`, for what goes to them; both have
+///   the same reply.
 /// - `#[message(crate = path)]`: where shard-wire is found, if the dependency cannot tell.
 #[proc_macro_attribute]
 pub fn message(attribute: TokenStream, item: TokenStream) -> TokenStream {
