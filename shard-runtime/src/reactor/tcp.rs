@@ -2,7 +2,7 @@
 //!
 //! Invariants: T1 two descriptors name one socket: the direct one for non-blocking calls, glommio's for readiness; both
 //! are closed with it. T2 glommio reads and writes sockets by plain non-blocking calls after a readiness poll, so a direct
-//! call never races with bytes in flight in a ring.
+//! call never races with bytes in flight in a ring. T3 an option is set on an open socket, from a value of its type.
 //! Cost: one syscall per try; a readiness poll only before a park.
 #![expect(
     unsafe_code,
@@ -12,9 +12,29 @@
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::os::fd::{FromRawFd, IntoRawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+
+/// Bytes that the kernel keeps of a link beyond those under way: 256 KiB, four batches.
+const UNSENT: libc::c_int = 256 << 10;
+
+/// What is in the kernel goes before replies, credit and downs, whatever their lane: so there is to be little of it. Bytes under
+/// way, which the peer's kernel has room for, are not counted.
+fn keep_little_unsent(socket: &TcpStream) -> io::Result<()> {
+    let length = size_of_val(&UNSENT) as libc::socklen_t;
+    // SAFETY: T3: the descriptor is open, and the value is a `c_int` that outlives the call.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_NOTSENT_LOWAT,
+            (&raw const UNSENT).cast(),
+            length,
+        )
+    };
+    if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
 
 /// A socket owned by a shard.
 #[derive(Debug)]
@@ -31,6 +51,7 @@ impl Tcp {
     pub(crate) fn adopt(direct: TcpStream) -> io::Result<Self> {
         direct.set_nonblocking(true)?;
         direct.set_nodelay(true)?;
+        keep_little_unsent(&direct)?;
         let twin = direct.try_clone()?.into_raw_fd();
         // SAFETY: T1: the descriptor was just duplicated, and glommio's stream is its only owner.
         let ready = unsafe { ::glommio::net::TcpStream::from_raw_fd(twin) };
