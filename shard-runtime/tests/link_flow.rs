@@ -270,6 +270,35 @@ fn whoever_waits_for_room_in_vain_gets_the_message_back() {
     go_on.store(true, Ordering::Relaxed);
 }
 
+/// Both ends have to find it idle, and it is there again when somebody sends.
+#[test]
+fn a_link_that_nobody_uses_is_closed_and_dialled_again_on_first_use() {
+    let links = LinkOptions::new().idle_after(Duration::from_millis(50));
+    let (one, two) = pair(builder("one@localhost", 1).links(links), builder("two@localhost", 1).links(links));
+    let peer = spawn(&two, 0).0;
+    for n in 1..4 {
+        assert_eq!(one.call_blocking_timeout(peer, Echo { n }, LIMIT).unwrap(), n);
+        await_links(&one, 0);
+        await_links(&two, 0);
+    }
+    for node in [&one, &two] {
+        let stats = &node.stats().peers()[0];
+        assert_eq!(
+            (stats.ups, stats.downs, stats.counters.unknown_out, stats.counters.failed_out),
+            (1, 0, 0, 0)
+        );
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test outside any shard")]
+fn await_links(node: &Node, count: u64) {
+    let until = Instant::now() + LIMIT;
+    while counters(node).links != count {
+        assert!(Instant::now() < until, "{:?}", counters(node));
+        std::thread::yield_now();
+    }
+}
+
 /// Credit comes back when a message is in its mailbox, not when it is handled.
 #[test]
 fn a_mailbox_that_is_never_drained_takes_no_credit_from_others() {

@@ -238,6 +238,7 @@ impl Driver {
                     self.core.allow(now_ns, &peer);
                 }
             }
+            Request::ReleaseSlot { peer, slot } => self.core.release_slot(&peer, slot),
             Request::WantSlot { peer, slot } => self.core.want_slot(now_ns, &peer, slot),
             Request::LinkLost { link, why } => {
                 self.links.remove(&link);

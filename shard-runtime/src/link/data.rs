@@ -90,6 +90,8 @@ pub(crate) struct DataLink {
     /// Whole frames may be left in the receive buffer.
     pub(crate) frames_left: bool,
     pub(crate) dirty: bool,
+    /// Frames sent and taken at the last look for idle links.
+    used: [(u64, u64); 2],
     /// It has refused a message, and is still more than half full.
     pub(crate) is_full: bool,
     /// Bytes that the peer's counters show as queued here.
@@ -117,6 +119,7 @@ impl DataLink {
             receive: Some(RecvBuf::new(config.max_frame())?),
             frames_left: false,
             dirty: false,
+            used: [(0, 0); 2],
             is_full: false,
             shown: 0,
             is_held: false,
@@ -171,6 +174,14 @@ impl DataLink {
                 self.out.push_control(&FrameHead::new(FrameKind::Credit), |out| out.put(&report.to_bytes()));
             self.dirty |= told.is_ok();
         }
+    }
+
+    /// Whether nothing was sent or taken since the last look, and nothing is open: frames are numbered, so that nothing is lost
+    /// with its socket.
+    pub(crate) fn is_unused(&mut self) -> bool {
+        let used = [self.out.pushed(), self.inbound.taken()];
+        let is_same = std::mem::replace(&mut self.used, used) == used;
+        is_same && self.config.is_numbered && self.out.is_settled() && !self.inbound.is_untold()
     }
 
     /// Whether more than half of what may wait does.

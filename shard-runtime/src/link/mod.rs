@@ -16,6 +16,7 @@ mod guest;
 mod history;
 mod hop;
 mod host;
+mod idle;
 mod important;
 mod leaving;
 mod letter;

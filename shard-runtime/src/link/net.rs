@@ -92,6 +92,8 @@ pub(crate) struct Net {
     pub(crate) tells: Cell<bool>,
     /// Links that have something to write.
     pub(crate) dirty: Cell<bool>,
+    /// Links are looked at for whether anybody uses them.
+    pub(crate) watches_idle: Cell<bool>,
     /// Some link is full.
     pub(crate) some_full: Cell<bool>,
     /// Messages of other shards that wait for room, all links.
@@ -129,6 +131,7 @@ impl Net {
             last: Cell::new(None),
             tells: Cell::new(false),
             dirty: Cell::new(false),
+            watches_idle: Cell::new(false),
             some_full: Cell::new(false),
             late: Cell::new(0),
             room_waits: RefCell::default(),

@@ -3,7 +3,10 @@
 use shard_wire::flow::{DEFAULT_MAX_MESSAGE, DEFAULT_MAX_WAITING, DEFAULT_WINDOW};
 use shard_wire::limits::{CEILING_MAX_FRAME, FLOOR_MAX_FRAME};
 use shard_wire::placement::DEFAULT_MAX_LINKS;
+use std::time::Duration;
 
+/// When a link that nobody uses is closed, unless configured otherwise.
+const IDLE_AFTER: Duration = Duration::from_secs(300);
 /// Smallest window and outbox that can be configured, in bytes.
 const LEAST: u64 = 1024;
 
@@ -21,6 +24,7 @@ pub struct LinkOptions {
     pub(crate) window: u64,
     pub(crate) outbox: u64,
     pub(crate) max_links: u16,
+    pub(crate) idle_after: Duration,
     pub(crate) is_numbered: bool,
 }
 
@@ -39,6 +43,7 @@ impl LinkOptions {
             window: DEFAULT_WINDOW,
             outbox: DEFAULT_MAX_WAITING,
             max_links: DEFAULT_MAX_LINKS,
+            idle_after: IDLE_AFTER,
             is_numbered: true,
         }
     }
@@ -72,6 +77,14 @@ impl LinkOptions {
     #[must_use]
     pub const fn max_links(mut self, links: u16) -> Self {
         self.max_links = links;
+        self
+    }
+
+    /// Sets after which time a data link that nobody uses is closed, at the latest after twice as long. Default 5 minutes; zero
+    /// keeps links. It is dialled again on first use. The session and its heartbeats go on.
+    #[must_use]
+    pub const fn idle_after(mut self, time: Duration) -> Self {
+        self.idle_after = time;
         self
     }
 

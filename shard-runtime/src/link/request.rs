@@ -32,6 +32,13 @@ pub(crate) enum Request {
         /// The node.
         peer: NodeName,
     },
+    /// Nobody uses this data link: it is not dialled until it is wanted.
+    ReleaseSlot {
+        /// The node.
+        peer: NodeName,
+        /// Which link.
+        slot: Slot,
+    },
     /// A data link is wanted: dial it, or ask the peer to.
     WantSlot {
         /// The peer.

@@ -137,6 +137,13 @@ impl Shard {
             return;
         };
         self.close_link(link, false);
+        let after = self
+            .net
+            .sessions
+            .borrow()
+            .iter()
+            .find(|peer| peer.session.peer.name == grant.peer)
+            .map(|peer| peer.session.links.idle_after);
         let now = self.now_ticks();
         let socket = Socket::new(transport, grant.link, grant.epoch, now, now + self.hot_ticks());
         if let Some(Some(owned)) = self.net.links.borrow_mut().get_mut(link as usize) {
@@ -147,6 +154,9 @@ impl Shard {
         }
         self.net.dirty.set(true);
         self.with_link_cells(link, |cells| bump(&cells.links, 1));
+        if let Some(after) = after {
+            self.watch_idle(after);
+        }
     }
 
     /// A data link that was handed over is to be read no further.

@@ -17,7 +17,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// Bytes that the kernel keeps of a link beyond those under way: 256 KiB, four batches.
-const UNSENT: libc::c_int = 256 << 10;
+static UNSENT: libc::c_int = 256 << 10;
 
 /// What is in the kernel goes before replies, credit and downs, whatever their lane: so there is to be little of it. Bytes under
 /// way, which the peer's kernel has room for, are not counted.
