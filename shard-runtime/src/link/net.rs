@@ -43,7 +43,7 @@ pub(crate) struct PeerSession {
 
 impl PeerSession {
     /// This shard's counters for the peer.
-    pub(crate) fn cells(&self, shard: u16) -> Option<&LinkCells> {
+    pub(crate) fn cells(&self, shard: u16) -> Option<&Arc<LinkCells>> {
         self.session.peer.shards.get(usize::from(shard))
     }
 }
@@ -52,9 +52,25 @@ impl PeerSession {
 #[derive(Debug)]
 pub(crate) struct OwnedLink {
     pub(crate) session: u32,
+    /// This shard's counters for the peer: found without the session, which a send has no other need of.
+    pub(crate) cells: Arc<LinkCells>,
     pub(crate) data: DataLink,
     /// Messages of other shards that wait for room.
     pub(crate) late: Queue,
+}
+
+/// The way of the last message of this shard to another node.
+#[derive(Clone, Copy, Debug)]
+struct LastWay {
+    /// The target's incarnation key.
+    key: u64,
+    /// The target's shard.
+    shard: u16,
+    link: u32,
+}
+
+impl LastWay {
+    const NONE: Self = Self { key: 0, shard: 0, link: NO_LINK };
 }
 
 /// The network state of a shard.
@@ -88,6 +104,8 @@ pub(crate) struct Net {
     /// Events of other nodes, for this shard.
     pub(super) branches: Branches,
     last: Cell<Option<(u64, u32)>>,
+    /// The way of the last message.
+    way: Cell<LastWay>,
     /// Peers will be told before long what was taken of their frames.
     pub(crate) tells: Cell<bool>,
     /// Links that have something to write.
@@ -129,6 +147,7 @@ impl Net {
             relays: Relays::default(),
             branches: Branches::default(),
             last: Cell::new(None),
+            way: Cell::new(LastWay::NONE),
             tells: Cell::new(false),
             dirty: Cell::new(false),
             watches_idle: Cell::new(false),
@@ -177,9 +196,22 @@ impl Net {
         self.sessions.borrow().iter().any(left)
     }
 
-    /// Forgets the shortcut of [`Net::find`].
+    /// The link to a shard of an incarnation whose session is up, if the last message took it.
+    #[inline]
+    pub(crate) fn last_way(&self, key: u64, shard: u16) -> Option<u32> {
+        let way = self.way.get();
+        (way.link != NO_LINK && way.key == key && way.shard == shard).then_some(way.link)
+    }
+
+    /// A message to this shard of an incarnation goes by this link.
+    pub(crate) fn set_last_way(&self, key: u64, shard: u16, link: u32) {
+        self.way.set(LastWay { key, shard, link });
+    }
+
+    /// Forgets the shortcuts of [`Net::find`] and [`Net::last_way`]: a session has come or gone.
     pub(crate) fn forget_last(&self) {
         self.last.set(None);
+        self.way.set(LastWay::NONE);
     }
 
     /// Whether a connection to a node may be asked for now: once a second and node, so that sends to a node that is away
@@ -240,7 +272,8 @@ impl Net {
             links.push(None);
         }
         let data = DataLink::new(slot, config, window, now).ok()?;
-        *links.get_mut(index)? = Some(OwnedLink { session, data, late: Queue::new() });
+        let cells = Arc::clone(peer.cells(own_shard)?);
+        *links.get_mut(index)? = Some(OwnedLink { session, cells, data, late: Queue::new() });
         for shard in shards {
             if let Some(place) = peer.by_shard.get_mut(usize::from(shard)) {
                 *place = index as u32;

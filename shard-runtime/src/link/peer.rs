@@ -119,7 +119,7 @@ cells! {
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) name: NodeName,
-    pub(crate) shards: Box<[LinkCells]>,
+    pub(crate) shards: Box<[Arc<LinkCells>]>,
     /// Whether there is a session now.
     pub(crate) connected: AtomicBool,
     /// Number of the session now, or of the last one.
@@ -153,7 +153,7 @@ impl Peer {
     pub(crate) fn new(name: NodeName, shards: u16) -> Self {
         Self {
             name,
-            shards: (0..shards).map(|_| LinkCells::default()).collect(),
+            shards: (0..shards).map(|_| Arc::default()).collect(),
             connected: AtomicBool::new(false),
             session: AtomicU64::new(0),
             since: AtomicU64::new(0),

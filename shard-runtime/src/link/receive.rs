@@ -106,12 +106,9 @@ impl Shard {
         if owned.data.frames_left {
             return Got::Nothing;
         }
-        let sessions = self.net.sessions.borrow();
-        let cells = sessions.get(owned.session as usize).and_then(|peer| peer.cells(self.index()));
-        let Some(cells) = cells else { return Got::Nothing };
         let got = match task {
-            None => owned.data.read(cells),
-            Some(task) => owned.data.poll_read(cells, task),
+            None => owned.data.read(&owned.cells),
+            Some(task) => owned.data.poll_read(&owned.cells, task),
         };
         let now = self.now_ticks();
         if got == Got::Some
@@ -179,9 +176,10 @@ impl Shard {
     fn handle_buffer<'n>(&'n self, buffer: &mut RecvBuf, origin: Origin, mut is_begun: bool) -> Turn<'n> {
         let mut turn = Turn::default();
         for _ in 0..FRAMES_PER_TURN {
-            // By reference: a frame that is moved out of its result is copied in wider pieces than it was written in.
-            let handled = match &buffer.next_frame() {
-                Ok(Some(frame)) => {
+            let mut frame = Frame::EMPTY;
+            let handled = match buffer.next_into(&mut frame) {
+                Ok(true) => {
+                    let frame = &frame;
                     let handled = if is_begun {
                         self.handle_frame(frame, origin, &mut turn)
                     } else {
@@ -195,8 +193,8 @@ impl Shard {
                     }
                     handled
                 }
-                Ok(None) => return turn,
-                Err(error) => Err(Broken::Frame(*error)),
+                Ok(false) => return turn,
+                Err(error) => Err(Broken::Frame(error)),
             };
             if let Err(broken) = handled {
                 turn.broken = Some(broken);
@@ -575,9 +573,7 @@ impl Shard {
         if !owned.data.dirty || owned.data.socket.is_none() {
             return true;
         }
-        let sessions = self.net.sessions.borrow();
-        let cells = sessions.get(owned.session as usize).and_then(|peer| peer.cells(self.index()));
-        let Some(cells) = cells else { return true };
+        let cells = &*owned.cells;
         let is_good = match task {
             None => owned.data.write(cells),
             Some(task) => owned.data.poll_write(cells, task),

@@ -86,7 +86,6 @@ impl Shard {
         let (mut some_full, mut freed) = (false, Vec::new());
         {
             let mut links = self.net.links.borrow_mut();
-            let sessions = self.net.sessions.borrow();
             for (index, owned) in links.iter_mut().enumerate() {
                 let Some(owned) = owned.as_mut().filter(|owned| owned.data.is_full) else { continue };
                 if owned.data.is_short() {
@@ -95,10 +94,8 @@ impl Shard {
                 }
                 owned.data.is_full = false;
                 freed.push(index as u32);
-                let cells = sessions.get(owned.session as usize).and_then(|peer| peer.cells(self.index()));
-                if let Some(cells) = cells {
-                    cells.outboxes_full.store(cells.outboxes_full.load(Relaxed).saturating_sub(1), Relaxed);
-                }
+                let outboxes_full = &owned.cells.outboxes_full;
+                outboxes_full.store(outboxes_full.load(Relaxed).saturating_sub(1), Relaxed);
             }
         }
         self.net.some_full.set(some_full);

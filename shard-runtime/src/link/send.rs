@@ -104,7 +104,16 @@ impl Shard {
     }
 
     /// Which link leads to a pid, or which shard owns it.
+    #[inline]
     pub(super) fn route(&self, to: Pid) -> Result<Way, SendReason> {
+        match self.net.last_way(to.node.0, to.local.shard()) {
+            Some(link) => Ok(Way::Link(link)),
+            None => self.route_anew(to),
+        }
+    }
+
+    #[inline(never)]
+    fn route_anew(&self, to: Pid) -> Result<Way, SendReason> {
         let session = self.net.find(to.node.0).ok_or(SendReason::NoRoute)?;
         let slot = {
             let sessions = self.net.sessions.borrow();
@@ -116,6 +125,7 @@ impl Shard {
             let shard = to.local.shard();
             let link = peer.by_shard.get(usize::from(shard)).copied().ok_or(SendReason::NoProcess)?;
             if link != NO_LINK {
+                self.net.set_last_way(to.node.0, shard, link);
                 return Ok(Way::Link(link));
             }
             let placement = peer.session.placement;
@@ -140,9 +150,7 @@ impl Shard {
     ) -> Result<(), SendReason> {
         let mut links = self.net.links.borrow_mut();
         let owned = links.get_mut(link as usize).and_then(Option::as_mut).ok_or(SendReason::NotConnected)?;
-        let sessions = self.net.sessions.borrow();
-        let peer = sessions.get(owned.session as usize).ok_or(SendReason::NotConnected)?;
-        let cells = peer.cells(self.index()).ok_or(SendReason::NotConnected)?;
+        let cells = &*owned.cells;
         // LIMIT: bytes queued on one link.
         if let Err(full) = owned.data.out.push(head, write) {
             if full == Full::Bytes && !std::mem::replace(&mut owned.data.is_full, true) {
@@ -159,7 +167,6 @@ impl Shard {
             owned.data.write_full(cells);
         }
         let want = !owned.data.wanted;
-        drop(sessions);
         drop(links);
         if want {
             self.want_link(link);

@@ -55,6 +55,7 @@ impl Shard {
             (Arc::clone(&peer.session), std::mem::take(&mut peer.names))
         });
         let Some((session, names)) = ended else { return };
+        self.net.forget_last();
         session.is_over.store(true, Relaxed);
         let mut loss = Loss::default();
         let mut ended = Vec::new();
@@ -124,10 +125,10 @@ impl Shard {
         let found = self.net.find_session(&grant.peer, grant.session);
         let is_up =
             |index: &u32| self.net.sessions.borrow().get(*index as usize).is_some_and(|peer| peer.is_up);
-        let link = found
-            .filter(is_up)
-            .and_then(|session| self.net.link_of(session, grant.slot, self.index(), self.now_ticks()));
-        let Some(link) = link else {
+        let session = found.filter(is_up);
+        let link =
+            session.and_then(|session| self.net.link_of(session, grant.slot, self.index(), self.now_ticks()));
+        let (Some(session), Some(link)) = (session, link) else {
             self.node().request(Request::LinkLost { link: grant.link, why: "its session is not up here" });
             return;
         };
@@ -137,13 +138,6 @@ impl Shard {
             return;
         };
         self.close_link(link, false);
-        let after = self
-            .net
-            .sessions
-            .borrow()
-            .iter()
-            .find(|peer| peer.session.peer.name == grant.peer)
-            .map(|peer| peer.session.links.idle_after);
         let now = self.now_ticks();
         let socket = Socket::new(transport, grant.link, grant.epoch, now, now + self.hot_ticks());
         if let Some(Some(owned)) = self.net.links.borrow_mut().get_mut(link as usize) {
@@ -154,9 +148,9 @@ impl Shard {
         }
         self.net.dirty.set(true);
         self.with_link_cells(link, |cells| bump(&cells.links, 1));
-        if let Some(after) = after {
-            self.watch_idle(after);
-        }
+        let idle_after =
+            self.net.sessions.borrow().get(session as usize).map(|peer| peer.session.links.idle_after);
+        self.watch_idle(idle_after.unwrap_or_default());
     }
 
     /// A data link that was handed over is to be read no further.
@@ -212,12 +206,8 @@ impl Shard {
 
     /// Runs `f` with this shard's counters for the peer of a link.
     pub(super) fn with_link_cells(&self, link: u32, f: impl FnOnce(&crate::link::LinkCells)) {
-        let session =
-            self.net.links.borrow().get(link as usize).and_then(Option::as_ref).map(|owned| owned.session);
-        let Some(session) = session else { return };
-        let sessions = self.net.sessions.borrow();
-        if let Some(cells) = sessions.get(session as usize).and_then(|peer| peer.cells(self.index())) {
-            f(cells);
+        if let Some(Some(owned)) = self.net.links.borrow().get(link as usize) {
+            f(&owned.cells);
         }
     }
 }

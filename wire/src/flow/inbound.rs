@@ -78,7 +78,7 @@ impl Inbound {
         let signals = self.signal_bytes - self.told_signal_bytes;
         let left = self.told.limit.saturating_sub(self.data_bytes);
         let is_short = left < PART_BYTES as u64 && self.data != self.told.data;
-        given.max(signals) * 4 >= self.window || frames >= FRAMES_UNTOLD || is_short
+        given.max(signals) * 8 >= self.window || frames >= FRAMES_UNTOLD || is_short
     }
 
     /// What to tell the peer now. `clock_ms` is this end's clock of the link.

@@ -25,6 +25,9 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
+    /// A frame that says nothing: what [`RecvBuf::next_into`] writes over.
+    pub const EMPTY: Self = Self { header: FrameHeader::EMPTY, body: &[], blocks: &[] };
+
     /// Length of the frame in the buffer, in bytes.
     #[must_use]
     #[inline]
@@ -90,26 +93,35 @@ pub enum Parsed<'a> {
 ///
 /// # Errors
 /// A [`WireError`] that says which field is wrong. The link is then out of step and has to be closed.
-#[inline(always)]
 pub fn parse(bytes: &[u8], limit: usize) -> Result<Parsed<'_>, WireError> {
-    let Some(head) = bytes.first_chunk::<HEADER_BYTES>() else { return Ok(Parsed::Need(HEADER_BYTES)) };
-    let header = FrameHeader::from_bytes(head, limit)?;
-    let consumed = header.length as usize;
-    let Some(frame) = bytes.get(..consumed) else { return Ok(Parsed::Need(consumed)) };
-    let content = HEADER_BYTES..consumed - usize::from(header.padding);
-    // `from_bytes` checked that header, fixed blocks and padding fit the length.
-    let content = frame.get(content).unwrap_or_default();
-    if !header.flags.any(FrameFlags::BLOCKS) {
-        return Ok(Parsed::Frame(Frame { header, body: content, blocks: &[] }));
+    let mut frame = Frame::EMPTY;
+    Ok(match parse_into(bytes, limit, &mut frame)? {
+        0 => Parsed::Frame(frame),
+        need => Parsed::Need(need),
+    })
+}
+
+/// The same in place. 0, or as many bytes as are needed.
+#[inline(always)]
+fn parse_into<'a>(bytes: &'a [u8], limit: usize, frame: &mut Frame<'a>) -> Result<usize, WireError> {
+    let Some(head) = bytes.first_chunk::<HEADER_BYTES>() else { return Ok(HEADER_BYTES) };
+    frame.header.read(head, limit)?;
+    let consumed = frame.header.length as usize;
+    let Some(whole) = bytes.get(..consumed) else { return Ok(consumed) };
+    let content = HEADER_BYTES..consumed - usize::from(frame.header.padding);
+    // `read` checked that header, fixed blocks and padding fit the length.
+    frame.body = whole.get(content).unwrap_or_default();
+    if frame.header.flags.any(FrameFlags::BLOCKS) {
+        read_blocks(frame)?;
     }
-    with_blocks(header, content).map(Parsed::Frame)
+    Ok(0)
 }
 
 #[cold]
-fn with_blocks(header: FrameHeader, content: &[u8]) -> Result<Frame<'_>, WireError> {
-    let blocks = Blocks::read(header.flags, content)?;
-    let (blocks, body) = content.split_at_checked(blocks.len).unwrap_or((content, &[]));
-    Ok(Frame { header, body, blocks })
+fn read_blocks(frame: &mut Frame<'_>) -> Result<(), WireError> {
+    let blocks = Blocks::read(frame.header.flags, frame.body)?;
+    (frame.blocks, frame.body) = frame.body.split_at_checked(blocks.len).unwrap_or((frame.body, &[]));
+    Ok(())
 }
 
 /// The optional blocks of a header.
@@ -217,17 +229,26 @@ impl RecvBuf {
     ///
     /// # Errors
     /// As [`parse`]; then each further call gives the same error.
-    #[inline(always)]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, WireError> {
+        let mut frame = Frame::EMPTY;
+        Ok(self.next_into(&mut frame)?.then_some(frame))
+    }
+
+    /// The same over an [`Frame::EMPTY`] one, which is faster than to have it given; whether there was one.
+    ///
+    /// # Errors
+    /// As [`parse`].
+    #[inline(always)]
+    pub fn next_into<'a>(&'a mut self, frame: &mut Frame<'a>) -> Result<bool, WireError> {
         let received = self.bytes.as_slice().get(self.start..self.end).unwrap_or_default();
-        match parse(received, self.limit)? {
-            Parsed::Need(need) => {
-                self.need = need;
-                Ok(None)
-            }
-            Parsed::Frame(frame) => {
+        match parse_into(received, self.limit, frame)? {
+            0 => {
                 self.start += frame.consumed();
-                Ok(Some(frame))
+                Ok(true)
+            }
+            need => {
+                self.need = need;
+                Ok(false)
             }
         }
     }
