@@ -110,6 +110,10 @@ pub(crate) struct Net {
     pub(crate) tells: Cell<bool>,
     /// Links that have something to write.
     pub(crate) dirty: Cell<bool>,
+    /// Ticks that the shard goes on looking at its links after bytes came in.
+    pub(crate) linger: Cell<u64>,
+    /// Until when it does.
+    pub(crate) linger_until: Cell<u64>,
     /// Links are looked at for whether anybody uses them.
     pub(crate) watches_idle: Cell<bool>,
     /// Some link is full.
@@ -150,6 +154,8 @@ impl Net {
             way: Cell::new(LastWay::NONE),
             tells: Cell::new(false),
             dirty: Cell::new(false),
+            linger: Cell::new(0),
+            linger_until: Cell::new(0),
             watches_idle: Cell::new(false),
             some_full: Cell::new(false),
             late: Cell::new(0),

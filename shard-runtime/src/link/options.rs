@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// When a link that nobody uses is closed, unless configured otherwise.
 const IDLE_AFTER: Duration = Duration::from_secs(300);
+/// How long a shard looks on after bytes came in, unless configured otherwise.
+const LINGER: Duration = Duration::from_micros(50);
 /// Smallest window and outbox that can be configured, in bytes.
 const LEAST: u64 = 1024;
 
@@ -25,6 +27,7 @@ pub struct LinkOptions {
     pub(crate) outbox: u64,
     pub(crate) max_links: u16,
     pub(crate) idle_after: Duration,
+    pub(crate) linger: Duration,
     pub(crate) is_numbered: bool,
 }
 
@@ -44,6 +47,7 @@ impl LinkOptions {
             outbox: DEFAULT_MAX_WAITING,
             max_links: DEFAULT_MAX_LINKS,
             idle_after: IDLE_AFTER,
+            linger: LINGER,
             is_numbered: true,
         }
     }
@@ -85,6 +89,15 @@ impl LinkOptions {
     #[must_use]
     pub const fn idle_after(mut self, time: Duration) -> Self {
         self.idle_after = time;
+        self
+    }
+
+    /// Sets how long a shard without work goes on looking at its links before it sleeps, after bytes have come in. Default 50
+    /// microseconds, which is about the processor time that falling asleep and being woken take; zero lets it sleep at once.
+    /// Meanwhile it offers its processor to other threads.
+    #[must_use]
+    pub const fn linger(mut self, time: Duration) -> Self {
+        self.linger = time;
         self
     }
 

@@ -83,6 +83,11 @@ impl Shard {
         found
     }
 
+    /// Whether bytes came in so recently that more may come before the shard would be asleep and awake again.
+    pub(crate) fn lingers(&self) -> bool {
+        self.net.linger_until.get() > self.clock().ticks()
+    }
+
     fn is_to_be_read(&self, link: usize, its_turn: bool) -> bool {
         let links = self.net.links.borrow();
         let Some(Some(owned)) = links.get(link) else { return false };
@@ -115,6 +120,7 @@ impl Shard {
             && let Some(socket) = owned.data.socket.as_mut()
         {
             socket.hot_until = now + self.hot_ticks();
+            self.net.linger_until.set(now + self.net.linger.get());
             if now.saturating_sub(socket.reported) > self.nanos_in_ticks(REPORT_NANOS) {
                 socket.reported = now;
                 self.node().request(Request::Heard { link: socket.link });

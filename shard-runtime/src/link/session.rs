@@ -148,9 +148,11 @@ impl Shard {
         }
         self.net.dirty.set(true);
         self.with_link_cells(link, |cells| bump(&cells.links, 1));
-        let idle_after =
-            self.net.sessions.borrow().get(session as usize).map(|peer| peer.session.links.idle_after);
-        self.watch_idle(idle_after.unwrap_or_default());
+        let options = self.net.sessions.borrow().get(session as usize).map(|peer| peer.session.links);
+        if let Some(options) = options {
+            self.net.linger.set(self.ticks(options.linger));
+            self.watch_idle(options.idle_after);
+        }
     }
 
     /// A data link that was handed over is to be read no further.

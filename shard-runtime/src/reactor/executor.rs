@@ -126,6 +126,12 @@ async fn drive(shard: Rc<Shard>, idle_spin: Duration) {
                 continue;
             }
         }
+        if shard.lingers() {
+            // Whoever waits for this processor has something to do.
+            std::thread::yield_now();
+            yield_if_needed(&port).await;
+            continue;
+        }
         idle_since = None;
         park(&shard, &port).await;
     }

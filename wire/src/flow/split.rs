@@ -5,7 +5,9 @@
 //!
 //! Invariants: P1 parts of one message keep their order; at most [`MAX_AT_ONCE`] messages of a lane are cut at a time.
 //! P2 a frame waits exactly while a big one before it of its own pair is not cut whole.
-//! Cost: nothing while there is no big message but the look whether there is one; then a copy of it, and one of each part.
+//! P3 a big message is not moved while it waits: its buffer is handed on.
+//! Cost: nothing while there is no big message but the look whether there is one; then a copy of each part, and of the frames
+//! of the batch that stand before it.
 
 use crate::WireError;
 use crate::flow::queue::frame_len;
@@ -36,13 +38,34 @@ struct Big {
     pair: Pair,
     number: u32,
     header: FrameHeader,
-    frame: Batch,
+    frame: Whole,
     /// Bytes that were cut off already.
     cut: usize,
     /// Parts that were cut off already.
     index: u32,
-    /// Whole frames of the same pair that came later.
-    behind: Batch,
+    /// Of the same pair, and came later.
+    behind: VecDeque<Behind>,
+}
+
+/// A big frame, in the buffer it was built in.
+#[derive(Debug)]
+struct Whole {
+    bytes: Batch,
+    start: usize,
+}
+
+impl Whole {
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+}
+
+/// What waits for a big message of its pair.
+#[derive(Debug)]
+enum Behind {
+    /// Frames that need not be cut.
+    Small(Batch),
+    Big(FrameHeader, Whole),
 }
 
 /// The big messages of a lane.
@@ -89,18 +112,22 @@ impl Splitter {
         }
         self.bytes += length as u64;
         self.frames += 1;
-        match before {
-            Some(big) => big.behind.extend_from_slice(out.split_last(start)),
-            None => {
-                let mut frame = Batch::with_capacity(length);
-                frame.extend_from_slice(out.split_last(start));
-                self.begin(header, frame, Batch::new());
+        if length <= whole {
+            if let Some(big) = before {
+                big.push_small(out.split_last(start));
             }
+            out.drop_last(start);
+            return;
         }
-        out.drop_last(start);
+        // The frames before it are at most a batch.
+        let frame = Whole { bytes: out.take_last(start), start };
+        match before {
+            Some(big) => big.behind.push_back(Behind::Big(header, frame)),
+            None => self.begin(header, frame, VecDeque::new()),
+        }
     }
 
-    fn begin(&mut self, header: FrameHeader, frame: Batch, behind: Batch) {
+    fn begin(&mut self, header: FrameHeader, frame: Whole, behind: VecDeque<Behind>) {
         let number = self.next;
         self.next = number.wrapping_add(1);
         let pair = Pair::of(&header);
@@ -108,54 +135,60 @@ impl Splitter {
     }
 
     /// Appends one part of each message that is being cut.
-    pub(super) fn round(&mut self, out: &mut FrameBuf, whole: usize, part: usize) -> Result<(), WireError> {
+    pub(super) fn round(&mut self, out: &mut FrameBuf, part: usize) -> Result<(), WireError> {
         let mut index = 0;
         for _ in 0..MAX_AT_ONCE.min(self.bigs.len()) {
             let Some(big) = self.bigs.get_mut(index) else { break };
             let cut = big.append(self.kind, out, part)?;
             self.bytes -= cut as u64;
-            if big.cut < big.frame.len() {
+            if big.cut < big.frame.as_slice().len() {
                 index += 1;
                 continue;
             }
             self.frames -= 1;
             if let Some(done) = self.bigs.remove(index) {
-                self.release(&done.behind, out, whole)?;
+                self.release(done.behind, out)?;
             }
         }
         Ok(())
     }
 
     /// A message was cut whole: those behind it go on, up to the next big one.
-    fn release(&mut self, behind: &Batch, out: &mut FrameBuf, whole: usize) -> Result<(), WireError> {
-        let bytes = behind.as_slice();
-        let mut at = 0;
-        while let Some(length) = frame_len(bytes, at) {
-            let frame = bytes.get(at..at + length).unwrap_or_default();
-            at += length;
-            let header = frame.first_chunk::<HEADER_BYTES>();
-            if length > whole
-                && let Some(Ok(header)) = header.map(|head| FrameHeader::from_bytes(head, usize::MAX))
-            {
-                let (mut big, mut rest) = (Batch::with_capacity(length), Batch::new());
-                big.extend_from_slice(frame);
-                rest.extend_from_slice(bytes.get(at..).unwrap_or_default());
-                self.begin(header, big, rest);
-                return Ok(());
+    fn release(&mut self, mut behind: VecDeque<Behind>, out: &mut FrameBuf) -> Result<(), WireError> {
+        while let Some(next) = behind.pop_front() {
+            let small = match next {
+                Behind::Small(small) => small,
+                Behind::Big(header, frame) => {
+                    self.begin(header, frame, behind);
+                    return Ok(());
+                }
+            };
+            let mut at = 0;
+            while let Some(length) = frame_len(small.as_slice(), at) {
+                out.push_whole(small.get(at..at + length).unwrap_or_default())?;
+                at += length;
+                self.bytes -= length as u64;
+                self.frames -= 1;
             }
-            out.push_whole(frame)?;
-            self.bytes -= length as u64;
-            self.frames -= 1;
         }
         Ok(())
     }
 }
 
 impl Big {
+    fn push_small(&mut self, frame: &[u8]) {
+        if let Some(Behind::Small(small)) = self.behind.back_mut() {
+            return small.extend_from_slice(frame);
+        }
+        let mut small = Batch::with_capacity(frame.len());
+        small.extend_from_slice(frame);
+        self.behind.push_back(Behind::Small(small));
+    }
+
     /// Appends the next part; how many bytes of the message it carries.
     fn append(&mut self, kind: FrameKind, out: &mut FrameBuf, part: usize) -> Result<usize, WireError> {
-        let total = self.frame.len();
-        let slice = self.frame.get(self.cut..total.min(self.cut + part)).unwrap_or_default();
+        let total = self.frame.as_slice().len();
+        let slice = self.frame.as_slice().get(self.cut..total.min(self.cut + part)).unwrap_or_default();
         let fragment = Fragment {
             message: self.number,
             index: self.index,

@@ -139,6 +139,14 @@ impl FrameBuf {
         self.sink.bytes.as_slice().get(start..).unwrap_or_default()
     }
 
+    /// Takes the buffer, in which the last frame starts at `start`; the frames before it stay, in another one.
+    pub(crate) fn take_last(&mut self, start: usize) -> AlignedVec<FRAME_ALIGN> {
+        let mut before = AlignedVec::new();
+        before.extend_from_slice(self.sink.bytes.as_slice().get(..start).unwrap_or_default());
+        self.frames = self.frames.saturating_sub(1);
+        std::mem::replace(&mut self.sink.bytes, before)
+    }
+
     /// Forgets the frame that starts at `start` and is the last.
     pub(crate) fn drop_last(&mut self, start: usize) {
         if start < self.sink.bytes.len() {
