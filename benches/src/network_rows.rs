@@ -93,7 +93,6 @@ pub static NETWORK: &[Workload] = &[
         sides: &[
             our_pair(network::receive_one, network::send_one),
             pair("raw_socket", raw_socket::receive_frames, raw_socket::send_frames),
-            outside("ractor_cluster"),
             outside("tonic_stream"),
         ],
         derived: &[],

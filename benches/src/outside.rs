@@ -5,7 +5,7 @@
 /// Workload by workload, the names of these sides.
 pub const SIDES: &[(&str, &[&str])] = &[
     ("network_1_1", &["kameo_remote", "ractor_cluster", "tonic_stream"]),
-    ("network_1_1_one_process", &["ractor_cluster", "tonic_stream"]),
+    ("network_1_1_one_process", &["tonic_stream"]),
     ("remote_call", &["kameo_remote", "ractor_cluster", "tonic_unary"]),
     ("remote_calls_1", &["kameo_remote", "ractor_cluster", "tonic_unary"]),
     ("remote_calls_64", &["kameo_remote", "ractor_cluster", "tonic_stream", "tonic_unary"]),
