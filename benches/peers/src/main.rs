@@ -1,7 +1,7 @@
 //! The peers of `runs` between two nodes that are too heavy to build with the workspace: ractor_cluster, kameo with
 //! libp2p, tonic.
 //!
-//! `peers --child WORKLOAD SIDE --divide N [--partner TEXT]` does the work of one side once and prints one line of JSON, a
+//! `peers --child WORKLOAD SIDE [--divide N [--partner TEXT]]` does the work of one side once and prints one line of JSON, a
 //! sample, as a child of `runs` does; with `--partner` it is the other end of that side. `peers --list` prints the sides.
 #![expect(clippy::print_stdout, reason = "the sample and the list are this program's output")]
 #![expect(clippy::print_stderr, reason = "failures go beside the output")]
@@ -38,6 +38,7 @@ fn run(args: &[&str]) -> Result<(), RunError> {
             }
             Ok(())
         }
+        ["--child", workload, side] => run(&["--child", workload, side, "--divide", "1"]),
         ["--child", workload, side, "--divide", divide, rest @ ..] => {
             let (workload, side) = table::find(workload, side)?;
             let scale = Scale::divided_by(divide.parse().map_err(RunError::work)?);
@@ -55,5 +56,5 @@ fn run(args: &[&str]) -> Result<(), RunError> {
 }
 
 fn usage() -> RunError {
-    RunError::work("usage: peers --list | peers --child WORKLOAD SIDE --divide N [--partner TEXT]")
+    RunError::work("usage: peers --list | peers --child WORKLOAD SIDE [--divide N [--partner TEXT]]")
 }

@@ -22,7 +22,7 @@ const MESSAGES: u64 = 500_000;
 /// Calls of a full run of one caller.
 const ALONE: u64 = 10_000;
 /// Calls of a full run of many.
-const TOGETHER: u64 = 200_000;
+const TOGETHER: u64 = 100_000;
 /// Messages between two yields of a sending task.
 const YIELD_EVERY: u64 = 1000;
 /// The group in which an actor is found.

@@ -33,7 +33,7 @@ const MESSAGES: u64 = 2_000_000;
 /// Calls of a full run of one caller.
 const ALONE: u64 = 10_000;
 /// Calls of a full run of many.
-const TOGETHER: u64 = 200_000;
+const TOGETHER: u64 = 100_000;
 
 /// What goes both ways: the two numbers that ours carries, too.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
