@@ -15,7 +15,7 @@ VENV := $(TARGET)/venv
 # Cargo.lock is committed: a build that would change it is a mistake.
 LOCKED := --locked
 
-.PHONY: help verify test faults soak soak-links demo bench bare memcheck fix clean fmt clippy doc tidy counts doctest loom fuzz-build bins nextest
+.PHONY: help verify test faults soak soak-links demo bench bare peers peers-build memcheck fix clean fmt clippy doc tidy counts doctest loom fuzz-build bins nextest
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -102,7 +102,19 @@ demo: ## five nodes on this machine; Ctrl-C stops all (ARGS="--nodes 3 --duratio
 
 bench: ## criterion benches per hot path, then the workloads beside their peers (ARGS="--only NAME --json FILE")
 	$(CARGO) bench $(LOCKED) -p shard-benches --benches
+	@$(MAKE) peers-build
 	$(CARGO) run $(LOCKED) --release -p shard-benches --bin runs -- $(ARGS)
+
+# Their own workspace, in the same folder of build output: `runs` looks for the program beside itself.
+PEERS := --manifest-path benches/peers/Cargo.toml
+peers: ## checks, builds and tries the peers between two nodes, which `runs` finds beside itself
+	$(CARGO) fmt $(PEERS) --check
+	$(CARGO) clippy $(LOCKED) $(PEERS) --target-dir $(TARGET) --release --all-targets -- -D warnings
+	@$(MAKE) peers-build
+	$(CARGO) test $(LOCKED) $(PEERS) --target-dir $(TARGET) --release
+
+peers-build:
+	$(CARGO) build $(LOCKED) $(PEERS) --target-dir $(TARGET) --release
 
 bare: ## builds `runs` without instruments, for `runs --bare target/bare/release/runs`
 	RUSTFLAGS="--cfg shard_bare" CARGO_TARGET_DIR="$(TARGET)/bare" $(CARGO) build $(LOCKED) --release -p shard-benches --bin runs

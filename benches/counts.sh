@@ -30,7 +30,7 @@ fi
 
 command -v valgrind >/dev/null || fail "valgrind is missing: apt-get install valgrind"
 # Not the release profile: its link-time optimisation takes minutes. Without the peers there is little to build.
-cargo build --locked --quiet --profile counts -p shard-benches --no-default-features --bin counts
+cargo build --locked --quiet --profile counts -p shard-benches --no-default-features --features own --bin counts
 bin=${CARGO_TARGET_DIR:-target}/counts/counts
 # Without arguments it names its paths, and fails.
 paths=$({ "$bin" 2>&1 || true; } | sed -n "s/.*one of: //p")

@@ -25,9 +25,17 @@ pub enum RunError {
         /// The system's answer.
         source: io::Error,
     },
+    /// The program that does the work of a side is not there.
+    #[error("side `{side}`: {why}")]
+    Missing {
+        /// Name of the side.
+        side: &'static str,
+        /// What to do.
+        why: &'static str,
+    },
     /// A child process ended without a figure.
     #[error(
-        "the child process of `{workload}`, side `{side}`, ended with {status} and no figure: run `runs --child {workload} {side}` to see why"
+        "the child process of `{workload}`, side `{side}`, ended with {status} and no figure: run its program with `--child {workload} {side}` to see why"
     )]
     Child {
         /// Name of the workload.

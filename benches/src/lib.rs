@@ -9,8 +9,13 @@
 //! Clock: only [`timing`] reads one.
 
 pub mod error;
+#[cfg(feature = "own")]
 pub mod frames;
 pub mod machine;
+#[cfg(feature = "peers")]
+pub mod network_rows;
+pub mod outside;
+#[cfg(feature = "own")]
 pub mod own;
 #[cfg(feature = "peers")]
 pub mod peer;
@@ -20,7 +25,6 @@ pub mod reference;
 pub mod registry;
 #[cfg(feature = "peers")]
 pub mod report;
-#[cfg(feature = "peers")]
 pub mod round;
 pub mod spsc;
 pub mod timing;

@@ -1,49 +1,38 @@
-//! The list of workloads: the only place where a name, its sides and its ratios to hold meet.
+//! The list of workloads: with [`network_rows`](crate::network_rows), the only place where a name, its sides and its
+//! ratios to hold meet.
 
 use crate::error::RunError;
-use crate::own::{
-    across, diag, events, far_events, logging, network, population, same_shard, sockets, styles, timers,
-};
-use crate::peer::{
-    actix, bare_sockets, futex, glommio_tasks, kameo, ractor, raw_ring, raw_socket, tokio_timers,
-};
+use crate::network_rows::NETWORK;
+use crate::own::{across, diag, events, logging, population, same_shard, sockets, styles, timers};
+use crate::peer::{actix, bare_sockets, futex, glommio_tasks, kameo, ractor, raw_ring, tokio_timers};
 use crate::reference::{
-    ERGO, ERGO_DELIVER_SECONDS, ERGO_LOCAL_MANY, ERGO_LOCAL_ONE, ERGO_LOCAL_ONE_BY_YIELDING, ERGO_NETWORK,
-    ERGO_PROCESS_BYTES, ERGO_SPAWN_SECONDS, ERGO_SUBSCRIBE_SECONDS, absolute, at_least, at_most,
+    ERGO, ERGO_LOCAL_MANY, ERGO_LOCAL_ONE, ERGO_LOCAL_ONE_BY_YIELDING, ERGO_PROCESS_BYTES,
+    ERGO_SPAWN_SECONDS, absolute, at_least, at_most,
 };
-use crate::workload::{BARE, Better, Measure, OURS, Partner, Side, Workload};
+use crate::workload::{BARE, Better, Measure, OURS, Program, Side, Workload};
 
 const ONE_CORE: &str = "cpu 1";
 const TWO_CORES: &str = "cpus 0 and 1";
 const CLIENT_AND_SERVER: &str = "the client on cpu 0, the server on cpu 1";
-const ELEVEN_NODES: &str = "eleven nodes of one shard, on the cpus in turn";
 const ALL_CORES: &str = "one thread per cpu";
 const TWO_WORKERS: &str = "2 tokio workers, not pinned";
 const ALL_WORKERS: &str = "a tokio worker per cpu, not pinned";
-const TWO_PROCESSES: &str = "cpu 0 (sender) and cpu 1 (receiver)";
 
 const fn peer(name: &'static str, pinning: &'static str, measure: Measure) -> Side {
-    Side { name, pinning, measure, partner: None }
+    let program = Program::Runs;
+    Side { name, pinning, program, measure, partner: None }
 }
 
 const fn ours(pinning: &'static str, measure: Measure) -> Side {
     peer(OURS, pinning, measure)
 }
 
-const fn our_pair(measure: Measure, partner: Partner) -> Side {
-    pair(OURS, measure, partner)
+const fn bare(pinning: &'static str, measure: Measure) -> Side {
+    Side { name: BARE, pinning, program: Program::Bare, measure, partner: None }
 }
 
-const fn pair(name: &'static str, measure: Measure, partner: Partner) -> Side {
-    Side { name, pinning: TWO_PROCESSES, measure, partner: Some(partner) }
-}
-
-const fn on_all(name: &'static str, measure: Measure, partner: Partner) -> Side {
-    Side { name, pinning: "one thread per cpu in each process", measure, partner: Some(partner) }
-}
-
-/// Every workload that exists.
-pub static WORKLOADS: &[Workload] = &[
+/// The workloads of one node.
+static ONE_NODE: &[Workload] = &[
     Workload {
         name: "same_shard_stream",
         about: "one process streams to another on its shard",
@@ -108,7 +97,7 @@ pub static WORKLOADS: &[Workload] = &[
         about: "the same-shard stream beside a build without counters, latency stamps and stall beacon",
         unit: "M msg/s",
         better: Better::Higher,
-        sides: &[ours(ONE_CORE, same_shard::stream), peer(BARE, ONE_CORE, same_shard::bare_stream)],
+        sides: &[ours(ONE_CORE, same_shard::stream), bare(ONE_CORE, same_shard::bare_stream)],
         derived: &[],
         references: &[at_least(BARE, 0.75, 0.85, 0.9)],
     },
@@ -325,129 +314,6 @@ pub static WORKLOADS: &[Workload] = &[
         references: &[absolute(0.5, 0.5, 0.5)],
     },
     Workload {
-        name: "network_1_1",
-        about: "64-byte frames to a process of another node, two OS processes, loopback",
-        unit: "M frames/s",
-        better: Better::Higher,
-        sides: &[
-            our_pair(network::receive_one, network::send_one),
-            pair("raw_socket", raw_socket::receive_frames, raw_socket::send_frames),
-        ],
-        derived: &[ERGO_NETWORK],
-        references: &[at_least("raw_socket", 0.2, 0.4, 0.7), at_least(ERGO, 4.0, 10.0, 20.0)],
-    },
-    Workload {
-        name: "pubsub_1m_subscribe",
-        about: "1 M processes of 10 nodes of one OS process subscribe to an event of another node",
-        unit: "s",
-        better: Better::Lower,
-        sides: &[ours(ELEVEN_NODES, far_events::subscribe)],
-        derived: &[ERGO_SUBSCRIBE_SECONDS],
-        references: &[at_least(ERGO, 3.0, 10.0, 30.0)],
-    },
-    Workload {
-        name: "pubsub_1m_publish",
-        about: "what one publication for 1 M subscribers on 10 nodes takes of its publisher's time",
-        unit: "us",
-        better: Better::Lower,
-        sides: &[ours(ELEVEN_NODES, far_events::publish)],
-        derived: &[],
-        references: &[],
-    },
-    Workload {
-        name: "pubsub_1m_deliver",
-        about: "one publication to 1 M subscribers on 10 nodes of one OS process, until each has handled it",
-        unit: "s",
-        better: Better::Lower,
-        sides: &[ours(ELEVEN_NODES, far_events::deliver)],
-        derived: &[ERGO_DELIVER_SECONDS],
-        references: &[at_least(ERGO, 3.0, 10.0, 30.0)],
-    },
-    Workload {
-        name: "network_n_n",
-        about: "64-byte frames between two nodes, as many pairs of processes as processors",
-        unit: "M frames/s",
-        better: Better::Higher,
-        sides: &[
-            on_all(OURS, network::receive_many, network::send_many),
-            on_all("raw_socket", raw_socket::receive_frames_many, raw_socket::send_frames_many),
-        ],
-        derived: &[],
-        references: &[],
-    },
-    Workload {
-        name: "network_rtt",
-        about: "one 64-byte frame to another node and back, both idle between, p50",
-        unit: "us",
-        better: Better::Lower,
-        sides: &[
-            our_pair(network::round_trip, network::echo),
-            pair("raw_socket", raw_socket::round_trip_blocking, raw_socket::echo_blocking),
-        ],
-        derived: &[],
-        references: &[at_most("raw_socket", 2.0, 1.5, 1.2)],
-    },
-    Workload {
-        name: "network_rtt_polling",
-        about: "one 64-byte frame to another node and back, both busy-polling, p50",
-        unit: "us",
-        better: Better::Lower,
-        sides: &[
-            our_pair(network::round_trip, network::echo),
-            pair("raw_socket_spinning", raw_socket::round_trip_spinning, raw_socket::echo_spinning),
-        ],
-        derived: &[],
-        references: &[at_most("raw_socket_spinning", 3.0, 1.5, 1.2)],
-    },
-    Workload {
-        name: "network_bytes_64k",
-        about: "messages of 64 KiB to another node",
-        unit: "GB/s",
-        better: Better::Higher,
-        sides: &[
-            our_pair(network::receive_bytes, network::send_bytes),
-            pair("raw_socket", raw_socket::bytes, raw_socket::send_bytes_64k),
-        ],
-        derived: &[],
-        references: &[at_least("raw_socket", 0.5, 0.75, 0.9)],
-    },
-    Workload {
-        name: "network_bytes_1m",
-        about: "messages to another node in frames of at most 1 MiB (payload 1 MiB - 4 KiB, peer 1 MiB)",
-        unit: "GB/s",
-        better: Better::Higher,
-        sides: &[
-            our_pair(network::receive_bytes, network::send_bytes),
-            pair("raw_socket", raw_socket::bytes, raw_socket::send_bytes_1m),
-        ],
-        derived: &[],
-        references: &[],
-    },
-    Workload {
-        name: "remote_call",
-        about: "one process awaits each reply of one of another node, p50",
-        unit: "us",
-        better: Better::Lower,
-        sides: &[
-            our_pair(network::call, network::answer),
-            pair("raw_socket", raw_socket::round_trip_blocking, raw_socket::echo_blocking),
-        ],
-        derived: &[],
-        references: &[],
-    },
-    Workload {
-        name: "remote_call_100",
-        about: "100 processes await each reply of one of another node",
-        unit: "M calls/s",
-        better: Better::Higher,
-        sides: &[
-            our_pair(network::many_calls, network::answer),
-            pair("raw_socket", raw_socket::calls_in_flight, raw_socket::echo_in_flight),
-        ],
-        derived: &[],
-        references: &[],
-    },
-    Workload {
         name: "diag_cost",
         about: "the same-shard stream with diagnostics scraped and asked for its processes every 100 ms",
         unit: "M msg/s",
@@ -458,12 +324,17 @@ pub static WORKLOADS: &[Workload] = &[
     },
 ];
 
+/// Every workload that exists.
+pub fn workloads() -> impl Iterator<Item = &'static Workload> {
+    ONE_NODE.iter().chain(NETWORK)
+}
+
 /// The workload called `name`.
 ///
 /// # Errors
 /// [`RunError::UnknownWorkload`].
 pub fn workload(name: &str) -> Result<&'static Workload, RunError> {
-    WORKLOADS.iter().find(|w| w.name == name).ok_or_else(|| RunError::UnknownWorkload(name.to_owned()))
+    workloads().find(|w| w.name == name).ok_or_else(|| RunError::UnknownWorkload(name.to_owned()))
 }
 
 #[cfg(test)]
@@ -475,7 +346,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_references_name_something_that_is_measured() {
         let mut names = BTreeSet::new();
-        for w in WORKLOADS {
+        for w in workloads() {
             assert!(names.insert(w.name), "{} twice", w.name);
             let sides: BTreeSet<_> = w.sides.iter().map(|side| side.name).collect();
             assert_eq!(sides.len(), w.sides.len(), "{}: a side twice", w.name);
@@ -490,5 +361,12 @@ mod tests {
                 assert!(if is_ceiling { falls } else { rises }, "{}: {reference:?}", w.name);
             }
         }
+    }
+    #[test]
+    fn both_programs_have_the_same_list_of_sides() {
+        let outside = |w: &'static Workload| w.sides.iter().filter(|side| side.program == Program::Peers);
+        let here: BTreeSet<_> =
+            workloads().flat_map(|w| outside(w).map(|side| (w.name, side.name))).collect();
+        assert_eq!(here, crate::outside::sides().collect());
     }
 }

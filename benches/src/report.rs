@@ -62,6 +62,8 @@ pub struct Row {
     pub derived: BTreeMap<&'static str, String>,
     /// The ratios to hold, and whether they are.
     pub references: Vec<Judged>,
+    /// Peers that were not measured, and why.
+    pub skipped: BTreeMap<&'static str, &'static str>,
     /// Where it was measured.
     pub machine: Machine,
 }
@@ -149,6 +151,7 @@ impl Row {
             ratios,
             derived,
             references,
+            skipped: rounds.left_out.iter().map(|side| (side.name, side.program.missing())).collect(),
             machine,
         }
     }
@@ -193,7 +196,7 @@ const WORDS: [usize; 4] = [0, 1, 5, 10];
 
 type Line = [String; COLUMNS.len()];
 
-/// One line for ours, one per peer, derived ratio and absolute limit.
+/// One line for ours, one per peer, derived ratio, absolute limit and peer that was not measured.
 fn lines(rows: &[Row]) -> Vec<Line> {
     let mut lines = Vec::new();
     for row in rows {
@@ -215,6 +218,13 @@ fn lines(rows: &[Row]) -> Vec<Line> {
             let (name, unit) = if spread.is_some() { unit() } else { Default::default() };
             let judged = row.references.iter().find(|judged| judged.against == side);
             lines.push(line([name, side.to_owned(), unit], spread, row.ratios.get(side).copied(), judged));
+        }
+        for (side, why) in &row.skipped {
+            let mut skipped = line([String::new(), (*side).to_owned(), String::new()], None, None, None);
+            if let Some(verdict) = skipped.last_mut() {
+                (*why).clone_into(verdict);
+            }
+            lines.push(skipped);
         }
     }
     lines
@@ -316,15 +326,19 @@ fn layout(lines: &[Line]) -> String {
 mod tests {
     use super::*;
     use crate::reference::{ERGO, ERGO_LOCAL_ONE, absolute, at_least};
+    use crate::workload::Program;
 
     fn nothing(_: crate::workload::Run) -> Result<f64, crate::error::RunError> {
         Ok(1.0)
     }
 
-    static SIDES: [Side; 2] = [
-        Side { name: OURS, pinning: "cpu 1", measure: nothing, partner: None },
-        Side { name: "actix", pinning: "cpu 1", measure: nothing, partner: None },
-    ];
+    static SIDES: [Side; 3] =
+        [side(OURS, Program::Runs), side("actix", Program::Runs), side("tonic", Program::Peers)];
+
+    const fn side(name: &'static str, program: Program) -> Side {
+        Side { name, pinning: "cpu 1", program, measure: nothing, partner: None }
+    }
+
     static WORKLOAD: Workload = Workload {
         name: "w",
         about: "",
@@ -337,7 +351,7 @@ mod tests {
 
     fn rounds(ours: &[f64], actix: &[f64]) -> Rounds {
         let list = |values: &[f64]| values.iter().map(|value| Sample::of(*value)).collect();
-        Rounds { sides: vec![(&SIDES[0], list(ours)), (&SIDES[1], list(actix))] }
+        Rounds { sides: vec![(&SIDES[0], list(ours)), (&SIDES[1], list(actix))], left_out: Vec::new() }
     }
 
     #[test]
@@ -383,6 +397,19 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_whose_program_is_not_built_is_named_and_nothing_fails() {
+        let mut rounds = rounds(&[100.0], &[10.0]);
+        rounds.left_out.push(&SIDES[2]);
+        let row = Row::of(&WORKLOAD, &rounds, &Machine::read());
+        assert!(row.floors_held() && !row.peers.contains_key("tonic"));
+        let json = serde_json::to_value(&row).expect("a row is JSON");
+        assert_eq!(json["skipped"]["tonic"], "peer not built: make peers");
+        let text = table(&[row]);
+        let last = text.lines().last().unwrap_or_default();
+        assert!(last.contains("tonic") && last.ends_with("peer not built: make peers"), "{text}");
+    }
+
+    #[test]
     fn markdown_has_as_many_cells_in_every_line() {
         let row = Row::of(&WORKLOAD, &rounds(&[10.0, 20.0], &[5.0, 5.0]), &Machine::read());
         let text = markdown(&[row], "measured here");
@@ -413,7 +440,7 @@ mod tests {
         assert_eq!(json["better"], "higher");
         assert_eq!(json["median"], 15.0);
         assert_eq!(json["peers"]["actix"]["median"], 5.0);
-        assert_eq!(json["machine"]["pinning"], "ours: cpu 1; actix: cpu 1");
+        assert_eq!(json["machine"]["pinning"], "ours: cpu 1; actix: cpu 1; tonic: cpu 1");
     }
 
     #[test]

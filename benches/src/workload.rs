@@ -60,6 +60,37 @@ pub struct Run {
     pub side: &'static str,
     /// How much to do.
     pub scale: Scale,
+    /// The other end of the side, if it has two.
+    pub partner: Option<Partner>,
+}
+
+/// How the name of a workload ends whose two ends are threads of one OS process.
+pub const ONE_PROCESS: &str = "_one_process";
+
+impl Run {
+    /// Whether both ends are in this OS process.
+    #[must_use]
+    pub fn is_one_process(self) -> bool {
+        self.workload.ends_with(ONE_PROCESS)
+    }
+
+    /// Which quantile of its samples the workload asks for by the end of its name; the median unless it says.
+    #[must_use]
+    pub fn quantile(self) -> f64 {
+        if self.workload.ends_with("_p99") {
+            0.99
+        } else if self.workload.ends_with("_p999") {
+            0.999
+        } else {
+            0.5
+        }
+    }
+
+    /// How many calls are in progress at once: the number at the end of the workload's name, 1 if it has none.
+    #[must_use]
+    pub fn depth(self) -> u64 {
+        self.workload.rsplit_once('_').and_then(|(_, number)| number.parse().ok()).unwrap_or(1)
+    }
 }
 
 /// One figure, measured once, in the unit of the workload.
@@ -86,8 +117,31 @@ impl Sample {
 /// Does the work once and returns the figure.
 pub type Measure = fn(Run) -> Result<f64, RunError>;
 
-/// The other process of a side that needs two: told the side's name and a text (usually a port) by the first.
+/// The other end of a side that needs two: told the side's name and a text (usually a port) by the first.
 pub type Partner = fn(Run, &str) -> Result<(), RunError>;
+
+/// Which program does the work of a side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// `runs` itself.
+    Runs,
+    /// `runs` from a build without instruments.
+    Bare,
+    /// The program in `benches/peers`.
+    Peers,
+}
+
+impl Program {
+    /// What a report says where the program is missing.
+    #[must_use]
+    pub fn missing(self) -> &'static str {
+        match self {
+            Self::Runs => "this program cannot be found",
+            Self::Bare => "not built: make bare",
+            Self::Peers => "peer not built: make peers",
+        }
+    }
+}
 
 /// Someone who does the work.
 #[derive(Debug, Clone, Copy)]
@@ -96,9 +150,11 @@ pub struct Side {
     pub name: &'static str,
     /// Where its threads run, in words.
     pub pinning: &'static str,
+    /// The program that has it.
+    pub program: Program,
     /// Does the work.
     pub measure: Measure,
-    /// The second process, if it needs one.
+    /// The other end, if it needs one.
     pub partner: Option<Partner>,
 }
 
@@ -205,7 +261,7 @@ impl Workload {
         self.sides.iter().find(|side| side.name == name)
     }
 
-    /// Whether one process does all its work: such a workload concerns one node.
+    /// Whether no side has another end: such a workload concerns one node.
     #[must_use]
     pub fn is_one_node(&self) -> bool {
         self.sides.iter().all(|side| side.partner.is_none())
@@ -214,7 +270,7 @@ impl Workload {
     /// Whether a side of it is the program without instruments.
     #[must_use]
     pub fn needs_bare(&self) -> bool {
-        self.side(BARE).is_some()
+        self.sides.iter().any(|side| side.program == Program::Bare)
     }
 
     /// Whether our side exists.
@@ -232,6 +288,15 @@ mod tests {
     fn a_ratio_above_one_means_ours_is_better_in_both_directions() {
         assert!((Better::Higher.ratio(200.0, 100.0) - 2.0).abs() < 1e-9);
         assert!((Better::Lower.ratio(100.0, 200.0) - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_end_of_a_name_says_how_a_workload_is_run() {
+        let run = |workload| Run { workload, side: OURS, scale: Scale::divided_by(1), partner: None };
+        assert!(run("network_1_1_one_process").is_one_process() && !run("network_1_1").is_one_process());
+        let quantiles = [run("rtt").quantile(), run("rtt_p99").quantile(), run("rtt_p999").quantile()];
+        assert_eq!(quantiles.map(|quantile| (quantile * 1000.0).round()), [500.0, 990.0, 999.0]);
+        assert_eq!((run("remote_call").depth(), run("remote_calls_64").depth()), (1, 64));
     }
 
     #[test]

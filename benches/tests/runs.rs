@@ -11,19 +11,21 @@ fn runs(args: &[&str]) -> (bool, String, String) {
     )
 }
 
-/// Workload names in the order of `--list`.
-fn names() -> Vec<String> {
+/// Workload names in the order of `--list`, and how many sides each has.
+fn workloads() -> Vec<(String, usize)> {
     let (ok, list, errors) = runs(&["--list"]);
     assert!(ok, "{errors}");
-    list.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+    let sides = |line: &str| line.rsplit_once(": ").map_or(0, |(_, sides)| sides.split(", ").count());
+    let name = |line: &str| line.split_whitespace().next().map(|name| (name.to_owned(), sides(line)));
+    list.lines().filter_map(name).collect()
 }
 
 #[test]
 fn every_side_of_every_workload_does_its_work_and_is_reported() {
     let json = tempfile_path("all");
     let mut args = vec!["--divide", "1000", "--rounds", "1", "--json", json.as_str()];
-    let names = names();
-    for name in &names {
+    let workloads = workloads();
+    for (name, _) in &workloads {
         args.extend(["--only", name]);
     }
     let (ok, table, errors) = runs(&args);
@@ -34,12 +36,16 @@ fn every_side_of_every_workload_does_its_work_and_is_reported() {
     std::fs::remove_file(&json).expect("the report can be removed");
     let rows = report.as_array().expect("the report is an array");
     assert!(errors.contains("instruments is left out"), "{errors}");
-    let measured: Vec<&String> = names.iter().filter(|name| *name != "instruments").collect();
+    let measured: Vec<_> = workloads.iter().filter(|(name, _)| name != "instruments").collect();
     assert_eq!(rows.len(), measured.len());
-    for (row, name) in rows.iter().zip(measured) {
+    for (row, (name, sides)) in rows.iter().zip(measured) {
         assert_eq!(row["workload"], name.as_str());
         assert!(table.contains(name.as_str()), "{name} is not in the table");
         let peers = row["peers"].as_object().expect("peers are an object");
+        let skipped = row["skipped"].as_object().expect("what was skipped is an object");
+        assert!(skipped.values().all(|why| why == "peer not built: make peers"), "{name}: {skipped:?}");
+        let ours = usize::from(row.get("median").is_some());
+        assert_eq!(ours + peers.len() + skipped.len(), *sides, "{name}");
         for (peer, spread) in peers {
             assert!(spread["median"].as_f64().is_some_and(|median| median > 0.0), "{name}: {peer} {spread}");
         }

@@ -1,6 +1,6 @@
 //! `runs`: every workload that exists, ours beside its peers, interleaved, with ratios.
 //!
-//! `runs [--only NAME]... [--one-node] [--bare PROGRAM] [--rounds N] [--json FILE] [--markdown FILE] [--list] [--gate]`. The same binary, started with `--child`, is the
+//! `runs [--only NAME]... [--one-node] [--bare PROGRAM] [--peers PROGRAM] [--rounds N] [--json FILE] [--markdown FILE] [--list] [--gate]`. The same binary, started with `--child`, is the
 //! process in which one side does its work once.
 //!
 //! Exit status: 0; 1 with `--gate` when a ratio is below its floor; 2 when a workload could not be measured.
@@ -14,9 +14,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use shard_benches::error::RunError;
 use shard_benches::machine::Machine;
-use shard_benches::registry::{WORKLOADS, workload};
+use shard_benches::registry::{workload, workloads};
 use shard_benches::report::{Row, markdown, placed, table};
-use shard_benches::round;
+use shard_benches::round::{self, Programs};
 use shard_benches::workload::{Scale, Workload};
 
 #[global_allocator]
@@ -38,6 +38,9 @@ struct Args {
     /// The same program from a build without instruments (`make bare`); without it, `instruments` is left out
     #[arg(long, value_name = "PROGRAM")]
     bare: Option<PathBuf>,
+    /// The peers that `make peers` builds; without it the program `peers` beside this one, or those peers are left out
+    #[arg(long, value_name = "PROGRAM")]
+    peers: Option<PathBuf>,
     /// Rounds that count, after one to warm up
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
@@ -88,7 +91,7 @@ fn run(args: &Args) -> Result<ExitCode, RunError> {
         return Ok(ExitCode::from(2));
     }
     let mut chosen: Vec<&'static Workload> = if args.only.is_empty() {
-        WORKLOADS.iter().filter(|w| w.has_ours()).collect()
+        workloads().filter(|w| w.has_ours()).collect()
     } else {
         args.only.iter().map(|name| workload(name)).collect::<Result<_, _>>()?
     };
@@ -105,13 +108,13 @@ fn run(args: &Args) -> Result<ExitCode, RunError> {
         eprintln!("runs: built without optimisation, the figures mean nothing: use `cargo run --release`");
     }
     let scale = Scale::divided_by(args.divide);
+    let programs = programs(args);
     let mut rows = Vec::new();
     let mut failures = Vec::new();
     for workload in chosen {
-        let rounds =
-            round::run(workload, usize::from(args.rounds), scale, args.bare.as_deref(), |round, side| {
-                eprintln!("{} round {round}/{} {}", workload.name, args.rounds, side.name);
-            });
+        let rounds = round::run(workload, usize::from(args.rounds), scale, &programs, |round, side| {
+            eprintln!("{} round {round}/{} {}", workload.name, args.rounds, side.name);
+        });
         match rounds {
             Ok(rounds) => rows.push(Row::of(workload, &rounds, &machine)),
             Err(error) => failures.push(error),
@@ -128,6 +131,15 @@ fn run(args: &Args) -> Result<ExitCode, RunError> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// The other programs, as far as they are there.
+fn programs(args: &Args) -> Programs {
+    let beside = || {
+        let path = std::env::current_exe().ok()?.with_file_name("peers");
+        path.is_file().then_some(path)
+    };
+    Programs { bare: args.bare.clone(), peers: args.peers.clone().or_else(beside) }
 }
 
 /// Prints the table and writes the files that were asked for.
@@ -166,19 +178,20 @@ fn report(args: &Args, rows: &[Row], machine: &Machine) -> Result<(), RunError> 
 
 fn child(name: &str, side: &str, args: &Args) -> Result<ExitCode, RunError> {
     let workload = workload(name)?;
+    let name = workload.name;
     let side = workload
         .side(side)
-        .ok_or_else(|| RunError::UnknownSide { workload: name.to_owned(), side: side.to_owned() })?;
+        .ok_or_else(|| RunError::UnknownSide { workload: name.into(), side: side.into() })?;
     let scale = Scale::divided_by(args.divide);
     match &args.partner {
-        Some(told) => round::partner_here(workload, side, scale, told)?,
-        None => println!("{}", serde_json::to_string(&round::measure_here(workload, side, scale)?)?),
+        Some(told) => round::partner_here(name, side, scale, told)?,
+        None => println!("{}", serde_json::to_string(&round::measure_here(name, side, scale)?)?),
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn list() {
-    for workload in WORKLOADS {
+    for workload in workloads() {
         let sides = workload.sides.iter().map(|side| side.name).collect::<Vec<_>>().join(", ");
         let note = if workload.has_ours() { "" } else { "  (peers only, so far)" };
         println!("{:<24} {:<16} {}: {sides}{note}", workload.name, workload.unit, workload.about);

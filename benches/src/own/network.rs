@@ -1,6 +1,7 @@
-//! Work between two nodes in two OS processes, one shard each unless said otherwise, over loopback.
+//! Work between two nodes, one shard each unless said otherwise, over loopback; in two OS processes, or in one where the name
+//! of the workload says so.
 //!
-//! The measuring process is the node `sink@localhost` on processor 1, its partner `source@localhost` on processor 0. The
+//! The measuring end is the node `sink@localhost` on processor 1, its partner `source@localhost` on processor 0. The
 //! partner is told the address and the process to talk to; where the measuring side needs a process of the partner, the
 //! partner introduces it by a message, whose sender it is. The partner ends when its session with the first node ends.
 
@@ -14,7 +15,7 @@ use crate::error::RunError;
 use crate::machine::cpu_count;
 use crate::own::actors::{Caller, Crowd, Echo, Greet, Porter, Sink, TimedCaller, Total};
 use crate::own::remote::{BulkSink, BulkSource, FrameSink, FrameSource};
-use crate::peer::raw_socket::{BYTES, CALLERS, LARGE_MESSAGE, SMALL_MESSAGE, calls, frames, trips};
+use crate::peer::raw_socket::{BYTES, LARGE_MESSAGE, LEAST_MESSAGE, SMALL_MESSAGE, calls, frames, trips};
 use crate::round::Partnership;
 use crate::timing::{Stopwatch, micros, millions_per_second, quantile};
 use crate::workload::Run;
@@ -26,9 +27,6 @@ const SOURCE: &str = "source@localhost";
 
 /// How long a polling shard polls before it would park: longer than any wait of a run.
 const POLL: Duration = Duration::from_secs(1);
-
-/// What a large frame holds beside the payload: header, the message's other field, lengths.
-pub const FRAME_OVERHEAD: usize = 4 << 10;
 
 fn node(name: &str, cpus: Vec<usize>, spin: Duration, route: Option<(&str, &str)>) -> Result<Node, RunError> {
     let shards = u16::try_from(cpus.len()).map_err(RunError::work)?;
@@ -46,7 +44,7 @@ fn node(name: &str, cpus: Vec<usize>, spin: Duration, route: Option<(&str, &str)
 }
 
 fn spin_of(run: Run) -> Duration {
-    if run.workload.ends_with("_polling") { POLL } else { Duration::ZERO }
+    if run.workload.contains("_polling") { POLL } else { Duration::ZERO }
 }
 
 /// Text that tells the partner whom to talk to.
@@ -198,7 +196,8 @@ fn introduced(run: Run) -> Result<(Node, Partnership, Pid), RunError> {
     Ok((host, partner, guest))
 }
 
-/// One 64-byte frame to another node and back; p50 in microseconds. The name of the workload says whether both poll.
+/// One 64-byte frame to another node and back, in microseconds. The name of the workload says whether both poll, and which
+/// quantile it is.
 ///
 /// # Errors
 /// When a node refuses, or messages are lost.
@@ -212,7 +211,7 @@ pub fn round_trip(run: Run) -> Result<f64, RunError> {
     host.stop();
     partner.end()?;
     // The first tenth warms both sides up.
-    micros(quantile(times.get_mut(count / 10..).unwrap_or_default(), 0.5))
+    micros(quantile(times.get_mut(count / 10..).unwrap_or_default(), run.quantile()))
 }
 
 /// The partner of [`round_trip`].
@@ -242,16 +241,18 @@ pub fn call(run: Run) -> Result<f64, RunError> {
     micros(quantile(times.get_mut(count / 10..).unwrap_or_default(), 0.5))
 }
 
-/// A hundred processes, each awaiting each reply of one of another node; M calls/s.
+/// As many processes as the workload's name says, each awaiting each reply of one of another node; thousands of calls per
+/// second.
 ///
 /// # Errors
 /// When a node refuses, or a call is not answered.
 pub fn many_calls(run: Run) -> Result<f64, RunError> {
     let (host, partner, callee) = introduced(run)?;
-    let each = calls(run) / CALLERS;
-    let (crowd, seen) = Crowd::new(CALLERS);
+    let callers = run.depth();
+    let each = calls(run) / callers;
+    let (crowd, seen) = Crowd::new(callers);
     let watch = Stopwatch::start();
-    for _ in 0..CALLERS {
+    for _ in 0..callers {
         let caller = crowd.member(callee, each);
         let caller = host.spawn(move || caller, SpawnOptions::new()).map_err(RunError::work)?;
         host.send(caller, Tick).map_err(RunError::work)?;
@@ -260,10 +261,11 @@ pub fn many_calls(run: Run) -> Result<f64, RunError> {
     let served = host.call_blocking(callee, Total).map_err(RunError::work)?;
     host.stop();
     partner.end()?;
-    if served <= each * CALLERS {
-        return Err(RunError::work(format_args!("{served} of {} calls were served", each * CALLERS)));
+    let made = each * callers;
+    if served <= made {
+        return Err(RunError::work(format_args!("{served} of {made} calls were served")));
     }
-    Ok(millions_per_second(each * CALLERS, seconds))
+    Ok(millions_per_second(made, seconds) * 1e3)
 }
 
 /// The partner of [`call`] and [`many_calls`].
@@ -279,8 +281,11 @@ pub fn answer(run: Run, text: &str) -> Result<(), RunError> {
 }
 
 fn message_bytes(run: Run) -> usize {
-    // A whole frame is 1 MiB at most, and the builder has no setting for it.
-    if run.workload == "network_bytes_1m" { LARGE_MESSAGE - FRAME_OVERHEAD } else { SMALL_MESSAGE }
+    match run.workload {
+        "network_bytes_10k" => LEAST_MESSAGE,
+        "network_bytes_1m" => LARGE_MESSAGE,
+        _ => SMALL_MESSAGE,
+    }
 }
 
 fn messages(run: Run) -> u64 {

@@ -16,31 +16,30 @@ use crate::workload::Run;
 const FRAME: usize = 64;
 const BATCH: usize = 64 << 10;
 const RECEIVE: usize = 256 << 10;
+/// Messages of 10 KB.
+pub const LEAST_MESSAGE: usize = 10_000;
 /// Messages of 64 KiB.
 pub const SMALL_MESSAGE: usize = 64 << 10;
 /// Messages of 1 MiB.
 pub const LARGE_MESSAGE: usize = 1 << 20;
 /// Bytes moved by one run of a bytes-only workload.
 pub const BYTES: u64 = 4 << 30;
-/// Calls in progress in a workload with many callers.
-pub const CALLERS: u64 = 100;
-
 /// Frames of one run, in all.
 #[must_use]
 pub fn frames(run: Run) -> u64 {
     run.scale.of(20_000_000)
 }
 
-/// Round trips of one run.
+/// Round trips of one run; more where the figure is one of the slowest.
 #[must_use]
 pub fn trips(run: Run) -> u64 {
-    run.scale.of(10_000)
+    run.scale.of(if run.quantile() > 0.5 { 50_000 } else { 10_000 })
 }
 
-/// Calls of one run with many callers.
+/// Calls of one run that keeps as many in progress as the name of the workload says.
 #[must_use]
 pub fn calls(run: Run) -> u64 {
-    run.scale.of(1_000_000)
+    run.scale.of(if run.depth() == 1 { 20_000 } else { 1_000_000 })
 }
 
 /// Listens, starts the partner, accepts it.
@@ -246,7 +245,15 @@ pub fn bytes(run: Run) -> Result<f64, RunError> {
     receive_bytes(run)
 }
 
-/// The partner of [`bytes`] with messages of 64 KiB.
+/// The partner of [`bytes`] with messages of 10 KB, written as a link writes them: as many at once as 64 KiB hold.
+///
+/// # Errors
+/// When sockets fail.
+pub fn send_bytes_10k(run: Run, port: &str) -> Result<(), RunError> {
+    send_bytes(run, port, BATCH - BATCH % LEAST_MESSAGE)
+}
+
+/// The partner of [`bytes`] with messages of 64 KiB, or of larger ones in batches of that size.
 ///
 /// # Errors
 /// When sockets fail.
@@ -293,7 +300,7 @@ fn ask(run: Run, spin: bool) -> Result<f64, RunError> {
     }
     drop(stream);
     partner.end()?;
-    micros(quantile(&mut times, 0.5))
+    micros(quantile(&mut times, run.quantile()))
 }
 
 fn echo(run: Run, port: &str, spin: bool) -> Result<(), RunError> {
@@ -309,7 +316,7 @@ fn echo(run: Run, port: &str, spin: bool) -> Result<(), RunError> {
     Ok(())
 }
 
-/// One 64-byte frame in flight, both sides block; p50 in microseconds.
+/// One 64-byte frame in flight, both sides block; the quantile that the workload's name says, in microseconds.
 ///
 /// # Errors
 /// When sockets fail.
@@ -325,7 +332,7 @@ pub fn echo_blocking(run: Run, port: &str) -> Result<(), RunError> {
     echo(run, port, false)
 }
 
-/// One 64-byte frame in flight, both sides spin on non-blocking sockets; p50 in microseconds.
+/// One 64-byte frame in flight, both sides spin on non-blocking sockets; the quantile that the workload's name says, in microseconds.
 ///
 /// # Errors
 /// When sockets fail.
@@ -341,19 +348,20 @@ pub fn echo_spinning(run: Run, port: &str) -> Result<(), RunError> {
     echo(run, port, true)
 }
 
-/// A hundred frames in flight on one connection, each asked again as soon as it is back; M round trips/s.
+/// As many frames in flight on one connection as the workload's name says, each asked again as soon as it is back;
+/// thousands of round trips per second.
 ///
 /// # Errors
 /// When sockets fail.
 pub fn calls_in_flight(run: Run) -> Result<f64, RunError> {
     let (mut stream, partner) = accept(run)?;
     let count = calls(run);
-    let in_flight = usize::try_from(CALLERS).map_err(RunError::work)?;
+    let in_flight = usize::try_from(run.depth()).map_err(RunError::work)?;
     let frames = vec![1u8; in_flight * FRAME];
     let mut buffer = vec![0u8; RECEIVE];
     let watch = Stopwatch::start();
     stream.write_all(&frames).map_err(RunError::io("sending frames"))?;
-    let (mut asked, mut back, mut kept) = (CALLERS, 0u64, 0usize);
+    let (mut asked, mut back, mut kept) = (run.depth(), 0u64, 0usize);
     while back < count {
         let read = stream.read(&mut buffer[kept..]).map_err(RunError::io("receiving frames"))?;
         if read == 0 {
@@ -372,7 +380,7 @@ pub fn calls_in_flight(run: Run) -> Result<f64, RunError> {
     let seconds = watch.seconds();
     drop(stream);
     partner.end()?;
-    Ok(millions_per_second(count, seconds))
+    Ok(millions_per_second(count, seconds) * 1e3)
 }
 
 /// The partner of [`calls_in_flight`].
