@@ -3,6 +3,7 @@
 use crate::error::RunError;
 use crate::own::{
     across, diag, events, far_events, logging, network, population, same_shard, sockets, styles, timers,
+    views,
 };
 use crate::peer::{
     actix, bare_sockets, futex, glommio_tasks, kameo, ractor, raw_ring, raw_socket, tokio_timers,
@@ -17,6 +18,7 @@ const ONE_CORE: &str = "cpu 1";
 const TWO_CORES: &str = "cpus 0 and 1";
 const CLIENT_AND_SERVER: &str = "the client on cpu 0, the server on cpu 1";
 const ELEVEN_NODES: &str = "eleven nodes of one shard, on the cpus in turn";
+const TWO_NODES: &str = "two nodes of one shard, the sender on cpu 0, the receiver on cpu 1";
 const ALL_CORES: &str = "one thread per cpu";
 const TWO_WORKERS: &str = "2 tokio workers, not pinned";
 const ALL_WORKERS: &str = "a tokio worker per cpu, not pinned";
@@ -422,6 +424,15 @@ pub static WORKLOADS: &[Workload] = &[
         ],
         derived: &[],
         references: &[],
+    },
+    Workload {
+        name: "network_views",
+        about: "messages of 64 records to another node, a few fields of each read: as views and as values",
+        unit: "k msg/s",
+        better: Better::Higher,
+        sides: &[ours(TWO_NODES, views::viewed), peer("owned", TWO_NODES, views::owned)],
+        derived: &[],
+        references: &[at_least("owned", 1.0, 1.5, 2.0)],
     },
     Workload {
         name: "remote_call",

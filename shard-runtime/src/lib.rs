@@ -182,6 +182,8 @@ mod guide {
     struct OtherNodes;
     #[doc = include_str!("../../docs/guide/versions.md")]
     struct Versions;
+    #[doc = include_str!("../../docs/guide/views.md")]
+    struct Views;
     #[doc = include_str!("../../docs/guide/testing.md")]
     struct Testing;
     #[doc = include_str!("../../docs/guide/securing-a-cluster.md")]

@@ -228,3 +228,148 @@ impl<'a> Source<'a> {
         if self.lends { Lease::within(self.chunk, bytes) } else { None }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::RecvBuf;
+    use crate::frame::{FrameBuf, FrameHead};
+    use crate::header::FrameKind;
+    use crate::limits::{RECV_BATCH_BYTES, RECV_INITIAL_BYTES};
+    use crate::view::Lease;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// This many bytes come, if there is room for them.
+        Receive(usize),
+        /// What is whole is taken out; of these frames, by their place, a lease is asked.
+        Take(Vec<bool>),
+        /// One of the leases is given back.
+        Return(prop::sample::Index),
+        Restart,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            4 => (1_usize..30_000).prop_map(Step::Receive),
+            4 => vec(any::<bool>(), 1..4).prop_map(Step::Take),
+            2 => any::<prop::sample::Index>().prop_map(Step::Return),
+            1 => Just(Step::Restart),
+        ];
+        vec(step, 1..120)
+    }
+
+    /// The body of frame `n`: each differs from its neighbours.
+    fn body(n: usize, len: usize) -> Vec<u8> {
+        (0..len).map(|at| (n * 31 + at) as u8).collect()
+    }
+
+    fn receive(buffer: &mut RecvBuf, bytes: &[u8]) -> usize {
+        let room = buffer.spare_mut();
+        let now = room.len().min(bytes.len());
+        room[..now].copy_from_slice(&bytes[..now]);
+        buffer.advance(now);
+        now
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_on_lease_stays_as_it_is(
+            steps in steps(),
+            lengths in vec(prop_oneof![8 => 0_usize..300, 1 => 0_usize..60_000, 1 => 0..400_000_usize], 1..80),
+            max in 0_usize..5,
+        ) {
+            let mut batch = FrameBuf::default();
+            let mut ends = Vec::new();
+            for (n, len) in lengths.iter().enumerate() {
+                let bytes = body(n, *len);
+                batch.push_frame(&FrameHead::new(FrameKind::Send), |out| out.put(&bytes)).unwrap();
+                ends.push(batch.len());
+            }
+            let mut buffer = RecvBuf::new(1 << 20).unwrap().lending(max);
+            let (mut given, mut taken) = (0, 0);
+            let mut leases: Vec<(usize, Lease)> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Receive(count) => {
+                        let rest = &batch.as_slice()[given..];
+                        given += receive(&mut buffer, &rest[..count.min(rest.len())]);
+                    }
+                    Step::Take(lent) => {
+                        let mut frames = buffer.frames();
+                        let mut lent = lent.iter().cycle();
+                        while let Some(frame) = frames.next_frame().unwrap() {
+                            prop_assert_eq!(frame.body, &body(taken, lengths[taken])[..]);
+                            if *lent.next().unwrap() && let Some(lease) = frames.source().lend(frame.body) {
+                                prop_assert!(std::ptr::eq(lease.bytes(), frame.body));
+                                leases.push((taken, lease));
+                            }
+                            taken += 1;
+                        }
+                    }
+                    Step::Return(which) if !leases.is_empty() => drop(leases.swap_remove(which.index(leases.len()))),
+                    Step::Return(_) => (),
+                    Step::Restart => {
+                        buffer.restart();
+                        // The link begins again with the frame that was not taken.
+                        given = taken.checked_sub(1).map_or(0, |last| ends[last]);
+                    }
+                }
+                for (n, lease) in &leases {
+                    prop_assert_eq!(lease.bytes(), &body(*n, lengths[*n])[..]);
+                }
+                prop_assert!(buffer.leased() <= max);
+                prop_assert!(buffer.away.len() <= max);
+                prop_assert!(buffer.away.iter().all(|chunk| chunk.len() <= RECV_BATCH_BYTES));
+            }
+            drop(leases);
+            prop_assert_eq!(buffer.leased(), 0);
+        }
+    }
+
+    #[test]
+    fn a_chunk_that_comes_back_is_used_again() {
+        let mut batch = FrameBuf::default();
+        batch.push_frame(&FrameHead::new(FrameKind::Send), |out| out.put(&[7; 100])).unwrap();
+        let mut buffer = RecvBuf::new(1 << 20).unwrap().lending(2);
+        let lend = |buffer: &mut RecvBuf| {
+            receive(buffer, batch.as_slice());
+            let mut frames = buffer.frames();
+            let frame = frames.next_frame().unwrap().unwrap();
+            frames.source().lend(frame.body)
+        };
+        let (first, second) = (lend(&mut buffer).unwrap(), lend(&mut buffer).unwrap());
+        assert_eq!(buffer.leased(), 2);
+        assert!(lend(&mut buffer).is_none(), "two are on lease");
+        let at = first.bytes().as_ptr();
+        drop(first);
+        // It is free when the one that is written now has gone on lease itself.
+        let third = lend(&mut buffer).unwrap();
+        assert_eq!((buffer.leased(), second.bytes()), (2, &[7; 100][..]));
+        drop(second);
+        let fourth = lend(&mut buffer).unwrap();
+        assert_eq!(fourth.bytes().as_ptr(), at);
+        assert_eq!(third.bytes(), fourth.bytes());
+        assert_eq!(buffer.capacity(), RECV_INITIAL_BYTES);
+    }
+
+    #[test]
+    fn a_chunk_above_the_ordinary_is_not_lent() {
+        let mut batch = FrameBuf::default();
+        batch.push_frame(&FrameHead::new(FrameKind::Send), |out| out.put(&[7; 300_000])).unwrap();
+        let mut buffer = RecvBuf::new(1 << 20).unwrap().lending(4);
+        let mut given = 0;
+        while given < batch.len() {
+            given += receive(&mut buffer, &batch.as_slice()[given..]);
+            if let Some(frame) = buffer.next_frame().unwrap() {
+                assert_eq!(frame.body.len(), 300_000);
+                assert_eq!(given, batch.len());
+            }
+        }
+        let source = buffer.frames().source();
+        assert!(source.lend(&[]).is_none());
+        buffer.shrink();
+        assert_eq!(buffer.capacity(), RECV_INITIAL_BYTES);
+    }
+}
