@@ -584,7 +584,10 @@ fn views_outlive_their_link() {
         .route("one@localhost", pair.one.listen_address().unwrap().to_string())
         .start()
         .unwrap();
-    while !matches!(events.recv_timeout(LIMIT).unwrap(), NodeEvent::Up { .. }) {}
+    let theirs = pair.two.subscribe_nodes().unwrap();
+    for events in [&events, &theirs] {
+        while !matches!(events.recv_timeout(LIMIT).unwrap(), NodeEvent::Up { .. }) {}
+    }
     pair.source = pair.two.spawn(|| Source, SpawnOptions::new()).unwrap();
     for n in 10..20 {
         pair.ask(keeper, n, 10).unwrap();

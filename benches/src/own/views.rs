@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use shard_runtime::{
     Actor, ActorError, ActorResult, Context, LogLevel, Node, NodeEvent, Pid, Pinning, SendReason,
-    SpawnOptions, View, actor, data, handle, message,
+    SpawnOptions, View, actor, handle,
 };
 
 use crate::error::RunError;
+use crate::frames::Order;
 use crate::machine::cpu_count;
 use crate::own::actors::Tick;
 use crate::timing::{Stopwatch, millions_per_second};
@@ -21,42 +22,10 @@ const SINK: &str = "sink@localhost";
 const SOURCE: &str = "source@localhost";
 /// Messages of one run.
 const MESSAGES: u64 = 200_000;
-/// Records of one message.
-const RECORDS: u64 = 64;
 /// Messages sent in one go: about one batch of the link.
 const BURST: u64 = 16;
 /// How long a refused source waits.
 const PAUSE: Duration = Duration::from_millis(1);
-
-/// One record of a message.
-#[data]
-#[derive(Debug)]
-pub struct Record {
-    id: u64,
-    name: String,
-    place: String,
-    amounts: Vec<u32>,
-}
-
-/// About 6 KiB of records.
-#[message]
-#[derive(Debug)]
-pub struct Order {
-    records: Vec<Record>,
-}
-
-fn order() -> Order {
-    let record = |id| Record {
-        id,
-        name: format!("the item with the number {id}"),
-        place: format!("shelf {} in the great hall", id % 7),
-        amounts: vec![1, 2, 3],
-    };
-    Order { records: (0..RECORDS).map(record).collect() }
-}
-
-/// What is read of each message: sums of these must agree.
-const READ: u64 = RECORDS + (RECORDS - 1) + 2;
 
 #[derive(Debug)]
 struct Count {
@@ -68,8 +37,8 @@ struct Count {
 
 impl Count {
     fn one(&mut self, read: u64) -> Result<(), ActorError> {
-        if read != READ {
-            return Err(RunError::work(format_args!("read {read} where {READ} was due")).into());
+        if read != Order::READ {
+            return Err(RunError::work(format_args!("read {read} where {} was due", Order::READ)).into());
         }
         let first = *self.first.get_or_insert_with(Stopwatch::start);
         self.seen += 1;
@@ -88,9 +57,7 @@ struct ViewSink(Count);
 impl ViewSink {
     #[handle]
     fn order(&mut self, m: View<Order>, _cx: &mut Context<'_>) -> ActorResult {
-        let last = m.records.last().map_or(0, |record| record.id.to_native());
-        let amount = m.records.first().and_then(|record| record.amounts.get(1)).map_or(0, |n| n.to_native());
-        self.0.one(m.records.len() as u64 + last + u64::from(amount))
+        self.0.one(Order::read_view(&m))
     }
 }
 
@@ -101,9 +68,7 @@ struct OwnedSink(Count);
 impl OwnedSink {
     #[handle]
     fn order(&mut self, m: Order, _cx: &mut Context<'_>) -> ActorResult {
-        let last = m.records.last().map_or(0, |record| record.id);
-        let amount = m.records.first().and_then(|record| record.amounts.get(1)).map_or(0, |n| *n);
-        self.0.one(m.records.len() as u64 + last + u64::from(amount))
+        self.0.one(m.read())
     }
 }
 
@@ -157,7 +122,8 @@ fn stream<A: Actor>(run: Run, sink: impl FnOnce(Count) -> A + Send + 'static) ->
     let (done, seen) = mpsc::channel();
     let count = Count { seen: 0, expected, first: None, done };
     let to = host.spawn(move || sink(count), SpawnOptions::new()).map_err(RunError::work)?;
-    let source = OrderSource { to, left: expected, order: View::new(&order()).map_err(RunError::work)? };
+    let source =
+        OrderSource { to, left: expected, order: View::new(&Order::sample()).map_err(RunError::work)? };
     let from = guest.spawn(move || source, SpawnOptions::new()).map_err(RunError::work)?;
     guest.send(from, Tick).map_err(RunError::work)?;
     let (first, last) =
