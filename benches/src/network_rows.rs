@@ -4,12 +4,13 @@
 //! process. The sides of the program `peers` are named here and done there.
 
 use crate::error::RunError;
-use crate::own::{far_events, network};
+use crate::own::{far_events, network, views};
 use crate::peer::raw_socket;
 use crate::reference::{ERGO, ERGO_DELIVER_SECONDS, ERGO_NETWORK, ERGO_SUBSCRIBE_SECONDS, at_least, at_most};
 use crate::workload::{Better, Measure, OURS, Partner, Program, Reference, Run, Side, Workload};
 
 const ELEVEN_NODES: &str = "eleven nodes of one shard, on the cpus in turn";
+const TWO_NODES: &str = "two nodes of one shard, the sender on cpu 0, the receiver on cpu 1";
 const TWO_ENDS: &str = "cpu 0 (sender, or who answers) and cpu 1 (receiver, or who asks)";
 
 const fn our_pair(measure: Measure, partner: Partner) -> Side {
@@ -26,7 +27,11 @@ const fn on_all(name: &'static str, measure: Measure, partner: Partner) -> Side 
 }
 
 const fn ours_alone(measure: Measure) -> Side {
-    Side { name: OURS, pinning: ELEVEN_NODES, program: Program::Runs, measure, partner: None }
+    alone(OURS, ELEVEN_NODES, measure)
+}
+
+const fn alone(name: &'static str, pinning: &'static str, measure: Measure) -> Side {
+    Side { name, pinning, program: Program::Runs, measure, partner: None }
 }
 
 /// A side of the program `peers`.
@@ -127,6 +132,11 @@ pub static NETWORK: &[Workload] = &[
         "one 64-byte frame to another node and back, both idle between, p50",
         &[at_most("raw_socket", 2.0, 1.5, 1.2)],
     ),
+    idle(
+        "network_rtt_asleep",
+        "the same, shards asleep as soon as they have no work (`LinkOptions::linger` zero)",
+        &[],
+    ),
     idle("network_rtt_p99", "the same, p99", &[]),
     idle("network_rtt_p999", "the same, p99.9", &[]),
     polling(
@@ -172,6 +182,15 @@ pub static NETWORK: &[Workload] = &[
         ],
         derived: &[],
         references: &[],
+    },
+    Workload {
+        name: "network_views",
+        about: "messages of 64 records to another node, a few fields of each read: as views and as values",
+        unit: "k msg/s",
+        better: Better::Higher,
+        sides: &[alone(OURS, TWO_NODES, views::viewed), alone("owned", TWO_NODES, views::owned)],
+        derived: &[],
+        references: &[at_least("owned", 1.0, 1.5, 2.0)],
     },
     Workload {
         name: "remote_call",

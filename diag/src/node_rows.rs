@@ -74,6 +74,8 @@ pub(crate) fn peer_row(peer: PeerStats) -> PeerRow {
         bytes_in: counters.bytes_in,
         bytes_out: counters.bytes_out,
         reconnections: peer.reconnections,
+        views_lent: counters.views_lent,
+        views_copied: counters.views_copied,
         outbox_bytes: counters.outbox_bytes,
         outbox_full: counters.outbox_refused,
         rtt_ns: peer.rtt_ns,

@@ -121,7 +121,7 @@ pub use shard::{LogLevel, STALL_BOUNDS_NS, ShardCounters};
 pub use shard_runtime_macros::{actor, handle};
 /// Identities, frames and the message registry.
 pub use shard_wire as wire;
-pub use shard_wire::{Alias, Message, Pid, data, message};
+pub use shard_wire::{Alias, Message, Pid, View, Viewable, data, message};
 pub use stats::{
     AcceptorStats, NetStats, NodeStats, PeerStats, ProcessFacts, ProcessState, ProcessStats, Reader,
     ShardStats, StalledShard,
@@ -182,6 +182,8 @@ mod guide {
     struct OtherNodes;
     #[doc = include_str!("../../docs/guide/versions.md")]
     struct Versions;
+    #[doc = include_str!("../../docs/guide/views.md")]
+    struct Views;
     #[doc = include_str!("../../docs/guide/testing.md")]
     struct Testing;
     #[doc = include_str!("../../docs/guide/securing-a-cluster.md")]

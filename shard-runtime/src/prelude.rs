@@ -3,7 +3,7 @@
 pub use crate::{
     ActorError, ActorResult, CallError, ChildSpec, Context, Down, Event, EventOptions, ExitReason,
     ExitSignal, Inspect, Named, Node, NodeError, Pid, Priority, ReplyTo, SendError, SpawnError, SpawnOptions,
-    Supervisor, SupervisorSpec, Topic, actor, data, handle, message,
+    Supervisor, SupervisorSpec, Topic, View, actor, data, handle, message,
 };
 
 /// What a file that reads and writes sockets or runs programs imports besides.

@@ -30,6 +30,12 @@ struct Add {
 }
 #[message(reply = u64)]
 struct Sum;
+/// Handled as a view.
+#[message(reply = u64)]
+struct Look {
+    text: String,
+    all: Vec<u64>,
+}
 
 #[derive(Default)]
 struct Target {
@@ -42,6 +48,10 @@ impl Target {
     fn add(&mut self, m: Add, _cx: &mut Context<'_>) -> ActorResult {
         self.sum += m.by + m.rest.len() as u64;
         Ok(())
+    }
+    #[handle]
+    fn look(&mut self, m: View<Look>, _cx: &mut Context<'_>) -> Result<u64, ActorError> {
+        Ok(m.text.len() as u64 + m.all.len() as u64)
     }
     #[handle]
     fn sum(&mut self, _: Sum, _cx: &mut Context<'_>) -> Result<u64, ActorError> {
@@ -458,7 +468,11 @@ fn what_is_only_wrong_is_counted_and_its_link_stays() {
     }
     data.say(&frame(&FrameHead { key: MessageKey(1), ..head_to::<Add>(FrameKind::Call, here) }, &[1; 32]));
     data.say(&frame(&FrameHead::new(FrameKind::Heartbeat), &[]));
-    data.say(&frame(&head_to::<Add>(FrameKind::Send, here), &[0xff; 40]));
+    for body in [&[0xff; 40][..], &[0xff; 8], &[]] {
+        data.say(&frame(&head_to::<Add>(FrameKind::Send, here), body));
+        data.say(&frame(&head_to::<Look>(FrameKind::Send, here), body));
+        data.say(&frame(&head_to::<Look>(FrameKind::Call, here), body));
+    }
     for reference in [0, 1, u64::MAX, 1000 << 52, here.0, there.0] {
         for kind in [FrameKind::Reply, FrameKind::ReplyError] {
             data.say(&frame(&FrameHead { reference, ..head_to::<Sum>(kind, here) }, &[9; 16]));
@@ -475,7 +489,8 @@ fn what_is_only_wrong_is_counted_and_its_link_stays() {
     eventually("the message that hopped", || scene.sum(1) == 5);
     let counters = scene.counters(name);
     assert_eq!((counters.protocol_errors, counters.links), (0, 1));
-    assert_eq!((counters.unknown_types, counters.decode_errors), (2, 1), "{counters:?}");
+    assert_eq!((counters.unknown_types, counters.decode_errors), (2, 9), "{counters:?}");
+    assert_eq!((counters.views_lent, counters.views_copied), (0, 0), "{counters:?}");
     assert_eq!(counters.undeliverable, forged.len() as u64, "{counters:?}");
     assert_eq!(scene.processes(), before);
 }

@@ -55,6 +55,14 @@ pub trait Body: Archive + Schema + Send + 'static {
     /// [`WireError::Body`] if `bytes` are no archive of this type.
     fn view(bytes: &[u8]) -> Result<&Self::Archived, WireError>;
 
+    /// The value of an archive that was validated.
+    ///
+    /// # Errors
+    /// [`WireError::Body`] if a value refuses.
+    fn from_archived(archived: &Self::Archived) -> Result<Self, WireError>
+    where
+        Self: Sized;
+
     /// The value as JSON.
     ///
     /// # Errors
@@ -105,6 +113,14 @@ where
         let mut validator = ArchiveValidator::with_max_depth(bytes, MAX_BODY_DEPTH);
         rkyv::api::access_with_context::<T::Archived, _, Failure>(bytes, &mut validator)
             .map_err(|Failure| invalid::<T>(bytes))
+    }
+
+    #[inline]
+    fn from_archived(archived: &T::Archived) -> Result<Self, WireError> {
+        rkyv::api::deserialize_using(archived, &mut ()).map_err(|Failure| WireError::Body {
+            message: std::any::type_name::<T>(),
+            len: size_of::<T::Archived>(),
+        })
     }
 
     fn to_json(&self) -> Result<serde_json::Value, JsonError> {

@@ -64,6 +64,7 @@ pub mod relation;
 mod schema;
 pub mod session;
 mod text;
+mod view;
 mod wire_ops;
 
 pub use ack::{ACK_BYTES, Ack};
@@ -79,6 +80,7 @@ pub use registry::{KeyHasher, MessageEntry, Place, Registry, RegistryError, TYPE
 pub use schema::Schema;
 pub use shard_wire_macros::{data, message};
 pub use text::{AddressError, EventId, ParseIdError, ProcessId, ShortAlias, ShortPid, ShortRef};
+pub use view::{Lease, View, ViewOps, ViewPool, Viewable};
 pub use wire_ops::{BodyOps, ErasedReply, Older, WireOps};
 
 /// What the emitted code of `#[message]` and `#[data]` names. Not for use by hand.
@@ -88,6 +90,7 @@ pub mod __private {
     pub use crate::message::{Message, Table, Vtable, vtable};
     pub use crate::registry::{MESSAGES, MessageEntry};
     pub use crate::schema::{Schema, Shape};
+    pub use crate::view::{View, Viewable};
     pub use crate::wire_ops::{Older, WireOps};
     pub use {linkme, rkyv, schemars, serde};
 }

@@ -8,6 +8,7 @@
 )]
 
 use crate::payload::Payload;
+use crate::view::{View, ViewOps, Viewable};
 use crate::wire_ops::WireOps;
 use std::any::TypeId;
 use std::marker::PhantomData;
@@ -40,6 +41,15 @@ pub struct Table<T> {
     of: PhantomData<fn() -> T>,
 }
 
+impl<M: Viewable> Table<View<M>> {
+    /// The table of the views of a message. `ops`: what [`WireOps::of_views`] gives for it.
+    #[must_use]
+    pub const fn view(ops: &'static WireOps) -> Self {
+        let Self { erased, of } = Self::wire(ops);
+        Self { erased: Vtable { view: Some(const { &ViewOps::of::<M>() }), ..erased }, of }
+    }
+}
+
 impl<T: Send + 'static> Table<T> {
     /// The table of a type that never leaves the node.
     #[must_use]
@@ -50,6 +60,7 @@ impl<T: Send + 'static> Table<T> {
                 type_name: std::any::type_name::<T>,
                 drop: Payload::drop_as::<T>,
                 wire: None,
+                view: None,
             },
             of: PhantomData,
         }
@@ -77,6 +88,7 @@ pub struct Vtable {
     type_name: fn() -> &'static str,
     drop: unsafe fn(*mut Payload),
     wire: Option<&'static WireOps>,
+    view: Option<&'static ViewOps>,
 }
 
 impl Vtable {
@@ -96,6 +108,13 @@ impl Vtable {
     #[must_use]
     pub fn wire_ops(&self) -> Option<&'static WireOps> {
         self.wire
+    }
+
+    /// For the table of a [`View`]: how it and its message become each other.
+    #[must_use]
+    #[inline]
+    pub const fn view_ops(&self) -> Option<&'static ViewOps> {
+        self.view
     }
 
     /// Whether this is the table of `M`.

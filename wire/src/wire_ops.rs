@@ -15,6 +15,7 @@ use crate::frame::BodyWriter;
 use crate::key::MessageKey;
 use crate::message::{Message, Vtable};
 use crate::payload::{Erased, Payload};
+use crate::view::{self, View, ViewOps, Viewable};
 use serde_json::Value;
 use std::any::TypeId;
 use std::mem::ManuallyDrop;
@@ -25,11 +26,11 @@ pub struct BodyOps {
     type_id: TypeId,
     type_name: fn() -> &'static str,
     drop: unsafe fn(*mut Payload),
-    encode: unsafe fn(*const Payload, &mut BodyWriter<'_>) -> Result<(), WireError>,
-    decode: unsafe fn(&[u8], *mut Payload) -> Result<(), WireError>,
-    check: fn(&[u8]) -> Result<(), WireError>,
-    to_json: unsafe fn(*const Payload) -> Result<Value, JsonError>,
-    from_json: unsafe fn(&Value, *mut Payload) -> Result<(), JsonError>,
+    encode: Encode,
+    decode: Decode,
+    check: Check,
+    to_json: ToJson,
+    from_json: FromJson,
     json_schema: fn() -> Value,
 }
 
@@ -57,21 +58,30 @@ unsafe fn from_json<T: Body>(json: &Value, payload: *mut Payload) -> Result<(), 
     Ok(())
 }
 
+type Encode = unsafe fn(*const Payload, &mut BodyWriter<'_>) -> Result<(), WireError>;
+type Decode = unsafe fn(&[u8], *mut Payload) -> Result<(), WireError>;
+type Check = fn(&[u8]) -> Result<(), WireError>;
+type ToJson = unsafe fn(*const Payload) -> Result<Value, JsonError>;
+type FromJson = unsafe fn(&Value, *mut Payload) -> Result<(), JsonError>;
+
 impl BodyOps {
     /// The operations of `T`.
     #[must_use]
     pub const fn of<T: Body>() -> Self {
-        Self {
-            type_id: TypeId::of::<T>(),
-            type_name: std::any::type_name::<T>,
-            drop: Payload::drop_as::<T>,
-            encode: encode::<T>,
-            decode: decode::<T>,
-            check: |bytes| T::view(bytes).map(|_| ()),
-            to_json: to_json::<T>,
-            from_json: from_json::<T>,
-            json_schema: T::json_schema,
-        }
+        Self::by::<T>(
+            (encode::<T>, decode::<T>, |bytes| T::view(bytes).map(|_| ())),
+            (to_json::<T>, from_json::<T>, T::json_schema),
+        )
+    }
+
+    /// The operations of `T` by these functions, which are of `T` (O1).
+    pub(crate) const fn by<T: Send + 'static>(
+        (encode, decode, check): (Encode, Decode, Check),
+        (to_json, from_json, json_schema): (ToJson, FromJson, fn() -> Value),
+    ) -> Self {
+        let (type_id, type_name) = (TypeId::of::<T>(), std::any::type_name::<T> as fn() -> &'static str);
+        let drop = Payload::drop_as::<T>;
+        Self { type_id, type_name, drop, encode, decode, check, to_json, from_json, json_schema }
     }
 
     /// The type's identity.
@@ -162,14 +172,16 @@ pub struct WireOps {
     body: BodyOps,
     reply: BodyOps,
     older: &'static [Older],
+    view: Option<&'static ViewOps>,
 }
 
 /// An earlier version of a message type.
 #[derive(Debug)]
 pub struct Older {
     vtable: fn() -> &'static Vtable,
+    later: fn() -> &'static Vtable,
     upgrading: &'static WireOps,
-    encode: unsafe fn(*const Payload, &mut BodyWriter<'_>) -> Result<(), WireError>,
+    encode: Encode,
 }
 
 unsafe fn encode_as<New, Old>(payload: *const Payload, out: &mut BodyWriter<'_>) -> Result<(), WireError>
@@ -199,7 +211,19 @@ impl Older {
         Old: Message + Body + for<'a> From<&'a New>,
         New: Message + From<Old>,
     {
-        Self { vtable: crate::message::vtable::<Old>, upgrading, encode: encode_as::<New, Old> }
+        let later = crate::message::vtable::<New>;
+        Self { vtable: crate::message::vtable::<Old>, later, upgrading, encode: encode_as::<New, Old> }
+    }
+
+    /// The same, of views of `New`.
+    #[must_use]
+    pub const fn of_views<Old, New>(upgrading: &'static WireOps) -> Self
+    where
+        Old: Message + Body + for<'a> From<&'a New>,
+        New: Viewable + From<Old>,
+    {
+        let later = crate::message::vtable::<View<New>>;
+        Self { vtable: crate::message::vtable::<Old>, later, upgrading, encode: view::encode_as::<New, Old> }
     }
 
     /// The key of the earlier version; `None` if that never leaves the node.
@@ -222,7 +246,7 @@ impl Older {
     /// # Panics
     /// `M` is not the later version.
     pub fn encode<M: Message>(&self, message: &M, out: &mut BodyWriter<'_>) -> Result<(), WireError> {
-        assert!(self.upgrading.vtable().is::<M>(), "the operations of another message type");
+        assert!((self.later)().is::<M>(), "the operations of another message type");
         Payload::lend(message, |payload| {
             // SAFETY: O1 and the type test above; the payload is only borrowed.
             unsafe { (self.encode)(payload, out) }
@@ -245,7 +269,27 @@ impl WireOps {
             body: BodyOps::of::<M>(),
             reply: BodyOps::of::<M::Reply>(),
             older: &[],
+            view: None,
         }
+    }
+
+    /// The operations of views of `M`, whose wire name is `name`. To other nodes they are messages like all others.
+    #[must_use]
+    pub const fn of_views<M: Viewable>(name: &'static str) -> Self
+    where
+        M::Reply: Body,
+    {
+        let mut ops = Self::of::<M>(name);
+        ops.vtable = crate::message::vtable::<View<M>>;
+        ops.body = view::body_ops::<M>();
+        ops
+    }
+
+    /// The same, of a message of which there are views.
+    #[must_use]
+    pub const fn with_views<M: Viewable>(mut self) -> Self {
+        self.view = Some(const { &ViewOps::of::<M>() });
+        self
     }
 
     /// The same, of a message that has earlier versions, the newest of them first.
@@ -275,6 +319,13 @@ impl WireOps {
     #[inline]
     pub fn older(&self) -> &'static [Older] {
         self.older
+    }
+
+    /// How views of the message are made; `None` for views themselves, and for what reads an earlier version.
+    #[must_use]
+    #[inline]
+    pub fn view_ops(&self) -> Option<&'static ViewOps> {
+        self.view
     }
 
     /// The key in frame headers.

@@ -15,14 +15,15 @@ use shard_runtime::wire::{IncarnationKey, LocalId};
 use shard_runtime::{ActorResult, Context, Message, Pid, Simulation, SpawnOptions, actor, handle};
 
 use shard_benches::error::RunError;
-use shard_benches::frames::{Point, decode, encode};
+use shard_benches::frames::{Order, Point, decode, encode, receive};
 use shard_benches::own::actors::{
     Add, Ball, Burst, Calls, Census, Founder, Join, Player, Sink, Source, Tick,
 };
 use shard_benches::own::styles::{Awaiting, Count, Seldom};
 use shard_benches::own::timers::{Cancel, Clockwork, Fire};
 use shard_benches::spsc::{Item, ring};
-use shard_wire::frame::FrameBuf;
+use shard_wire::frame::{Frame, FrameBuf, Source};
+use shard_wire::{Body as _, View, WireError};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -34,6 +35,9 @@ static PATHS: &[Path] = &[
     ("bare_ring", bare_ring),
     ("frame_encode", frame_encode),
     ("frame_round_trip", frame_round_trip),
+    ("frame_receive", frame_receive),
+    ("records_owned", records_owned),
+    ("records_viewed", records_viewed),
     ("send", send),
     ("stream", stream),
     ("stream_awaiting", stream_awaiting),
@@ -113,6 +117,50 @@ fn frame_round_trip(count: u64) -> Result<(), RunError> {
         decode::<Point>(black_box(batch.as_slice()), |point| sum += point.x).map_err(RunError::work)?;
     }
     if sum == 0 { Err(RunError::work("no frame was decoded")) } else { Ok(()) }
+}
+
+/// Frames through the receive buffer of a link, without their bodies.
+fn frame_receive(count: u64) -> Result<(), RunError> {
+    let mut batch = FrameBuf::default();
+    fill(&mut batch, FRAMES)?;
+    let mut bytes = 0;
+    receive(black_box(&batch), count, |frame, _| {
+        bytes += frame.body.len();
+        Ok(())
+    })
+    .map_err(RunError::work)?;
+    if bytes == 0 { Err(RunError::work("no frame was received")) } else { Ok(()) }
+}
+
+/// Messages of 64 records received and made values; a few fields read.
+fn records_owned(count: u64) -> Result<(), RunError> {
+    records(count, |frame, _| Ok(Order::decode(frame.body)?.read()))
+}
+
+/// The same as views.
+fn records_viewed(count: u64) -> Result<(), RunError> {
+    records(count, |frame, source| {
+        let lease = source.lend(frame.body).ok_or(WireError::Encode { message: "a lease" })?;
+        Ok(Order::read_view(&View::open(lease)?))
+    })
+}
+
+/// A hundredth of `count`, because each is as long as a hundred of the others.
+fn records(
+    count: u64,
+    read: impl Fn(&Frame<'_>, Source<'_>) -> Result<u64, WireError>,
+) -> Result<(), RunError> {
+    let mut batch = FrameBuf::default();
+    for _ in 0..10 {
+        encode(&mut batch, &Order::sample()).map_err(RunError::work)?;
+    }
+    let mut is_right = true;
+    receive(black_box(&batch), count / 100, |frame, source| {
+        is_right &= read(frame, source)? == Order::READ;
+        Ok(())
+    })
+    .map_err(RunError::work)?;
+    if is_right { Ok(()) } else { Err(RunError::work("a message was read wrong")) }
 }
 
 /// Sends one message from outside, lets the shards run dry, and looks whether the work was done.

@@ -24,3 +24,5 @@ pub mod sockets;
 pub mod start;
 pub mod styles;
 pub mod timers;
+#[cfg(feature = "peers")]
+pub mod views;

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use shard_runtime::wire::{IncarnationKey, LocalId};
-use shard_runtime::{LogLevel, Node, NodeEvent, Pid, Pinning, SpawnOptions};
+use shard_runtime::{LinkOptions, LogLevel, Node, NodeEvent, Pid, Pinning, SpawnOptions};
 
 use crate::error::RunError;
 use crate::machine::cpu_count;
@@ -28,12 +28,13 @@ const SOURCE: &str = "source@localhost";
 /// How long a polling shard polls before it would park: longer than any wait of a run.
 const POLL: Duration = Duration::from_secs(1);
 
-fn node(name: &str, cpus: Vec<usize>, spin: Duration, route: Option<(&str, &str)>) -> Result<Node, RunError> {
+fn node(name: &str, cpus: Vec<usize>, run: Run, route: Option<(&str, &str)>) -> Result<Node, RunError> {
     let shards = u16::try_from(cpus.len()).map_err(RunError::work)?;
     let mut builder = Node::builder(name)
         .shards(shards)
         .pinning(Pinning::Cpus(cpus))
-        .idle_spin(spin)
+        .idle_spin(spin_of(run))
+        .links(links_of(run))
         .listen("127.0.0.1:0")
         .cookie("a secret of the benches")
         .log_level(LogLevel::Error);
@@ -45,6 +46,11 @@ fn node(name: &str, cpus: Vec<usize>, spin: Duration, route: Option<(&str, &str)
 
 fn spin_of(run: Run) -> Duration {
     if run.workload.contains("_polling") { POLL } else { Duration::ZERO }
+}
+
+fn links_of(run: Run) -> LinkOptions {
+    let links = LinkOptions::new();
+    if run.workload.contains("_asleep") { links.linger(Duration::ZERO) } else { links }
 }
 
 /// Text that tells the partner whom to talk to.
@@ -82,7 +88,7 @@ struct Guest {
 impl Guest {
     fn start(run: Run, text: &str, cpus: Vec<usize>) -> Result<Self, RunError> {
         let (address, pids) = told(text)?;
-        let node = node(SOURCE, cpus, spin_of(run), Some((SINK, address)))?;
+        let node = node(SOURCE, cpus, run, Some((SINK, address)))?;
         let events = node.subscribe_nodes().map_err(RunError::work)?;
         let guest = Self { node, events, pids };
         guest.wait(|event| matches!(event, NodeEvent::Up { .. }))?;
@@ -120,7 +126,7 @@ fn hear<T>(from: &mpsc::Receiver<T>) -> Result<T, RunError> {
 
 /// Receives from one source per processor in `cpus`; M frames/s in all.
 fn receive(run: Run, cpus: &[usize]) -> Result<f64, RunError> {
-    let host = node(SINK, cpus.to_vec(), Duration::ZERO, None)?;
+    let host = node(SINK, cpus.to_vec(), run, None)?;
     let each = frames(run) / cpus.len() as u64;
     let mut pids = Vec::new();
     let mut ends = Vec::new();
@@ -188,7 +194,7 @@ pub fn send_many(run: Run, text: &str) -> Result<(), RunError> {
 
 /// Starts the first node with a process that waits to be introduced to one of the partner's.
 fn introduced(run: Run) -> Result<(Node, Partnership, Pid), RunError> {
-    let host = node(SINK, vec![1 % cpu_count()], spin_of(run), None)?;
+    let host = node(SINK, vec![1 % cpu_count()], run, None)?;
     let (told, seen) = mpsc::channel();
     let porter = host.spawn(move || Porter { told }, SpawnOptions::new()).map_err(RunError::work)?;
     let partner = Partnership::start(run, &tell(&host, &[porter])?)?;
@@ -297,7 +303,7 @@ fn messages(run: Run) -> u64 {
 /// # Errors
 /// When a node refuses, or messages are lost.
 pub fn receive_bytes(run: Run) -> Result<f64, RunError> {
-    let host = node(SINK, vec![1 % cpu_count()], Duration::ZERO, None)?;
+    let host = node(SINK, vec![1 % cpu_count()], run, None)?;
     let (count, size) = (messages(run), message_bytes(run));
     let (sink, seen) = BulkSink::expecting(count, size);
     let to = host.spawn(move || sink, SpawnOptions::new()).map_err(RunError::work)?;

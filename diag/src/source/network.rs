@@ -41,6 +41,10 @@ pub struct PeerRow {
     pub bytes_out: u64,
     /// Links re-dialled.
     pub reconnections: u64,
+    /// Messages received as views that lie where they were received.
+    pub views_lent: u64,
+    /// Messages received as views whose bytes were copied.
+    pub views_copied: u64,
     /// Fragments sent.
     pub fragments_sent: u64,
     /// Messages that had to be fragmented.

@@ -154,13 +154,14 @@ fn read_method(
 /// An earlier handler of the same message type. Under `#[cfg]` two may be written, the compiler sees which one is left.
 fn rival<'a>(handlers: &'a [Handler], handler: &Handler) -> Option<&'a Handler> {
     handlers.iter().find(|other| {
-        other.message == handler.message && other.conditions.is_empty() && handler.conditions.is_empty()
+        other.subject() == handler.subject() && other.conditions.is_empty() && handler.conditions.is_empty()
     })
 }
 
 fn two_handlers(first: &Handler, second: &Handler) -> syn::Error {
-    let message = second.message.to_token_stream().to_string().replace(' ', "");
-    let text = format!("`{message}` has two handlers, `{}` and `{}`: keep one", first.name, second.name);
+    let message = second.subject().to_token_stream().to_string().replace(' ', "");
+    let of = if first.message == second.message { "" } else { ", one of them of its view" };
+    let text = format!("`{message}` has two handlers, `{}` and `{}`{of}: keep one", first.name, second.name);
     syn::Error::new_spanned(&second.message, text)
 }
 
@@ -200,6 +201,16 @@ mod tests {
         let block = read(&format!("impl Counter {{ #[handle] fn one{ADD} #[handle] fn two{ADD} }}"));
         assert_eq!(block.faults.texts(), ["`Add` has two handlers, `one` and `two`: keep one"]);
         assert_eq!(block.handlers.len(), 1);
+    }
+
+    #[test]
+    fn a_message_and_its_view_are_one() {
+        let view = ADD.replace("m: Add", "m: rt::View<Add>");
+        let block = read(&format!("impl Counter {{ #[handle] fn one{ADD} #[handle] fn two{view} }}"));
+        assert_eq!(
+            block.faults.texts(),
+            ["`Add` has two handlers, `one` and `two`, one of them of its view: keep one"]
+        );
     }
 
     #[test]

@@ -241,13 +241,13 @@ fn hook_function(rt: &TokenStream, hook: &Hook) -> TokenStream {
     }
 }
 
-/// Lets the compiler find two handlers of one message type that is written in two ways (`Add` and `crate::Add`):
+/// Lets the compiler find two handlers of one message type that is written in two ways (`Add` and `View<crate::Add>`):
 /// implementing a trait twice is an error that shows both.
 fn single_handlers(block: &Block) -> TokenStream {
     let (generics, _, clause) = block.item.generics.split_for_impl();
     let actor = &block.item.self_ty;
     let implementations = block.handlers.iter().map(|handler| {
-        let (conditions, message) = (handler.conditions.attributes(), &handler.message);
+        let (conditions, message) = (handler.conditions.attributes(), handler.subject());
         quote_spanned! {at(message.span())=>
             #conditions
             impl #generics _OneHandlerFor<#message> for #actor #clause {}

@@ -48,6 +48,11 @@ pub(crate) struct Handler {
 }
 
 impl Handler {
+    /// The message, whether it is taken as itself or as a view: it has one handler.
+    pub(crate) fn subject(&self) -> &Type {
+        signature::viewed(&self.message).unwrap_or(&self.message)
+    }
+
     pub(crate) fn read(method: &ImplItemFn) -> syn::Result<Self> {
         let signature = &method.sig;
         signature::check_receiver(signature, true, "handler")?;
@@ -222,6 +227,22 @@ mod tests {
             let handler = read(text).unwrap();
             assert_eq!(handler.kind, kind, "{text}");
             assert_eq!(handler.message.to_token_stream().to_string(), "Add");
+        }
+    }
+
+    #[test]
+    fn a_view_is_of_its_message() {
+        for (text, subject) in [
+            ("View<Add>", "Add"),
+            ("rt::View<shop::Add>", "shop :: Add"),
+            ("Add", "Add"),
+            ("View<A, B>", "View < A , B >"),
+            ("View", "View"),
+            ("Views<Add>", "Views < Add >"),
+        ] {
+            let text =
+                format!("fn f(&mut self, m: {text}, cx: &mut Context<'_>) -> ActorResult {{ Ok(()) }}");
+            assert_eq!(read(&text).unwrap().subject().to_token_stream().to_string(), subject);
         }
     }
 

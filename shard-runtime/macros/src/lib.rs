@@ -39,6 +39,9 @@ mod suspend;
 /// context. It returns `Result<Reply, ActorError>` with the message's reply type (`ActorResult` if that is `()`). With
 /// a `ReplyTo` argument the answer may come later, from anywhere, and the handler itself returns `ActorResult`.
 ///
+/// A message that may leave its node can be taken as `View<Message>` instead: its archived form, read where it was received.
+/// Messages of this node are then encoded first. A message and its view are one: there is one handler for both.
+///
 /// An `async fn` without an `await` costs the same as a plain `fn`: it is polled once, on the stack. One with an
 /// `await` gets a future from the shard's pool. A macro call that is not known to be free of `await` (everything
 /// outside a list of `std` macros such as `format!` and `assert!`) and an attribute that may rewrite the handler count

@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens as _, quote};
-use syn::{Attribute, FnArg, PatType, ReturnType, Signature, Type};
+use syn::{Attribute, FnArg, GenericArgument, PatType, PathArguments, ReturnType, Signature, Type};
 
 /// Refuses what neither handlers nor hooks can have: generics, `unsafe`, a foreign ABI, variadic arguments.
 pub(crate) fn check_plain(signature: &Signature, role: &str) -> syn::Result<()> {
@@ -90,6 +90,17 @@ pub(crate) fn is_reference(ty: &Type, exclusive: bool) -> bool {
 /// Whether the last segment of a path type is `name`.
 pub(crate) fn is_named(ty: &Type, name: &str) -> bool {
     matches!(ungrouped(ty), Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name))
+}
+
+/// What is viewed by a type that is written `View<M>`, by any path.
+pub(crate) fn viewed(ty: &Type) -> Option<&Type> {
+    let Type::Path(path) = ungrouped(ty) else { return None };
+    let last = path.path.segments.last().filter(|last| last.ident == "View")?;
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    match (arguments.args.first()?, arguments.args.len()) {
+        (GenericArgument::Type(message), 1) => Some(ungrouped(message)),
+        _ => None,
+    }
 }
 
 /// The written return type, unless it is missing or `()`.

@@ -384,7 +384,8 @@ impl<'s, A: Actor> Batch<'s, A> {
         self.actor()
     }
 
-    /// No arm matched by address: compares type ids, else counts the message as unhandled and answers its caller.
+    /// No arm matched by address: compares type ids, makes a message a view or a view its message where that is what an arm
+    /// takes, else counts the message as unhandled and answers its caller.
     #[cold]
     #[inline(never)]
     pub fn unmatched(&mut self, envelope: Envelope<'s>, types: &[&'static Vtable]) -> Option<Envelope<'s>> {
@@ -394,6 +395,9 @@ impl<'s, A: Actor> Batch<'s, A> {
                 envelope.0.set_vtable(own);
                 return Some(envelope);
             }
+        }
+        if self.shard.to_form_of(envelope.0, types) {
+            return Some(envelope);
         }
         self.stamps = self.stamps.wrapping_add(envelope.0.meta());
         self.shard.unhandled(self.record, envelope.0);

@@ -42,6 +42,19 @@ pub(crate) struct ActorTable {
     pub(crate) behavior: &'static str,
     pub(crate) kind: &'static str,
     pub(crate) has_terminate: bool,
+    /// The message types of the arms, if some of them are views; else none.
+    pub(crate) views: &'static [&'static Vtable],
+}
+
+const fn has_views(types: &[&'static Vtable]) -> bool {
+    let mut rest = types;
+    while let [first, others @ ..] = rest {
+        if first.view_ops().is_some() {
+            return true;
+        }
+        rest = others;
+    }
+    false
 }
 
 /// Makes the table of an actor type.
@@ -57,6 +70,7 @@ impl<A: Actor> TableOf<A> {
         behavior: A::BEHAVIOR,
         kind: A::KIND,
         has_terminate: A::HAS_TERMINATE,
+        views: if has_views(A::TYPES) { A::TYPES } else { &[] },
     };
 
     /// # Safety

@@ -8,15 +8,16 @@
 
 use crate::error::SendReason;
 use crate::link::data::Broken;
-use crate::link::receive::Origin;
+use crate::link::receive::{Origin, Run};
 use crate::link::send::refused;
 use crate::process::bump;
 use crate::shard::Shard;
+use shard_wire::WireError;
 use shard_wire::compress::{Packed, expand};
 use shard_wire::flow::Full;
-use shard_wire::frame::{BodyWriter, Frame, FrameHead};
+use shard_wire::frame::{BodyWriter, Frame, FrameHead, Source};
 use shard_wire::header::{FrameFlags, FrameKind};
-use shard_wire::{MessageEntry, WireError};
+use std::sync::Arc;
 
 impl Shard {
     /// Appends a frame to a link's batch, compressed if that makes it smaller and the peer reads it.
@@ -75,7 +76,7 @@ impl Shard {
         &'n self,
         frame: &Frame<'_>,
         origin: Origin,
-        last: &mut Option<&'n MessageEntry>,
+        run: &mut Run<'n>,
     ) -> Result<(), Broken> {
         let (is_agreed, max) = self.compression_of(origin.link);
         let is_message = matches!(frame.header.kind, FrameKind::Send | FrameKind::Call | FrameKind::Reply);
@@ -84,13 +85,13 @@ impl Shard {
             return Err(WireError::Invalid { what: "flag of a compressed frame", offset: 5, have }.into());
         }
         // LIMIT: Y1.
-        let body = expand(frame.body, max.saturating_sub(frame.head_bytes()))?;
+        let body = Arc::new(expand(frame.body, max.saturating_sub(frame.head_bytes()))?);
         self.with_link_cells(origin.link, |cells| {
             bump(&cells.compressed_in, 1);
             bump(&cells.compressed_in_before, frame.body.len() as u64);
             bump(&cells.compressed_in_after, body.len() as u64);
         });
-        self.handle_whole(&frame.expanded(body.as_slice()), origin, last);
+        self.handle_whole(&frame.expanded(body.as_slice()), origin, Source::of(&body), run);
         Ok(())
     }
 }

@@ -1,13 +1,13 @@
 //! One data link: its socket, what it has to say, what it hears.
 //!
 //! Invariants: D1 what the halves of the wire's flow say is written in their order, and nothing else. D2 what is queued is
-//! bounded by [`LinkOptions::outbox`](crate::LinkOptions::outbox). D3 a link without a socket keeps its queue, and what the peer has not confirmed: the frames
+//! bounded by [`LinkOptions::outbox`]. D3 a link without a socket keeps its queue, and what the peer has not confirmed: the frames
 //! of one session wait for the slot's next socket. D4 what waits is kept in whole batches of about 64 KiB whose memory is
 //! used again: one buffer that grows to the bound would be copied at each doubling and be cold memory each time.
 //! Cost: one `send` per turn and dirty link, one `recv` per turn and hot link.
 
-use crate::link::LinkCells;
 use crate::link::transport::Transport;
+use crate::link::{LinkCells, LinkOptions};
 use crate::process::bump;
 use shard_wire::WireError;
 use shard_wire::flow::{FlowConfig, FlowError, Full, Inbound, Joiner, Loss, Outbox, Report};
@@ -105,18 +105,23 @@ impl DataLink {
     ///
     /// # Errors
     /// If a limit cannot be used.
-    pub(crate) fn new(slot: Slot, config: FlowConfig, window: u64, now: u64) -> Result<Self, WireError> {
+    pub(crate) fn new(
+        slot: Slot,
+        config: FlowConfig,
+        links: LinkOptions,
+        now: u64,
+    ) -> Result<Self, WireError> {
         let clock = LinkClock { ms: 0, at: now };
         Ok(Self {
             slot,
             socket: None,
             wanted: false,
             out: Outbox::new(config)?,
-            inbound: Inbound::new(window),
+            inbound: Inbound::new(links.window),
             joiners: [Joiner::new(config.max_message), Joiner::new(config.max_message)],
             clock,
             peer_clock: clock,
-            receive: Some(RecvBuf::new(config.max_frame())?),
+            receive: Some(RecvBuf::new(config.max_frame())?.lending(links.leases)),
             frames_left: false,
             dirty: false,
             used: [(0, 0); 2],
@@ -309,10 +314,8 @@ impl DataLink {
         }
         self.wanted = false;
         self.frames_left = false;
-        if let Some(buffer) = self.receive.as_mut()
-            && let Ok(fresh) = RecvBuf::new(self.config.max_frame())
-        {
-            *buffer = fresh;
+        if let Some(buffer) = self.receive.as_mut() {
+            buffer.restart();
         }
         self.out.cut()
     }

@@ -266,7 +266,7 @@ impl Net {
             max_waiting: peer.session.links.outbox,
             is_numbered: peer.session.is_numbered,
         };
-        let window = peer.session.links.window;
+        let options = peer.session.links;
         let mut links = self.links.borrow_mut();
         // With `target` placement a slot may carry only what the peer sends: then no shard of the peer leads to it.
         let is_it = |link: &OwnedLink| link.session == session && link.data.slot == slot;
@@ -277,7 +277,7 @@ impl Net {
         if index == links.len() {
             links.push(None);
         }
-        let data = DataLink::new(slot, config, window, now).ok()?;
+        let data = DataLink::new(slot, config, options, now).ok()?;
         let cells = Arc::clone(peer.cells(own_shard)?);
         *links.get_mut(index)? = Some(OwnedLink { session, cells, data, late: Queue::new() });
         for shard in shards {

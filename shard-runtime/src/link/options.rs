@@ -9,6 +9,10 @@ use std::time::Duration;
 const IDLE_AFTER: Duration = Duration::from_secs(300);
 /// How long a shard looks on after bytes came in, unless configured otherwise.
 const LINGER: Duration = Duration::from_micros(50);
+/// Chunks of a link's memory that views may hold, unless configured otherwise.
+const LEASES: usize = 4;
+/// Most of them that can be configured.
+const MOST_LEASES: usize = 1024;
 /// Smallest window and outbox that can be configured, in bytes.
 const LEAST: u64 = 1024;
 
@@ -28,6 +32,7 @@ pub struct LinkOptions {
     pub(crate) max_links: u16,
     pub(crate) idle_after: Duration,
     pub(crate) linger: Duration,
+    pub(crate) leases: usize,
     pub(crate) is_numbered: bool,
 }
 
@@ -48,6 +53,7 @@ impl LinkOptions {
             max_links: DEFAULT_MAX_LINKS,
             idle_after: IDLE_AFTER,
             linger: LINGER,
+            leases: LEASES,
             is_numbered: true,
         }
     }
@@ -101,6 +107,15 @@ impl LinkOptions {
         self
     }
 
+    /// Sets how many chunks of memory one link may have on lease to [views](crate::View) at once, of 256 KiB at most each, up to
+    /// 1024. Default 4. While as many are held by views that nobody has handled and dropped, the bytes of further messages are
+    /// copied out for their views. 0: all are copied.
+    #[must_use]
+    pub const fn leases(mut self, chunks: usize) -> Self {
+        self.leases = chunks;
+        self
+    }
+
     /// Speaks the first version of the protocol: frames are not numbered, so there is no credit, nothing is sent again when
     /// a link breaks, and a message has to fit one frame. For tests against nodes of that version.
     #[doc(hidden)]
@@ -117,6 +132,9 @@ impl LinkOptions {
         }
         if self.max_links == 0 {
             return Some(("links.max_links", "0".to_owned(), "at least 1"));
+        }
+        if self.leases > MOST_LEASES {
+            return Some(("links.leases", self.leases.to_string(), "0 to 1024"));
         }
         let small = [("links.window", self.window), ("links.outbox", self.outbox)];
         let (setting, value) = small.into_iter().find(|(_, bytes)| *bytes < LEAST)?;

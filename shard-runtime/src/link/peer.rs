@@ -113,6 +113,10 @@ cells! {
     compressed_in_before,
     /// Bytes of their bodies after they were expanded.
     compressed_in_after,
+    /// Messages handled as views that were given out where they were received, without a copy.
+    views_lent,
+    /// Messages handled as views whose bytes were copied, because enough of the link's memory was on lease.
+    views_copied,
 }
 
 /// One other node.

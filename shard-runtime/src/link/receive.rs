@@ -14,9 +14,9 @@ use crate::mailbox::Meta;
 use crate::process::bump;
 use crate::shard::{LogLevel, Parcel, Scope, Shard};
 use shard_wire::flow::FlowError;
-use shard_wire::frame::{Frame, RecvBuf};
+use shard_wire::frame::{Frame, RecvBuf, Source};
 use shard_wire::header::{FrameFlags, FrameKind, Lane, Priority};
-use shard_wire::{Erased, LocalId, MessageEntry, MessageKey, Pid};
+use shard_wire::{Erased, Lease, LocalId, MessageEntry, MessageKey, Pid, ViewOps, Vtable, WireError};
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context as TaskContext;
 use std::time::Duration;
@@ -41,11 +41,20 @@ pub(super) struct Origin {
     pub(super) now_ms: u64,
 }
 
+/// What messages that come one after the other share.
+#[derive(Default)]
+pub(super) struct Run<'n> {
+    /// The type of the last one.
+    last: Option<&'n MessageEntry>,
+    /// Views given out of the receive buffer, and views whose bytes were copied.
+    lent: u64,
+    copied: u64,
+}
+
 /// What one look at a receive buffer came to.
 #[derive(Default)]
 struct Turn<'n> {
-    /// The type of the last message.
-    last: Option<&'n MessageEntry>,
+    run: Run<'n>,
     /// Frames and bytes taken, by lane.
     taken: [(u64, u64); 3],
     /// Parts of messages that are not whole.
@@ -167,7 +176,11 @@ impl Shard {
         }
         let handled = turn.messages();
         if handled > 0 {
-            self.with_link_cells(link, |cells| bump(&cells.messages_in, handled));
+            self.with_link_cells(link, |cells| {
+                bump(&cells.messages_in, handled);
+                bump(&cells.views_lent, turn.run.lent);
+                bump(&cells.views_copied, turn.run.copied);
+            });
         }
         if let Some(error) = turn.broken {
             self.with_link_cells(link, |cells| bump(&cells.protocol_errors, 1));
@@ -181,13 +194,15 @@ impl Shard {
 
     fn handle_buffer<'n>(&'n self, buffer: &mut RecvBuf, origin: Origin, mut is_begun: bool) -> Turn<'n> {
         let mut turn = Turn::default();
+        let mut frames = buffer.frames();
+        let source = frames.source();
         for _ in 0..FRAMES_PER_TURN {
             let mut frame = Frame::EMPTY;
-            let handled = match buffer.next_into(&mut frame) {
+            let handled = match frames.next_into(&mut frame) {
                 Ok(true) => {
                     let frame = &frame;
                     let handled = if is_begun {
-                        self.handle_frame(frame, origin, &mut turn)
+                        self.handle_frame(frame, origin, source, &mut turn)
                     } else {
                         self.begin_link(frame, origin).map(|()| is_begun = true)
                     };
@@ -216,16 +231,17 @@ impl Shard {
         &'n self,
         frame: &Frame<'_>,
         origin: Origin,
+        source: Source<'_>,
         turn: &mut Turn<'n>,
     ) -> Result<(), Broken> {
         if frame.header.flags.has(FrameFlags::COMPRESSED) {
-            return self.handle_compressed(frame, origin, &mut turn.last);
+            return self.handle_compressed(frame, origin, &mut turn.run);
         }
         match frame.header.kind {
             FrameKind::Part | FrameKind::SignalPart => return self.handle_part(frame, origin, turn),
             FrameKind::Session => return Err(FlowError::Again.into()),
             FrameKind::Credit => return self.with_data(origin.link, |data| data.credit(frame.body)),
-            _ => self.handle_whole(frame, origin, &mut turn.last),
+            _ => self.handle_whole(frame, origin, source, &mut turn.run),
         }
         Ok(())
     }
@@ -235,10 +251,11 @@ impl Shard {
         &'n self,
         frame: &Frame<'_>,
         origin: Origin,
-        last: &mut Option<&'n MessageEntry>,
+        source: Source<'_>,
+        run: &mut Run<'n>,
     ) {
         match frame.header.kind {
-            FrameKind::Send | FrameKind::Call => self.handle_message(frame, origin, last),
+            FrameKind::Send | FrameKind::Call => self.handle_message(frame, origin, source, run),
             FrameKind::Reply => self.handle_reply(frame, origin),
             FrameKind::ReplyError => self.handle_reply_error(frame, origin),
             FrameKind::Event => self.handle_event(frame, origin.link, origin.key),
@@ -299,9 +316,9 @@ impl Shard {
         };
         let frame = joined.frame()?;
         if frame.header.flags.has(FrameFlags::COMPRESSED) {
-            return self.handle_compressed(&frame, origin, &mut turn.last);
+            return self.handle_compressed(&frame, origin, &mut turn.run);
         }
-        self.handle_whole(&frame, origin, &mut turn.last);
+        self.handle_whole(&frame, origin, joined.source(), &mut turn.run);
         Ok(())
     }
 
@@ -352,7 +369,13 @@ impl Shard {
     }
 
     #[inline]
-    fn handle_message<'n>(&'n self, frame: &Frame<'_>, origin: Origin, last: &mut Option<&'n MessageEntry>) {
+    fn handle_message<'n>(
+        &'n self,
+        frame: &Frame<'_>,
+        origin: Origin,
+        source: Source<'_>,
+        run: &mut Run<'n>,
+    ) {
         let header = &frame.header;
         let is_call = header.kind == FrameKind::Call;
         // What is answered, in one test: a plain message takes the branches it would take if there were only calls.
@@ -360,10 +383,10 @@ impl Shard {
         if is_answered && self.net.refuses.get() && self.refuse_new(frame, origin) {
             return;
         }
-        let entry = match last {
-            Some(entry) if entry.ops().key() == header.key => *entry,
+        let entry = match run.last {
+            Some(entry) if entry.ops().key() == header.key => entry,
             _ => match self.node().registry().get(header.key) {
-                Some(entry) => *last.insert(entry),
+                Some(entry) => *run.last.insert(entry),
                 None => return self.unknown_type(frame, origin),
             },
         };
@@ -373,7 +396,13 @@ impl Shard {
         if is_answered && header.deadline.is_past(origin.now_ms) {
             return self.expired(frame, origin);
         }
-        let Ok(message) = entry.ops().decode(frame.body) else { return self.undecodable(frame, origin) };
+        let arms = self.views_of(header.to.0);
+        let decoded = if arms.is_empty() {
+            entry.ops().decode(frame.body)
+        } else {
+            view_or_message(frame, entry, arms, source, run)
+        };
+        let Ok(message) = decoded else { return self.undecodable(frame, origin) };
         let mut meta = Meta::REMOTE | queue_of(header.flags.priority());
         let mut reply = origin.key;
         if is_answered {
@@ -635,6 +664,33 @@ impl Shard {
     pub(super) fn pid_of(&self, key: u64, local: u64) -> Pid {
         Pid { node: shard_wire::IncarnationKey(key), local: LocalId(local) }
     }
+}
+
+/// A message for an actor that takes some as views: a view of it where it lies, a view of a copy if the buffer may not be lent,
+/// or the message, if that is what the actor takes.
+#[inline(never)]
+fn view_or_message(
+    frame: &Frame<'_>,
+    entry: &MessageEntry,
+    arms: &[&'static Vtable],
+    source: Source<'_>,
+    run: &mut Run<'_>,
+) -> Result<Erased, WireError> {
+    let is_arm = |ops: &&ViewOps| {
+        let table = ops.vtable();
+        arms.iter().any(|arm| std::ptr::eq(*arm, table))
+    };
+    let Some(ops) = entry.ops().view_ops().filter(is_arm) else { return entry.ops().decode(frame.body) };
+    if let Some(lease) = source.lend(frame.body) {
+        let view = ops.open(lease)?;
+        run.lent += 1;
+        return Ok(view);
+    }
+    // Before it is copied: garbage takes no memory.
+    entry.ops().body().check(frame.body)?;
+    let Some(lease) = Lease::copied(frame.body) else { return entry.ops().decode(frame.body) };
+    run.copied += 1;
+    ops.open(lease)
 }
 
 pub(super) fn queue_of(priority: Priority) -> u64 {

@@ -18,6 +18,7 @@ use crate::actor::{ActorTable, Live};
 use crate::mailbox::{EnvelopePtr, Meta};
 use crate::process::{Extension, KillMark};
 use crate::shard::LogLevel;
+use shard_wire::Vtable;
 use std::cell::Cell;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
@@ -222,6 +223,14 @@ impl Record {
         let table = self.actor.load(Relaxed);
         // SAFETY: null, or a `&'static ActorTable` that `Shard::start` stored.
         unsafe { table.as_ref() }.map(|table| table.behavior)
+    }
+
+    /// The message types of an actor that takes some as views; none if it does not.
+    #[inline]
+    pub(crate) fn views(&self) -> &'static [&'static Vtable] {
+        let table = self.actor.load(Relaxed);
+        // SAFETY: null, or a `&'static ActorTable` that `Shard::start` stored.
+        unsafe { table.as_ref() }.map_or(&[], |table| table.views)
     }
 
     /// The annex of a dedicated process, by its record on the home shard.

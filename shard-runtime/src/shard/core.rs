@@ -23,7 +23,7 @@ use crate::shard::waiter::Waiters;
 use crate::shard::{Annex, FuturePool, Lease, Port, ShardCells};
 use crate::shared::NodeShared;
 use crate::wheel::{DEFAULT_TIMER_LIMIT, Wheel};
-use shard_wire::{IncarnationKey, LocalId, Pid};
+use shard_wire::{IncarnationKey, LocalId, Pid, ViewPool};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
@@ -97,6 +97,8 @@ pub struct Shard {
     pub(super) wheel: RefCell<Wheel>,
     pub(super) mesh: Mesh,
     pub(crate) net: Net,
+    /// Memory for views of messages of this node; made on first use, and away while it is used.
+    pub(super) views: RefCell<Option<Box<ViewPool>>>,
     pub(super) due: RefCell<Vec<u64>>,
     pub(super) free_slots: RefCell<Vec<u32>>,
     pub(super) aliases: OwnedAliases,
@@ -239,6 +241,7 @@ impl Shard {
             wheel: RefCell::new(Wheel::new(now, DEFAULT_TIMER_LIMIT)),
             mesh: parts.mesh,
             net: Net::new(),
+            views: RefCell::default(),
             due: RefCell::default(),
             free_slots: RefCell::default(),
             default_timeout,

@@ -28,6 +28,7 @@ mod steward;
 mod tasks;
 mod timers;
 mod topics;
+mod views;
 mod waiter;
 mod watch;
 mod watched;

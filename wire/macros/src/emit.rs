@@ -38,7 +38,8 @@ pub(crate) fn message(options: &Options, item: Item) -> syn::Result<TokenStream>
         Some(Type::Tuple(all)) => all.elems.iter().collect(),
         Some(one) => vec![one],
     };
-    let older = older(&root, &name, &wire_name, &versions);
+    let older_views = older(&root, &name, &wire_name, &versions, &quote!(of_views));
+    let older = older(&root, &name, &wire_name, &versions, &quote!(of));
     // An earlier version is read as the later one, which registers it.
     let entry = options.old.is_none().then(|| {
         quote! {
@@ -52,7 +53,16 @@ pub(crate) fn message(options: &Options, item: Item) -> syn::Result<TokenStream>
     Ok(quote! {
         #body
         const _: () = {
-            static OPS: #root::__private::WireOps = #root::__private::WireOps::of::<#name>(#wire_name) #older;
+            static OPS: #root::__private::WireOps =
+                #root::__private::WireOps::of::<#name>(#wire_name).with_views::<#name>() #older;
+            static VIEW_OPS: #root::__private::WireOps =
+                #root::__private::WireOps::of_views::<#name>(#wire_name) #older_views;
+            static VIEW: #root::__private::Table<#root::__private::View<#name>> =
+                #root::__private::Table::view(&VIEW_OPS);
+            #[automatically_derived]
+            impl #root::__private::Viewable for #name {
+                const VIEW: &'static #root::__private::Table<#root::__private::View<Self>> = &VIEW;
+            }
             static TABLE: #root::__private::Table<#name> = #root::__private::Table::wire(&OPS);
             #entry
             #[automatically_derived]
@@ -70,13 +80,14 @@ fn older(
     name: &Ident,
     wire_name: &TokenStream,
     versions: &[&Type],
+    of: &TokenStream,
 ) -> Option<TokenStream> {
     (!versions.is_empty()).then(|| {
         let private = quote!(#root::__private);
         quote! {
             .with_older(&[#({
                 static UPGRADING: #private::WireOps = #private::WireOps::upgrading::<#versions, #name>(#wire_name);
-                #private::Older::of::<#versions, #name>(&UPGRADING)
+                #private::Older::#of::<#versions, #name>(&UPGRADING)
             }),*])
         }
     })

@@ -5,8 +5,9 @@
 
 use crate::WireError;
 use crate::flow::split::MAX_AT_ONCE;
-use crate::frame::{Batch, Frame, Parsed, parse};
+use crate::frame::{Batch, Frame, Parsed, Source, parse};
 use crate::header::Fragment;
+use std::sync::Arc;
 
 #[derive(Debug)]
 struct Open {
@@ -26,9 +27,15 @@ pub struct Joiner {
 
 /// A frame that was put together.
 #[derive(Debug)]
-pub struct Joined(Batch);
+pub struct Joined(Arc<Batch>);
 
 impl Joined {
+    /// The memory that the frame lies in, and nothing else.
+    #[must_use]
+    pub fn source(&self) -> Source<'_> {
+        Source::of(&self.0)
+    }
+
     /// The frame.
     ///
     /// # Errors
@@ -99,7 +106,7 @@ impl Joiner {
             let (have, need) = (open.bytes.len(), open.total);
             return Err(WireError::Short { what: "a message in parts", offset: 0, need, have });
         }
-        Ok(Some(Joined(open.bytes)))
+        Ok(Some(Joined(Arc::new(open.bytes))))
     }
 
     fn begin(&mut self, part: Fragment) -> Result<usize, WireError> {

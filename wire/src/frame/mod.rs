@@ -2,11 +2,15 @@
 
 mod batch;
 mod parse;
+mod recv;
 mod writer;
 
 pub use batch::{FrameBuf, FrameHead, checked_max_frame};
-pub use parse::{Frame, Parsed, RecvBuf, parse};
+pub use parse::{Frame, Parsed, parse};
+pub use recv::{Frames, RecvBuf, Source};
 pub use writer::{BodyWriter, Sink};
+
+pub(crate) use writer::Scratch;
 
 /// Bytes of whole frames, aligned as frames are: what [`FrameBuf::take`] gives.
 pub type Batch = rkyv::util::AlignedVec<{ crate::limits::FRAME_ALIGN }>;

@@ -1,17 +1,12 @@
-//! From bytes to frames: one function, and the receive buffer of a link around it.
+//! From bytes to frames.
 //!
 //! Invariants: R1 nothing a peer sends panics or reads out of bounds: every slice is asked for, never assumed.
-//! R2 the receive buffer starts at a multiple of 16 and frames are multiples of 16, so every body in it is aligned.
 //! R4 the blocks of a [`Frame`] were read once without an error, so that reading them again gives the same.
-//! R3 memory follows the bytes that arrived: a header that claims 64 MiB makes the buffer at most double.
-//! Cost: no allocation per frame; a partial frame is moved once per read at most.
 
 use crate::cursor::Reader;
 use crate::error::WireError;
-use crate::frame::batch::checked_max_frame;
 use crate::header::{Fragment, FrameFlags, FrameHeader, Trace};
-use crate::limits::{FRAME_ALIGN, HEADER_BYTES, RECV_BATCH_BYTES, RECV_INITIAL_BYTES};
-use rkyv::util::AlignedVec;
+use crate::limits::{FRAME_ALIGN, HEADER_BYTES};
 
 /// A frame in a receive buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,7 +20,7 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// A frame that says nothing: what [`RecvBuf::next_into`] writes over.
+    /// A frame that says nothing: what [`Frames::next_into`](crate::frame::Frames::next_into) writes over.
     pub const EMPTY: Self = Self { header: FrameHeader::EMPTY, body: &[], blocks: &[] };
 
     /// Length of the frame in the buffer, in bytes.
@@ -103,7 +98,11 @@ pub fn parse(bytes: &[u8], limit: usize) -> Result<Parsed<'_>, WireError> {
 
 /// The same in place. 0, or as many bytes as are needed.
 #[inline(always)]
-fn parse_into<'a>(bytes: &'a [u8], limit: usize, frame: &mut Frame<'a>) -> Result<usize, WireError> {
+pub(super) fn parse_into<'a>(
+    bytes: &'a [u8],
+    limit: usize,
+    frame: &mut Frame<'a>,
+) -> Result<usize, WireError> {
     let Some(head) = bytes.first_chunk::<HEADER_BYTES>() else { return Ok(HEADER_BYTES) };
     frame.header.read(head, limit)?;
     let consumed = frame.header.length as usize;
@@ -174,103 +173,4 @@ fn name<'a>(reader: &mut Reader<'a>) -> Result<&'a str, WireError> {
     let name = reader.bytes("name of the target", len)?;
     reader.bytes("padding of the name", (1 + len).wrapping_neg() % FRAME_ALIGN)?;
     std::str::from_utf8(name).map_err(|_| WireError::Utf8 { what: "name of the target", offset: offset + 1 })
-}
-
-/// The receive buffer of a link.
-#[derive(Debug)]
-pub struct RecvBuf {
-    bytes: AlignedVec<FRAME_ALIGN>,
-    /// Where the first frame that was not given out starts: a multiple of 16.
-    start: usize,
-    /// Where received bytes end.
-    end: usize,
-    /// Length of the frame at the front, if its header is known and its rest is not here yet.
-    need: usize,
-    limit: usize,
-}
-
-impl RecvBuf {
-    /// An empty buffer for frames of at most `max_frame` bytes, from 1 KiB to 64 MiB. Allocates 16 KiB.
-    ///
-    /// # Errors
-    /// [`WireError::Limit`] or [`WireError::FrameLength`] outside that range.
-    pub fn new(max_frame: usize) -> Result<Self, WireError> {
-        let limit = checked_max_frame(max_frame)?;
-        let mut bytes = AlignedVec::new();
-        bytes.resize(RECV_INITIAL_BYTES, 0);
-        Ok(Self { bytes, start: 0, end: 0, need: 0, limit })
-    }
-
-    /// Room for received bytes, never empty. Frames given out before are gone after this call.
-    ///
-    /// Moves a partial frame to the front, and doubles the buffer if it is full: up to 256 KiB, or as far as the frame
-    /// at its front needs.
-    pub fn spare_mut(&mut self) -> &mut [u8] {
-        if self.start > 0 {
-            self.bytes.as_mut_slice().copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-        }
-        if self.end == self.bytes.len() {
-            let ceiling = RECV_BATCH_BYTES.max(self.need);
-            // Not above the ceiling, yet always more than is held: what nobody took out is kept.
-            let grown = (self.bytes.len() * 2).min(ceiling).max(self.end + FRAME_ALIGN);
-            self.bytes.resize(grown, 0);
-        }
-        self.bytes.as_mut_slice().get_mut(self.end..).unwrap_or_default()
-    }
-
-    /// Notes that `received` bytes were written to the front of [`RecvBuf::spare_mut`]. More than fit are not counted.
-    pub fn advance(&mut self, received: usize) {
-        self.end = self.end.saturating_add(received).min(self.bytes.len());
-    }
-
-    /// The next whole frame, or `None` if more bytes are needed.
-    ///
-    /// # Errors
-    /// As [`parse`]; then each further call gives the same error.
-    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, WireError> {
-        let mut frame = Frame::EMPTY;
-        Ok(self.next_into(&mut frame)?.then_some(frame))
-    }
-
-    /// The same over an [`Frame::EMPTY`] one, which is faster than to have it given; whether there was one.
-    ///
-    /// # Errors
-    /// As [`parse`].
-    #[inline(always)]
-    pub fn next_into<'a>(&'a mut self, frame: &mut Frame<'a>) -> Result<bool, WireError> {
-        let received = self.bytes.as_slice().get(self.start..self.end).unwrap_or_default();
-        match parse_into(received, self.limit, frame)? {
-            0 => {
-                self.start += frame.consumed();
-                Ok(true)
-            }
-            need => {
-                self.need = need;
-                Ok(false)
-            }
-        }
-    }
-
-    /// How many bytes were received and not given out as frames.
-    #[must_use]
-    pub fn pending(&self) -> usize {
-        self.end - self.start
-    }
-
-    /// Memory of the buffer, in bytes.
-    #[must_use]
-    pub fn capacity(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Gives memory back after big frames, if nothing is pending. To be called when the link is idle.
-    pub fn shrink(&mut self) {
-        if self.pending() == 0 && self.bytes.len() > RECV_INITIAL_BYTES {
-            self.bytes = AlignedVec::new();
-            self.bytes.resize(RECV_INITIAL_BYTES, 0);
-            (self.start, self.end) = (0, 0);
-        }
-    }
 }

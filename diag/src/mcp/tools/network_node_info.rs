@@ -25,6 +25,10 @@ pub(super) const TOOL: Tool = Tool {
 struct NodeInfo {
     #[serde(flatten)]
     node: RemoteNode,
+    /// Messages handled as views that were read where they were received.
+    views_lent: u64,
+    /// Messages handled as views whose bytes were copied, because their link had lent as much of its memory as it may.
+    views_copied: u64,
     /// The last 64 changes of sessions and of data links each, oldest first.
     history: Vec<Change>,
 }
@@ -61,7 +65,8 @@ fn run(call: &Call) -> Result<Answer, ToolError> {
     match call.desk.source.peers().into_iter().find(|peer| peer.node == name) {
         Some(mut peer) => {
             let history = std::mem::take(&mut peer.history).into_iter().map(Change::from).collect();
-            Answer::of(&NodeInfo { node: RemoteNode::from(peer), history })
+            let (views_lent, views_copied) = (peer.views_lent, peer.views_copied);
+            Answer::of(&NodeInfo { node: RemoteNode::from(peer), views_lent, views_copied, history })
         }
         None => Err(ToolError::Proxy { node: String::from(name), source: ProxyError::NotConnected }),
     }
