@@ -135,6 +135,8 @@ pub(crate) struct Port {
     pub(crate) rescue: AtomicWaker,
     rescued: AtomicBool,
     over_budget: AtomicBool,
+    /// Shared by the messages of traces that entered here: how many there are is how often it is shared.
+    pub(super) traces: Arc<()>,
 }
 
 impl std::fmt::Debug for Port {
@@ -158,6 +160,7 @@ impl Port {
             rescue: AtomicWaker::new(),
             rescued: AtomicBool::new(false),
             over_budget: AtomicBool::new(false),
+            traces: Arc::default(),
         })
     }
 
@@ -176,6 +179,7 @@ impl Port {
             rescue: AtomicWaker::new(),
             rescued: AtomicBool::new(false),
             over_budget: AtomicBool::new(false),
+            traces: Arc::default(),
         })
     }
 
