@@ -21,7 +21,7 @@ use crate::shard::tasks::Tasks;
 use crate::shard::topics::Topics;
 use crate::shard::trace::Traces;
 use crate::shard::waiter::Waiters;
-use crate::shard::{Annex, FuturePool, Lease, Port, ShardCells};
+use crate::shard::{Annex, FuturePool, Lease, Port, ShardCells, ShardCounters};
 use crate::shared::NodeShared;
 use crate::wheel::{DEFAULT_TIMER_LIMIT, Wheel};
 use shard_wire::{IncarnationKey, LocalId, Pid};
@@ -376,6 +376,11 @@ impl Shard {
     #[inline(always)]
     pub(crate) fn cells(&self) -> &ShardCells {
         &self.port.cells
+    }
+
+    /// What readers see of this shard.
+    pub(crate) fn counters(&self) -> ShardCounters {
+        self.port.counters()
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@
 use crate::mailbox::Meta;
 use crate::process::{AliasTable, Table};
 use crate::ring::{Inbox, InboxError, Sleep};
-use crate::shard::{Shard, ShardCells};
+use crate::shard::{Shard, ShardCells, ShardCounters};
 use atomic_waker::AtomicWaker;
 use shard_wire::{Message, Payload, Vtable};
 use std::mem::ManuallyDrop;
@@ -181,6 +181,11 @@ impl Port {
             over_budget: AtomicBool::new(false),
             traces: Arc::default(),
         })
+    }
+
+    /// What the shard has published.
+    pub(crate) fn counters(&self) -> ShardCounters {
+        ShardCounters { traces_held: self.traced() as u64, ..self.cells.read() }
     }
 
     /// Hands something to the shard from outside and wakes it.

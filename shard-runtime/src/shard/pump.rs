@@ -123,7 +123,6 @@ impl Shard {
             (&cells.envelope_bytes, self.pool.mapped_bytes()),
             (&cells.memory_used, self.memory_used()),
             (&cells.future_bytes, self.futures.bytes()),
-            (&cells.traces_held, self.port.traced() as u64),
             (&cells.io_tasks, io_tasks),
             (&cells.io_descriptors, io_descriptors),
         ] {
