@@ -21,6 +21,11 @@ fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "tests outside any shard")]
+fn thread<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> std::thread::JoinHandle<T> {
+    std::thread::spawn(run)
+}
+
 /// A context in text, and its parent's span.
 #[data]
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -315,7 +320,7 @@ fn a_thousand_messages_and_concurrent_calls_do_not_mix_their_contexts() {
         .map(|number| {
             let (asker, _seen) = scribe(one, SpawnOptions::new().on_shard(0));
             let one = one.clone();
-            std::thread::spawn(move || {
+            thread(move || {
                 let ask = Ask { to, rounds: 50 };
                 match context(number) {
                     Some(trace) => one.traced(trace).call_blocking_timeout(asker, ask, LIMIT),
@@ -348,7 +353,7 @@ fn late_replies_and_remote_spawns_carry_it_and_killed_processes_leave_nothing() 
     let first = TraceContext::new(5, 6, true).unwrap();
     let asker = {
         let one = one.clone();
-        std::thread::spawn(move || one.traced(first).call_blocking_timeout(to, Later, LIMIT))
+        thread(move || one.traced(first).call_blocking_timeout(to, Later, LIMIT))
     };
     eventually("it was asked", || counters(two, "one@localhost").traced_in == 1);
     two.send(to, Answer).unwrap();
