@@ -79,7 +79,9 @@ pub(crate) fn peer_row(peer: PeerStats) -> PeerRow {
         outbox_bytes: counters.outbox_bytes,
         outbox_full: counters.outbox_refused,
         rtt_ns: peer.rtt_ns,
-        flags: PeerFlags { simultaneous_connect: true, ..PeerFlags::default() },
+        traced_sent: counters.traced_out,
+        traced_received: counters.traced_in,
+        flags: PeerFlags { simultaneous_connect: true, tracing: peer.traces, ..PeerFlags::default() },
         history: peer.history.iter().map(change_row).collect(),
         ..PeerRow::default()
     }

@@ -63,6 +63,7 @@ mod supervisor;
 mod symbol;
 mod sync;
 mod tap;
+mod trace;
 mod wheel;
 
 pub mod prelude;
@@ -88,7 +89,7 @@ pub use error::{
     ActorError, ActorResult, AppError, AskError, CallError, CronError, DeliveryError, DeliveryId,
     DiagCallError, EnableError, EventError, ExitReason, ForwardError, IoEnd, IoError, LinkError, LogError,
     NodeError, NodeRouteError, PreflightError, RegistrarError, RemoteAppError, RemoteError, RemoteSpawnError,
-    SendError, SendReason, SpawnError, SpawnId, Unclaimed, Unconfirmed,
+    SendError, SendReason, SpawnError, SpawnId, TraceParentError, Unclaimed, Unconfirmed,
 };
 pub use event::{
     Event, EventFacts, EventGap, EventOptions, EventOrigin, EventPosition, EventRestart, EventStart,
@@ -111,7 +112,7 @@ pub use io::{
     WsMessage,
 };
 pub use link::{LinkCounters, LinkOptions, PeerChange, PeerRecord, Peers};
-pub use node::{LateProcess, Node, NodeBuilder, Pinning, StopPhase, StopPlan, StopReport};
+pub use node::{LateProcess, Node, NodeBuilder, Pinning, StopPhase, StopPlan, StopReport, TracedNode};
 pub use process::{Env, OnFull};
 pub use reactor::preflight::{Check, Report, doctor};
 pub use reactor::sim::Simulation;
@@ -139,6 +140,7 @@ pub use tap::{
 
 #[cfg(feature = "tracing")]
 pub use tap::{LogLayer, TracingSink};
+pub use trace::TraceContext;
 
 /// What the macros emit refers to. Not an API.
 #[doc(hidden)]

@@ -16,7 +16,8 @@ use crate::process::Env;
 use crate::shard::{Admission, Annexes, Inbound, Parcel, Port};
 use crate::symbol::{MAX_SYMBOLS, Symbols};
 use crate::tap::LogTap;
-use shard_wire::{Incarnation, IncarnationKey, LocalId, Message, NodeCrc, NodeName, Pid, Registry, vtable};
+use crate::trace::TraceContext;
+use shard_wire::{Incarnation, IncarnationKey, LocalId, Message, NodeCrc, NodeName, Pid, Registry};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, OnceLock};
@@ -337,6 +338,7 @@ impl NodeShared {
     /// Sends a message from outside the shards, to a process of this node.
     pub(crate) fn post_outside<M: Message>(
         &self,
+        trace: Option<TraceContext>,
         pid: Pid,
         message: M,
         queue: u64,
@@ -357,11 +359,11 @@ impl NodeShared {
             }
         }
         let meta = self.clock().ticks() << Meta::BITS | queue;
-        let parcel = Parcel::new(pid.local.0, vtable::<M>(), LocalId::CORE.0, meta, 0, message);
+        let parcel = Parcel::sent(pid.local.0, LocalId::CORE.0, meta, 0, port.wrapped(trace, message));
         port.post(Inbound::Parcel(parcel)).map_err(|full| match full.into_inner() {
             Inbound::Parcel(parcel) => {
                 port.cancel_place(pid.local, queue);
-                self.refused_outside(SendReason::Overloaded, parcel.into_message())
+                self.refused_outside(SendReason::Overloaded, parcel.into_sent())
             }
             Inbound::Task(_) | Inbound::Wake { .. } => unreachable!("an inbox gives back what it was given"),
         })

@@ -297,6 +297,9 @@ impl Deadline {
     }
 }
 
+/// Feature: a node takes up the trace of a frame, and wants to be told it.
+pub const TRACES: u64 = 1 << 6;
+
 /// Where a message stands in a trace: a block of 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Trace {
@@ -304,7 +307,7 @@ pub struct Trace {
     pub trace: u128,
     /// The sender's span.
     pub span: u64,
-    /// Bits for the tracer; not looked at by the wire.
+    /// Bits for the tracer; not looked at by the wire. The lowest eight are the flags of a W3C trace context.
     pub flags: u64,
 }
 

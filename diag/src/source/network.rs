@@ -55,6 +55,10 @@ pub struct PeerRow {
     pub fragment_messages_received: u64,
     /// Messages whose fragments never were complete.
     pub fragment_timeouts: u64,
+    /// Messages, calls and replies sent with their trace.
+    pub traced_sent: u64,
+    /// Messages, calls and replies received with a trace.
+    pub traced_received: u64,
     /// Messages compressed.
     pub compressed_sent: u64,
     /// Bytes after compression.

@@ -13,7 +13,7 @@ use crate::actor::{Actor, Context, ReplyTo};
 use crate::error::{ActorError, ActorResult, ExitReason};
 use crate::mailbox::{EnvelopePtr, Meta};
 use crate::process::{INSTRUMENTS, Record};
-use crate::shard::{Carried, Shard};
+use crate::shard::{Carried, Shard, Traced};
 use shard_wire::{Erased, Message, Payload, Vtable, vtable};
 use std::marker::PhantomData;
 use std::task::{Context as TaskContext, Poll, Waker};
@@ -384,11 +384,25 @@ impl<'s, A: Actor> Batch<'s, A> {
         self.actor()
     }
 
-    /// No arm matched by address: compares type ids, makes a message a view or a view its message where that is what an arm
-    /// takes, else counts the message as unhandled and answers its caller.
+    /// Takes a message of a trace out of its wrapping; any other is what it was.
+    pub(crate) fn bare(&mut self, envelope: Envelope<'s>) -> Envelope<'s> {
+        if envelope.is::<Traced>() {
+            assert!(envelope.0 == self.previous, "only the latest message of a batch can be taken");
+            // SAFETY: E3 and the type test; what is taken out is replaced at once by what it held.
+            let traced = unsafe { Payload::read::<Traced>(envelope.0.payload()) };
+            self.shard.unwrap_traced(self.record, envelope.0, traced);
+        }
+        envelope
+    }
+
+    /// No arm matched by address: unwraps a message of a trace, compares type ids, makes a message a view or a view its message
+    /// where that is what an arm takes, else counts the message as unhandled and answers its caller.
     #[cold]
     #[inline(never)]
     pub fn unmatched(&mut self, envelope: Envelope<'s>, types: &[&'static Vtable]) -> Option<Envelope<'s>> {
+        if envelope.is::<Traced>() {
+            return Some(self.bare(envelope));
+        }
         let vtable = envelope.0.vtable();
         for own in types {
             if own.type_id() == vtable.type_id() && !std::ptr::eq(*own, vtable) {

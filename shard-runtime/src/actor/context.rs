@@ -7,6 +7,7 @@ use crate::error::{CallError, DeliveryError, ForwardError, SendError, SendReason
 use crate::mailbox::Meta;
 use crate::shard::{Carried, Origin, Shard};
 use crate::tap::Log;
+use crate::trace::TraceContext;
 use shard_wire::{Erased, Message, Pid};
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
@@ -74,6 +75,73 @@ impl<'a> Context<'a> {
         self.shard.sender()
     }
 
+    /// Where this handler stands in a trace; `None` if the message being handled is part of none and no trace was begun.
+    ///
+    /// The handler of a message that was sent in a trace has a span of its own, whose parent is that of the handler that sent
+    /// the message. A handler that awaits keeps its context, whatever is handled in between.
+    ///
+    /// What a handler sends while it has a context carries it: sends, important ones too, calls, requests and their responses,
+    /// what it forwards, and replies to other nodes. Exit signals, events, delayed and repeated sends, and what `init` and
+    /// `terminate` send carry none.
+    ///
+    /// ```
+    /// use shard_runtime::prelude::*;
+    /// use shard_runtime::{Simulation, TraceContext};
+    ///
+    /// #[message]
+    /// struct Order;
+    /// #[message(reply = bool)]
+    /// struct Book;
+    ///
+    /// struct Shop(Pid);
+    /// #[actor]
+    /// impl Shop {
+    ///     #[handle]
+    ///     async fn order(&mut self, _order: Order, cx: &mut Context<'_>) -> ActorResult {
+    ///         // A gateway would take the context from its client: `cx.set_trace(header.parse().ok())`.
+    ///         cx.begin_trace();
+    ///         assert!(cx.call(self.0, Book).await.is_ok_and(|is_child| is_child));
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// struct Stock;
+    /// #[actor]
+    /// impl Stock {
+    ///     #[handle]
+    ///     fn book(&mut self, _book: Book, cx: &mut Context<'_>) -> Result<bool, ActorError> {
+    ///         Ok(cx.trace().is_some_and(|trace| trace.parent_span().is_some()))
+    ///     }
+    /// }
+    ///
+    /// let mut node = Simulation::new("shop@localhost", 1, 7)?;
+    /// let stock = node.spawn(0, || Stock, &SpawnOptions::new())?;
+    /// let shop = node.spawn(0, move || Shop(stock), &SpawnOptions::new())?;
+    /// node.send(shop, Order)?;
+    /// node.run();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.shard.trace()
+    }
+
+    /// Sets the context for the rest of this handler: what it sends from now on carries it, or none. It does nothing in
+    /// `init` and `terminate`, where nothing is traced.
+    ///
+    /// The span of the context is the parent of the spans that this handler causes. A gateway that was given a `traceparent`
+    /// sets what it has read from it.
+    pub fn set_trace(&self, trace: Option<TraceContext>) {
+        // Where nothing is traced there is nothing to be set.
+        let _is_set = self.shard.set_trace(trace);
+    }
+
+    /// Begins a trace for the rest of this handler, with random ids, and returns its first span. `None` in `init` and
+    /// `terminate`, where nothing is traced. A sampler decides before this: one that is called begins.
+    pub fn begin_trace(&self) -> Option<TraceContext> {
+        self.shard.begin_trace()
+    }
+
     /// The index of this process's shard.
     #[must_use]
     pub fn shard_index(&self) -> u16 {
@@ -116,7 +184,7 @@ impl<'a> Context<'a> {
         message: M,
         priority: Priority,
     ) -> Result<(), SendError<M>> {
-        self.shard.ungated(|| self.shard.deliver_route(to.route(), message, priority.queue(), 0))
+        self.shard.unprioritized(|| self.shard.deliver_route(to.route(), message, priority.queue(), 0))
     }
 
     /// Sends a message, waiting for room if the target's mailbox is full, `within` at most; for a target on another node, if
@@ -322,7 +390,7 @@ impl<'a> Context<'a> {
         timeout: Duration,
     ) -> Call<'a, M::Reply> {
         let timeout = self.shard.ticks(timeout);
-        self.shard.ungated(|| self.shard.call_flagged(to.route(), request, priority.queue(), timeout))
+        self.shard.unprioritized(|| self.shard.call_flagged(to.route(), request, priority.queue(), timeout))
     }
 
     /// Sends a request without waiting: the answer arrives as a [`Response`](crate::Response) with this label, exactly
@@ -353,7 +421,7 @@ impl<'a> Context<'a> {
         timeout: Duration,
     ) -> Result<Request, SendError<M>> {
         let timeout = self.shard.ticks(timeout);
-        self.shard.ungated(|| self.shard.request(to.route(), request, label, priority.queue(), timeout))
+        self.shard.unprioritized(|| self.shard.request(to.route(), request, label, priority.queue(), timeout))
     }
 
     /// Gives a request up: no answer comes. `false` if it has come already.

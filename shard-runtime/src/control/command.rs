@@ -19,6 +19,7 @@ use shard_wire::compress::COMPRESSES;
 use shard_wire::event::EVENTS;
 use shard_wire::flow::NUMBERED;
 use shard_wire::handshake::{Intent, Introduction, Reason, Source, Verdict};
+use shard_wire::header::TRACES;
 use shard_wire::placement::{Placement, Slot};
 use shard_wire::relation::RELATIONS;
 use shard_wire::session::{Command, ControlMsg, DownReason, LinkId, MAX_TYPES, Stall};
@@ -356,6 +357,7 @@ impl Driver {
         peer.peer_shards.store(u64::from(intro.shards), Relaxed);
         peer.slots.store(u64::from(placement.slot_count()), Relaxed);
         peer.max_frame.store(u64::from(max_frame), Relaxed);
+        peer.traces.store(common & TRACES != 0, Relaxed);
         peer.session.store(number, Relaxed);
         peer.ups.fetch_add(1, Relaxed);
         peer.connected.store(true, Relaxed);
@@ -374,6 +376,7 @@ impl Driver {
             is_over: AtomicBool::new(false),
             is_compressing: common & COMPRESSES != 0,
             serves: common & SERVES != 0,
+            traces: common & TRACES != 0,
             leaving: AtomicBool::new(false),
             settled: AtomicBool::new(false),
             types: OnceLock::new(),

@@ -17,6 +17,7 @@ mod remote;
 mod route;
 mod send;
 mod spawn;
+mod trace;
 
 pub use actor::{ActorError, ActorResult, ExitReason, RemoteError};
 pub use app::AppError;
@@ -35,3 +36,4 @@ pub use remote::{AskError, EnableError, RemoteAppError, RemoteSpawnError, SpawnI
 pub use route::NodeRouteError;
 pub use send::{DeliveryError, DeliveryId, SendError, SendReason, Unconfirmed};
 pub use spawn::SpawnError;
+pub use trace::TraceParentError;

@@ -19,10 +19,11 @@ use crate::link::send::Way;
 use crate::link::signal::{SHARD_SHIFT, Signal};
 use crate::process::bump;
 use crate::shard::{Outcome, Parcel, Shard};
+use crate::trace::TraceContext;
 use shard_wire::ask::{Answer, Claim};
 use shard_wire::frame::{Frame, FrameHead};
 use shard_wire::header::{Deadline, FrameKind};
-use shard_wire::{LocalId, MessageKey, NodeName};
+use shard_wire::{LocalId, MessageKey, NodeName, Pid};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ pub(crate) struct Errand {
     /// Tick at which it expires.
     pub(crate) until: u64,
     pub(crate) waiter: u64,
+    pub(crate) trace: Option<TraceContext>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -105,6 +107,7 @@ impl Shard {
             key,
             until: self.now_ticks().saturating_add(span),
             waiter,
+            trace: self.trace(),
             body,
         };
         let call = Call::<Told>::new(self, waiter);
@@ -202,11 +205,11 @@ impl Shard {
     fn send_ask(&self, session: &Session, errand: Errand) -> Result<(), AskError> {
         let to = self.pid_of(session.key, place_of(errand.id, session));
         match self.route(to).map_err(not_sent)? {
-            Way::Link(link) => self.write_ask(link, to.local, &errand).map_err(not_sent),
+            Way::Link(link) => self.write_ask(link, to, &errand).map_err(not_sent),
             Way::Owner(owner) => {
                 self.tell(owner, move |owner| {
                     let sent = match owner.route(to) {
-                        Ok(Way::Link(link)) => owner.write_ask(link, to.local, &errand),
+                        Ok(Way::Link(link)) => owner.write_ask(link, to, &errand),
                         Ok(Way::Owner(_)) => Err(SendReason::NotConnected),
                         Err(reason) => Err(reason),
                     };
@@ -219,7 +222,7 @@ impl Shard {
         }
     }
 
-    fn write_ask(&self, link: u32, to: LocalId, errand: &Errand) -> Result<(), SendReason> {
+    fn write_ask(&self, link: u32, to: Pid, errand: &Errand) -> Result<(), SendReason> {
         let left = errand.until.saturating_sub(self.now_ticks());
         let clock = {
             let links = self.net.links.borrow();
@@ -229,13 +232,15 @@ impl Shard {
         let left_ms = self.clock().span_ns(left).div_ceil(1_000_000);
         let head = FrameHead {
             key: errand.key,
-            to,
+            to: to.local,
             from: LocalId(errand.from),
             reference: errand.id,
+            trace: self.block_of(to.node.0, errand.trace),
             deadline: Deadline::after(self.link_ms(clock), left_ms),
             ..FrameHead::new(FrameKind::Ask)
         };
-        self.push(link, &head, |out| out.put(&errand.body))?;
+        let sent = self.push(link, &head, |out| out.put(&errand.body));
+        self.note_block(to.node.0, &head, sent)?;
         self.with_link_cells(link, |cells| bump(&cells.asks_out, 1));
         Ok(())
     }

@@ -4,6 +4,8 @@
 //! Invariant: K1 an entry is taken out once, by the answer or the refusal; a second one finds nothing.
 
 use crate::shard::REMOTE_CALLER;
+use crate::trace::TraceContext;
+use std::collections::HashMap;
 
 /// Most calls of other nodes that may be open on one shard.
 pub(crate) const MAX_CALLERS: usize = 1 << 20;
@@ -20,6 +22,9 @@ pub(crate) struct Caller {
     pub(crate) callee: u64,
 }
 
+/// A caller, and the trace of its request.
+pub(crate) type Asked = (Caller, Option<TraceContext>);
+
 #[derive(Debug)]
 struct Entry {
     generation: u32,
@@ -33,6 +38,8 @@ struct Entry {
 pub(crate) struct Callers {
     entries: Vec<Entry>,
     free: Vec<u32>,
+    /// Traces of open calls, by reference.
+    traces: HashMap<u64, TraceContext>,
 }
 
 impl Callers {
@@ -50,7 +57,16 @@ impl Callers {
         let entry = self.entries.get_mut(index as usize)?;
         entry.caller = Some(caller);
         entry.key = caller.key;
-        Some(REMOTE_CALLER | u64::from(entry.generation) << 32 | u64::from(index))
+        Some(reference_to(entry.generation, index))
+    }
+
+    /// The same, with the trace of its request.
+    pub(crate) fn insert_asked(&mut self, (caller, trace): Asked) -> Option<u64> {
+        let reference = self.insert(caller)?;
+        if let Some(trace) = trace {
+            self.traces.insert(reference, trace);
+        }
+        Some(reference)
     }
 
     /// How many are not answered.
@@ -76,20 +92,22 @@ impl Callers {
     }
 
     /// Takes a caller out to answer it.
-    pub(crate) fn take(&mut self, reference: u64) -> Option<Caller> {
+    pub(crate) fn take(&mut self, reference: u64) -> Option<Asked> {
         let caller = self.find(reference)?;
         let index = reference as u32;
         let entry = self.entries.get_mut(index as usize)?;
         entry.caller = None;
         entry.generation = entry.generation.wrapping_add(1) & GENERATIONS;
         self.free.push(index);
-        Some(caller)
+        let trace = if self.traces.is_empty() { None } else { self.traces.remove(&reference) };
+        Some((caller, trace))
     }
 
     /// Forgets the callers of an incarnation whose session has ended.
     pub(crate) fn forget(&mut self, key: u64) {
         for (index, entry) in self.entries.iter_mut().enumerate() {
             if entry.caller.is_some_and(|caller| caller.key == key) {
+                self.traces.remove(&reference_to(entry.generation, index as u32));
                 entry.caller = None;
                 entry.generation = entry.generation.wrapping_add(1) & GENERATIONS;
                 self.free.push(index as u32);
@@ -98,9 +116,28 @@ impl Callers {
     }
 }
 
+fn reference_to(generation: u32, index: u32) -> u64 {
+    REMOTE_CALLER | u64::from(generation) << 32 | u64::from(index)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Caller, Callers};
+    use crate::trace::TraceContext;
+
+    #[test]
+    fn a_trace_goes_with_its_caller() {
+        let mut callers = Callers::default();
+        let trace = TraceContext::new(1, 2, true);
+        let caller = |key| Caller { key, reference: 5, callee: 1 };
+        let asked = [(caller(7), trace), (caller(7), None), (caller(8), trace)];
+        let references = asked.map(|asked| callers.insert_asked(asked).unwrap());
+        assert_eq!(callers.take(references[0]), Some(asked[0]));
+        assert_eq!(callers.take(references[1]), Some(asked[1]));
+        callers.forget(8);
+        assert_eq!(callers.take(references[2]), None);
+        assert!(callers.traces.is_empty(), "none is left behind");
+    }
 
     #[test]
     fn a_caller_is_answered_once() {
@@ -108,7 +145,7 @@ mod tests {
         let caller = |reference| Caller { key: 7, reference, callee: 1 };
         let first = callers.insert(caller(1)).unwrap();
         let second = callers.insert(Caller { key: 8, ..caller(2) }).unwrap();
-        assert_eq!(callers.take(first), Some(caller(1)));
+        assert_eq!(callers.take(first), Some((caller(1), None)));
         assert_eq!(callers.take(first), None);
         let third = callers.insert(caller(3)).unwrap();
         assert_ne!(first, third);

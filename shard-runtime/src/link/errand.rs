@@ -125,7 +125,11 @@ impl Shard {
         done: impl FnOnce(&Self, Told) + 'static,
     ) {
         let from = LocalId::CORE.0;
-        self.ask_far_with(Errand { id, node, from, key, until: 0, waiter: 0, body }, within, done);
+        self.ask_far_with(
+            Errand { id, node, from, key, until: 0, waiter: 0, trace: None, body },
+            within,
+            done,
+        );
     }
 }
 

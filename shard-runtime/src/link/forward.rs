@@ -12,13 +12,13 @@ impl Shard {
             return self.tell(self.home_index(), move |home| home.forward_remote_call(to, carried));
         }
         let caller = self.net.callers.borrow_mut().take(carried.reply);
-        let Some(caller) = caller else {
+        let Some(asked) = caller else {
             self.count(|cells| &cells.late_replies, 1);
             self.forget_place(to, carried.flags);
             return self.contain(|| drop(carried));
         };
         self.tell(to.shard(), move |shard| {
-            let open = shard.net.callers.borrow_mut().insert(caller);
+            let open = shard.net.callers.borrow_mut().insert_asked(asked);
             match open {
                 Some(reply) => {
                     carried.reply = reply;
@@ -27,6 +27,7 @@ impl Shard {
                 None => {
                     shard.forget_place(to, carried.flags);
                     shard.contain(|| drop(carried));
+                    let (caller, _) = asked;
                     let code = CallError::Send(SendReason::Overloaded).code();
                     shard.send_error(caller.key, caller.reference, code, None);
                 }

@@ -8,6 +8,7 @@ use crate::error::{CallError, SendReason};
 use crate::link::send::{Sent, Way};
 use crate::mailbox::Meta;
 use crate::shard::Shard;
+use crate::trace::TraceContext;
 use shard_wire::{Message, Pid};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
@@ -36,6 +37,8 @@ pub(super) struct Hop<M> {
     pub(super) reply: u64,
     /// Tick at which a call ends: its waiter is another shard's.
     pub(super) due: Option<u64>,
+    /// The trace that it is part of.
+    pub(super) trace: Option<TraceContext>,
     pub(super) message: M,
 }
 
@@ -65,8 +68,10 @@ impl<M: Message> Hop<M> {
 impl<M: Message> Late for Hop<M> {
     fn try_again(self: Box<Self>, shard: &Shard) -> Option<Box<dyn Late>> {
         shard.net.hop_due.set(self.due);
-        let sent = shard.speaking_as(self.from, || {
-            shard.try_remote(self.to, self.name.as_deref(), &self.message, self.flags, self.reply)
+        let sent = shard.with_trace(self.trace, || {
+            shard.speaking_as(self.from, || {
+                shard.try_remote(self.to, self.name.as_deref(), &self.message, self.flags, self.reply)
+            })
         });
         shard.net.hop_due.set(None);
         let reason = match sent {

@@ -5,6 +5,7 @@
 //! are under way when a node begins to stop are delivered: nobody could be told that they were not.
 
 use crate::error::{CallError, SendReason};
+use crate::link::important::is_important;
 use crate::link::receive::Origin;
 use crate::shard::Shard;
 use shard_wire::Pid;
@@ -39,10 +40,14 @@ impl Shard {
         self.net.refuses.set(true);
     }
 
-    /// Refuses a call or an important message since this node stops. `false`: another shard has to look at it.
+    /// Refuses a call or an important message since this node stops. `false`: it is neither, or another shard has to look at
+    /// it.
     #[cold]
     pub(super) fn refuse_new(&self, frame: &Frame<'_>, origin: Origin) -> bool {
         let is_call = frame.header.kind == FrameKind::Call;
+        if !is_call && !is_important(frame) {
+            return false;
+        }
         if !is_call && frame.header.to.shard() != self.index() {
             return false;
         }

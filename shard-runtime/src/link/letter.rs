@@ -21,6 +21,7 @@ use crate::link::send::{Way, priority_of};
 use crate::mailbox::Meta;
 use crate::process::bump;
 use crate::shard::Shard;
+use crate::trace::TraceContext;
 use shard_wire::frame::{BodyWriter, Frame, FrameBuf, FrameHead, Parsed, parse};
 use shard_wire::header::{Deadline, FrameFlags, FrameKind};
 use shard_wire::limits::CEILING_MAX_FRAME;
@@ -81,6 +82,7 @@ struct Letter {
     queue: u64,
     /// From which length on its body is compressed; 0: it is not.
     compress_at: u32,
+    trace: Option<TraceContext>,
     key: MessageKey,
     /// Tick at which it expires.
     until: u64,
@@ -200,6 +202,7 @@ impl Shard {
             to: letter.to.clone(),
             queue: letter.queue,
             compress_at: self.compresses_from(letter.from.local.0, 0),
+            trace: self.trace(),
             key,
             until,
             waiter,
@@ -382,12 +385,15 @@ impl Shard {
             reference: letter.id,
             deadline: Deadline::after(self.link_ms(clock), left_ms),
             name,
+            trace: self.block_of(letter.peer, letter.trace),
             ..FrameHead::new(FrameKind::Send)
         };
-        if letter.compress_at != 0 {
-            return self.push_compressed(link, &head, letter.compress_at, |out| out.put(&letter.body));
-        }
-        self.push(link, &head, |out| out.put(&letter.body))
+        let sent = if letter.compress_at == 0 {
+            self.push(link, &head, |out| out.put(&letter.body))
+        } else {
+            self.push_compressed(link, &head, letter.compress_at, |out| out.put(&letter.body))
+        };
+        self.note_block(letter.peer, &head, sent)
     }
 
     /// An ack: it goes to the shard that waits for it.

@@ -39,6 +39,7 @@ mod secure;
 mod send;
 mod session;
 mod signal;
+mod traced;
 mod transport;
 mod version;
 mod window;

@@ -50,11 +50,12 @@ impl Shard {
         reply: u64,
     ) -> Result<(), SendError<M>> {
         if self.is_annex() {
-            let (name, node) = (name.to_owned(), node.to_owned());
+            let (name, node, trace) = (name.to_owned(), node.to_owned(), self.trace());
             return self.send_by_home(message, flags, reply, move |home, message, reply| {
-                home.deliver_named(&name, &node, message, flags, reply)
+                home.with_trace(trace, || home.deliver_named(&name, &node, message, flags, reply))
             });
         }
+        let flags = flags | self.trace_flag();
         let Some(session) = self.session_with(node) else {
             self.count_send_error(flags, true);
             return Err(SendError::new(self.why_no_session(node), message));
@@ -136,14 +137,16 @@ impl Shard {
                 return Err(SendError::new(reason, message));
             }
         };
-        let (text, from): (Box<str>, u64) = (name.into(), self.current_id());
+        let (text, from, trace): (Box<str>, u64, _) = (name.into(), self.current_id(), self.trace());
         waiting.push(Waiting {
             go: Box::new(move |shard, holder| {
                 let sent = match holder {
-                    Ok(pid) => shard.speaking_as(from, || {
-                        shard
-                            .deliver_remote_named(pid, Some(&text), message, flags, reply)
-                            .map_err(|e| e.reason)
+                    Ok(pid) => shard.with_trace(trace, || {
+                        shard.speaking_as(from, || {
+                            shard
+                                .deliver_remote_named(pid, Some(&text), message, flags, reply)
+                                .map_err(|e| e.reason)
+                        })
                     }),
                     Err(reason) => {
                         shard.count_send_error(flags, true);

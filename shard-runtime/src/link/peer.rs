@@ -101,6 +101,10 @@ cells! {
     links,
     /// Links closed because the peer broke the protocol.
     protocol_errors,
+    /// Messages, calls, replies and asks sent with their trace.
+    traced_out,
+    /// Messages, calls, replies and asks received with a trace.
+    traced_in,
     /// Messages, calls and replies sent compressed.
     compressed_out,
     /// Bytes of their bodies before compression.
@@ -149,6 +153,8 @@ pub(crate) struct Peer {
     pub(crate) dialled: AtomicBool,
     /// The control link goes through TLS.
     pub(crate) tls: AtomicBool,
+    /// Both sides of the session take up traces.
+    pub(crate) traces: AtomicBool,
     /// What has changed lately.
     pub(crate) history: History,
 }
@@ -172,6 +178,7 @@ impl Peer {
             max_frame: AtomicU64::new(0),
             dialled: AtomicBool::new(false),
             tls: AtomicBool::new(false),
+            traces: AtomicBool::new(false),
             history: History::default(),
         }
     }

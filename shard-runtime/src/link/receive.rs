@@ -13,6 +13,7 @@ use crate::link::send::NAME_MOVED;
 use crate::mailbox::Meta;
 use crate::process::bump;
 use crate::shard::{LogLevel, Parcel, Scope, Shard};
+use crate::trace::TraceContext;
 use shard_wire::flow::FlowError;
 use shard_wire::frame::{Frame, RecvBuf, Source};
 use shard_wire::header::{FrameFlags, FrameKind, Lane, Priority};
@@ -21,6 +22,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context as TaskContext;
 use std::time::Duration;
 
+/// Flags of a frame that is not handled as it is.
+const MARKS: FrameFlags = FrameFlags::COMPRESSED.with(FrameFlags::TRACE);
+/// Flags of messages that are answered, or have something besides.
+const SPECIAL: FrameFlags = FrameFlags::IMPORTANT.with(FrameFlags::TRACE);
 /// Frames of one link handled in one turn.
 const FRAMES_PER_TURN: usize = 4096;
 /// How long a link is read every turn after bytes came in, in nanoseconds.
@@ -234,10 +239,10 @@ impl Shard {
         source: Source<'_>,
         turn: &mut Turn<'n>,
     ) -> Result<(), Broken> {
-        if frame.header.flags.has(FrameFlags::COMPRESSED) {
-            return self.handle_compressed(frame, origin, &mut turn.run);
-        }
         match frame.header.kind {
+            _ if frame.header.flags.any(MARKS) => {
+                return self.handle_marked(frame, origin, source, &mut turn.run);
+            }
             FrameKind::Part | FrameKind::SignalPart => return self.handle_part(frame, origin, turn),
             FrameKind::Session => return Err(FlowError::Again.into()),
             FrameKind::Credit => return self.with_data(origin.link, |data| data.credit(frame.body)),
@@ -315,8 +320,8 @@ impl Shard {
             return Ok(());
         };
         let frame = joined.frame()?;
-        if frame.header.flags.has(FrameFlags::COMPRESSED) {
-            return self.handle_compressed(&frame, origin, &mut turn.run);
+        if frame.header.flags.any(MARKS) {
+            return self.handle_marked(&frame, origin, joined.source(), &mut turn.run);
         }
         self.handle_whole(&frame, origin, joined.source(), &mut turn.run);
         Ok(())
@@ -378,9 +383,9 @@ impl Shard {
     ) {
         let header = &frame.header;
         let is_call = header.kind == FrameKind::Call;
-        // What is answered, in one test: a plain message takes the branches it would take if there were only calls.
-        let is_answered = is_call | header.flags.has(FrameFlags::IMPORTANT);
-        if is_answered && self.net.refuses.get() && self.refuse_new(frame, origin) {
+        // All that is no plain message, in one test: that takes the branches it would take if there were only calls.
+        let is_special = is_call | header.flags.any(SPECIAL);
+        if is_special && self.net.refuses.get() && self.refuse_new(frame, origin) {
             return;
         }
         let entry = match run.last {
@@ -393,7 +398,7 @@ impl Shard {
         if header.to.shard() != self.index() || !self.exists(header.to.0) {
             return self.not_here(frame, origin, entry);
         }
-        if is_answered && header.deadline.is_past(origin.now_ms) {
+        if is_special && header.deadline.is_past(origin.now_ms) {
             return self.expired(frame, origin);
         }
         let arms = self.views_of(header.to.0);
@@ -402,15 +407,22 @@ impl Shard {
         } else {
             view_or_message(frame, entry, arms, source, run)
         };
-        let Ok(message) = decoded else { return self.undecodable(frame, origin) };
+        let Ok(mut message) = decoded else { return self.undecodable(frame, origin) };
         let mut meta = Meta::REMOTE | queue_of(header.flags.priority());
         let mut reply = origin.key;
-        if is_answered {
-            if !is_call {
+        if is_special {
+            let trace = self.context_of(frame, origin);
+            if let Some(trace) = trace {
+                message = self.traced(trace, message);
+            }
+            if is_important(frame) {
                 return self.take_important(frame, origin, message);
             }
+            if !is_call {
+                return self.put_message(header.to.0, header.from.0, meta, reply, message);
+            }
             let caller = Caller { key: origin.key, reference: header.reference, callee: header.to.0 };
-            let Some(reference) = self.net.callers.borrow_mut().insert(caller) else {
+            let Some(reference) = self.net.callers.borrow_mut().insert_asked((caller, trace)) else {
                 self.contain(|| drop(message));
                 return self.answer_error(frame, origin, CallError::Send(SendReason::Overloaded));
             };
@@ -478,11 +490,15 @@ impl Shard {
             return self.expired(frame, origin);
         }
         // With `target` placement the slot's owner and the process's shard are one; a peer that says otherwise pays a hop.
-        let Ok(message) = entry.ops().decode(frame.body) else { return self.undecodable(frame, origin) };
+        let Ok(mut message) = entry.ops().decode(frame.body) else { return self.undecodable(frame, origin) };
+        let trace = self.context_of(frame, origin);
+        if let Some(trace) = trace {
+            message = self.traced(trace, message);
+        }
         let passed = if is_important(frame) {
             self.pass_important(frame, origin, message)
         } else {
-            self.pass_on(frame, origin, message)
+            self.pass_on(frame, origin, message, trace)
         };
         if !passed {
             // LIMIT: a full ring and spill.
@@ -491,14 +507,20 @@ impl Shard {
     }
 
     /// Hands a message or call to the shard of its target. `false`: that shard does not keep up.
-    fn pass_on(&self, frame: &Frame<'_>, origin: Origin, message: Erased) -> bool {
+    fn pass_on(
+        &self,
+        frame: &Frame<'_>,
+        origin: Origin,
+        message: Erased,
+        trace: Option<TraceContext>,
+    ) -> bool {
         let header = &frame.header;
         let (to, from, reference, key) = (header.to.0, header.from.0, header.reference, origin.key);
         let is_call = header.kind == FrameKind::Call;
         let queue = queue_of(header.flags.priority());
         self.run_on(header.to.shard(), move |shard| {
             let caller = Caller { key, reference, callee: to };
-            let open = is_call.then(|| shard.net.callers.borrow_mut().insert(caller));
+            let open = is_call.then(|| shard.net.callers.borrow_mut().insert_asked((caller, trace)));
             let (meta, reply) = match open {
                 None => (0, key),
                 Some(Some(reply)) => (Meta::CALL, reply),

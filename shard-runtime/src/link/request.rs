@@ -113,6 +113,8 @@ pub(crate) struct Session {
     pub(crate) is_compressing: bool,
     /// Both sides do what the other asks, and say that they are going before they go.
     pub(crate) serves: bool,
+    /// Both sides take up the traces of frames.
+    pub(crate) traces: bool,
     /// The peer has said that it is stopping.
     pub(crate) leaving: AtomicBool,
     /// The peer has said that all it has accepted is answered.
@@ -151,6 +153,7 @@ impl Session {
             is_over: AtomicBool::new(false),
             is_compressing: false,
             serves: true,
+            traces: true,
             leaving: AtomicBool::new(false),
             settled: AtomicBool::new(false),
             types: OnceLock::new(),

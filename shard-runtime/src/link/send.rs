@@ -10,7 +10,7 @@ use crate::link::hop::Hop;
 use crate::link::net::{NO_LINK, OwnedLink};
 use crate::mailbox::Meta;
 use crate::process::bump;
-use crate::shard::{Parcel, RemoteWait, Shard};
+use crate::shard::{Parcel, RemoteWait, Shard, TRACE_FLAG};
 use shard_wire::flow::Full;
 use shard_wire::frame::{BodyWriter, FrameHead};
 use shard_wire::header::{Deadline, FrameFlags, FrameKind, Priority};
@@ -92,11 +92,15 @@ impl Shard {
         if !ops.older().is_empty()
             && let Some(older) = self.older_for(self.net.find(to.node.0), ops)
         {
+            let head = FrameHead { trace: self.block_for(to.node.0, flags), ..head };
             let threshold = self.compresses_from(self.current_id(), flags);
-            self.push_older(link, &head, threshold, (message, older))?;
-        } else if self.may_compress(self.current_id(), flags) {
+            let sent = self.push_older(link, &head, threshold, (message, older));
+            self.note_block(to.node.0, &head, sent)?;
+        } else if self.may_be_special(self.current_id(), flags) {
+            let head = FrameHead { trace: self.block_for(to.node.0, flags), ..head };
             let threshold = self.compresses_from(self.current_id(), flags);
-            self.push_compressed(link, &head, threshold, |out| ops.encode(message, out))?;
+            let sent = self.push_compressed(link, &head, threshold, |out| ops.encode(message, out));
+            self.note_block(to.node.0, &head, sent)?;
         } else {
             self.push(link, &head, |out| ops.encode(message, out))?;
         }
@@ -194,7 +198,8 @@ impl Shard {
         let from = self.current_id();
         // The shard that owns the link does not know this process.
         let flags = flags | u64::from(self.compresses_from(from, flags)) << Meta::BITS;
-        let hop = Box::new(Hop { to, name: name.map(Into::into), from, flags, reply, due, message });
+        let trace = self.trace().filter(|_| flags & TRACE_FLAG != 0);
+        let hop = Box::new(Hop { to, name: name.map(Into::into), from, flags, reply, due, trace, message });
         match self.push_parcel(shard, Parcel::task(Box::new(move |shard| hop.arrive(shard)))) {
             None => {
                 self.count_sent();
@@ -221,9 +226,9 @@ impl Shard {
         flags: u64,
         reply: u64,
     ) -> Result<(), SendError<M>> {
-        let name = name.map(ToOwned::to_owned);
+        let (name, trace) = (name.map(ToOwned::to_owned), self.trace());
         self.send_by_home(message, flags, reply, move |home, message, reply| {
-            home.deliver_remote_named(to, name.as_deref(), message, flags, reply)
+            home.with_trace(trace, || home.deliver_remote_named(to, name.as_deref(), message, flags, reply))
         })
     }
 
@@ -232,7 +237,7 @@ impl Shard {
         if self.is_annex() {
             return self.tell(self.home_index(), move |home| home.answer_remote(reference, request, reply));
         }
-        let Some(caller) = self.net.callers.borrow_mut().take(reference) else {
+        let Some((caller, trace)) = self.net.callers.borrow_mut().take(reference) else {
             self.count(|cells| &cells.late_replies, 1);
             return self.contain(|| drop(reply));
         };
@@ -242,6 +247,7 @@ impl Shard {
             to: LocalId(caller.reference),
             from: LocalId(caller.callee),
             reference: caller.reference,
+            trace: trace.and_then(|asked| self.block_of_answer(caller.key, asked)),
             ..FrameHead::new(FrameKind::Reply)
         };
         let target = self.pid_of(caller.key, caller.reference);
@@ -250,7 +256,7 @@ impl Shard {
             unsafe { ops.encode_reply(reply.vtable, &raw const reply.payload, out) }
         });
         self.contain(|| drop(reply));
-        if let Err(reason) = sent
+        if let Err(reason) = self.note_block(caller.key, &head, sent)
             && !matches!(reason, SendReason::NotConnected | SendReason::NoRoute)
         {
             self.send_error(caller.key, caller.reference, CallError::Send(reason).code(), None);
@@ -262,21 +268,32 @@ impl Shard {
         if self.is_annex() {
             return self.tell(self.home_index(), move |home| home.refuse_remote(reference, error));
         }
-        let Some(caller) = self.net.callers.borrow_mut().take(reference) else {
+        let Some((caller, trace)) = self.net.callers.borrow_mut().take(reference) else {
             return self.count(|cells| &cells.late_replies, 1);
         };
-        self.send_error(caller.key, caller.reference, error.code(), None);
+        let head = FrameHead {
+            to: LocalId(caller.reference),
+            reference: caller.reference,
+            trace: trace.and_then(|asked| self.block_of_answer(caller.key, asked)),
+            ..FrameHead::new(FrameKind::ReplyError)
+        };
+        self.push_error(caller.key, &head, error.code());
     }
 
     /// Tells another node why its call, or its message to a name, came to nothing.
     pub(super) fn send_error(&self, key: u64, reference: u64, code: u32, name: Option<&str>) {
-        let mut body = [0; ERROR_BYTES];
-        body[..4].copy_from_slice(&code.to_le_bytes());
         let head =
             FrameHead { to: LocalId(reference), reference, name, ..FrameHead::new(FrameKind::ReplyError) };
+        self.push_error(key, &head, code);
+    }
+
+    fn push_error(&self, key: u64, head: &FrameHead<'_>, code: u32) {
+        let mut body = [0; ERROR_BYTES];
+        body[..4].copy_from_slice(&code.to_le_bytes());
         // If it cannot be sent, the session is gone or its outbox full: the caller's time-out tells it.
         let nobody = LocalId::CORE.0;
-        if self.route_frame(self.pid_of(key, reference), &head, nobody, |out| out.put(&body)).is_err() {
+        let sent = self.route_frame(self.pid_of(key, head.reference), head, nobody, |out| out.put(&body));
+        if self.note_block(key, head, sent).is_err() {
             self.count(|cells| &cells.dead_letters, 1);
         }
     }
@@ -295,7 +312,7 @@ impl Shard {
             // may be another slot than a message to the caller's shard would take, and any slot to the peer will do.
             Way::Owner(_) => self.any_link(to.node.0).ok_or(SendReason::NotConnected)?,
         };
-        if self.may_compress(from, 0) {
+        if self.may_be_special(from, 0) {
             return self.push_compressed(link, head, self.compresses_from(from, 0), write);
         }
         self.push(link, head, write)

@@ -17,6 +17,7 @@ use crate::process::Flags;
 use crate::shard::{Inbound, LogLevel, Shard, with_current};
 use crate::shared::NodeShared;
 use crate::stats::{ProcessFacts, Reader};
+use crate::trace::TraceContext;
 use shard_wire::{Erased, LocalId, Message, NodeName, Pid};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -247,16 +248,33 @@ impl Node {
         message: M,
         priority: Priority,
     ) -> Result<(), SendError<M>> {
-        let (route, queue) = (to.route(), priority.queue());
+        self.send_in(None, to.route(), message, priority)
+    }
+
+    /// Sends in a trace, if there is one.
+    pub(super) fn send_in<M: Message>(
+        &self,
+        trace: Option<TraceContext>,
+        route: Route<'_>,
+        message: M,
+        priority: Priority,
+    ) -> Result<(), SendError<M>> {
+        let queue = priority.queue();
         with_current(|current| match current {
             Some(shard) if Arc::ptr_eq(shard.node(), self.shared()) => {
-                shard.deliver_route(route, message, queue, 0)
+                shard.with_trace(trace, || shard.deliver_route(route, message, queue, 0))
             }
-            _ => self.send_outside(route, message, queue),
+            _ => self.send_outside(trace, route, message, queue),
         })
     }
 
-    fn send_outside<M: Message>(&self, route: Route<'_>, message: M, queue: u64) -> Result<(), SendError<M>> {
+    fn send_outside<M: Message>(
+        &self,
+        trace: Option<TraceContext>,
+        route: Route<'_>,
+        message: M,
+        queue: u64,
+    ) -> Result<(), SendError<M>> {
         let shared = self.shared();
         if shared.is_stopping() {
             return Err(SendError::new(SendReason::Stopping, message));
@@ -264,11 +282,11 @@ impl Node {
         // Whatever it is sent by, it takes the same lane: to the inbox of the target's shard.
         let (pid, by) = match route {
             Route::Pid(pid) if pid.node != shared.key() => {
-                return self.send_by_way_of_shard(OwnedRoute::Pid(pid), message, queue);
+                return self.send_by_way_of_shard(trace, OwnedRoute::Pid(pid), message, queue);
             }
             Route::Pid(pid) => (pid, None),
             Route::Alias(alias) if alias.node != shared.key() => {
-                return self.send_by_way_of_shard(OwnedRoute::from(route), message, queue);
+                return self.send_by_way_of_shard(trace, OwnedRoute::from(route), message, queue);
             }
             Route::Alias(alias) => {
                 let owner = shared.port(alias.shard()).and_then(|port| port.aliases.owner(alias.id));
@@ -278,7 +296,7 @@ impl Node {
                 (Pid { node: shared.key(), local: LocalId(owner) }, Some(Target::Alias(alias)))
             }
             Route::Remote { node, .. } if node != shared.name() => {
-                return self.send_by_way_of_shard(OwnedRoute::from(route), message, queue);
+                return self.send_by_way_of_shard(trace, OwnedRoute::from(route), message, queue);
             }
             Route::Name(name) | Route::Remote { name, .. } => match shared.lookup(name) {
                 Some(pid) => (pid, Some(Target::name(name))),
@@ -290,9 +308,9 @@ impl Node {
             traits.is_some_and(|traits| traits & Flags::SPLIT != 0)
         };
         match by.filter(|_| is_split()) {
-            None => shared.post_outside(pid, message, queue),
+            None => shared.post_outside(trace, pid, message, queue),
             Some(by) => shared
-                .post_outside(pid, Addressed { by, message }, queue)
+                .post_outside(trace, pid, Addressed { by, message }, queue)
                 .map_err(|error| SendError::new(error.reason, error.into_inner().message)),
         }
     }
@@ -300,11 +318,14 @@ impl Node {
     /// Messages for other nodes go by a shard; which one does not matter.
     fn send_by_way_of_shard<M: Message>(
         &self,
+        trace: Option<TraceContext>,
         to: OwnedRoute,
         message: M,
         queue: u64,
     ) -> Result<(), SendError<M>> {
-        self.on_shard(0, message, move |shard, message| shard.deliver_route(to.route(), message, queue, 0))
+        self.on_shard(0, message, move |shard, message| {
+            shard.with_trace(trace, || shard.deliver_route(to.route(), message, queue, 0))
+        })
     }
 
     fn on_shard<M: Message>(
@@ -351,11 +372,21 @@ impl Node {
         request: M,
         timeout: Duration,
     ) -> Result<M::Reply, CallError> {
+        self.call_in(None, to.route(), request, timeout)
+    }
+
+    /// Makes a call in a trace, if there is one.
+    pub(super) fn call_in<M: Message>(
+        &self,
+        trace: Option<TraceContext>,
+        route: Route<'_>,
+        request: M,
+        timeout: Duration,
+    ) -> Result<M::Reply, CallError> {
         if must_not_block() {
             return Err(CallError::OnShard);
         }
         let shared = self.shared();
-        let route = to.route();
         let home = match route {
             Route::Pid(pid) if pid.node == shared.key() => pid.local.shard(),
             Route::Alias(alias) if alias.node == shared.key() => alias.shard(),
@@ -368,10 +399,11 @@ impl Node {
         let target = OwnedRoute::from(route);
         let (answer, mut outcome) = oneshot::channel();
         let task = move |shard: &Shard| {
-            shard.call_with_callback(target.route(), request, timeout, move |result| {
+            let done = move |result| {
                 // The caller stops waiting only after the call's own time-out.
                 let _unheard = answer.send(result);
-            });
+            };
+            shard.with_trace(trace, || shard.call_with_callback(target.route(), request, timeout, done));
         };
         let port = shared.port(home).ok_or(CallError::Send(SendReason::NoProcess))?;
         if port.is_over_budget() {

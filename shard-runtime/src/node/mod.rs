@@ -8,9 +8,11 @@ mod handle;
 mod remote;
 mod setup;
 mod stop;
+mod traced;
 
 pub use builder::{NodeBuilder, Pinning};
 pub use handle::Node;
 pub use stop::{LateProcess, StopPhase, StopPlan, StopReport};
+pub use traced::TracedNode;
 
 pub(crate) use setup::Setup;

@@ -4,6 +4,7 @@ use crate::error::ExitReason;
 use crate::mailbox::Queue;
 use crate::process::{Env, QUEUES, Relations};
 use crate::shard::Shard;
+use crate::trace::TraceContext;
 use shard_wire::Pid;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -75,6 +76,8 @@ pub(crate) struct Extension {
     pub(crate) send_queue: u64,
     /// Least length of a body that is compressed for other nodes, in bytes; 0: none is.
     pub(crate) compress_at: u32,
+    /// The context of a suspended handler that is part of a trace.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 impl Extension {

@@ -55,6 +55,8 @@ impl Flags {
     pub(crate) const SENDER: u32 = 4096;
     /// Some of what it sends to other nodes is compressed.
     pub(crate) const COMPRESSES: u32 = 8192;
+    /// Its handler, running or suspended, is part of a trace.
+    pub(crate) const TRACED: u32 = 16384;
     /// The level of its log lines and one; 0 if it has none of its own.
     pub(crate) const LOG_LEVEL: u32 = 7 << Self::LOG_LEVEL_AT;
     const LOG_LEVEL_AT: u32 = 24;
@@ -68,7 +70,8 @@ impl Flags {
     /// What an activation leaves standing for the next one.
     pub(crate) const KEPT: u32 = Self::OTHER | Self::SIGNAL | Self::INSPECT;
     /// What one that ends with a suspended handler leaves standing.
-    pub(crate) const KEPT_SUSPENDED: u32 = Self::KEPT | Self::TRAITS | Self::CALLING | Self::START;
+    pub(crate) const KEPT_SUSPENDED: u32 =
+        Self::KEPT | Self::TRAITS | Self::CALLING | Self::START | Self::TRACED;
 
     /// A level of log lines among the flags.
     pub(crate) fn of_level(level: Option<LogLevel>) -> u32 {

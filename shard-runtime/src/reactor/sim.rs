@@ -436,10 +436,10 @@ impl Simulation {
         let mut sum = ShardCounters::default();
         for shard in &self.shards {
             shard.publish_gauges();
-            sum.add(&shard.cells().read());
+            sum.add(&shard.counters());
         }
         for port in self.node.annexes().ports() {
-            sum.add(&port.cells.read());
+            sum.add(&port.counters());
         }
         sum
     }
@@ -451,7 +451,7 @@ impl Simulation {
     #[must_use]
     pub fn shard(&self, shard: u16) -> ShardCounters {
         self.shards[shard as usize].publish_gauges();
-        self.shards[shard as usize].cells().read()
+        self.shards[shard as usize].counters()
     }
 
     /// The holder of a name.

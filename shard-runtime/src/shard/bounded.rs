@@ -142,7 +142,7 @@ impl Shard {
         }
     }
 
-    fn admit_here(&self, record: &Record, local: LocalId, flags: u64) -> Admission {
+    pub(super) fn admit_here(&self, record: &Record, local: LocalId, flags: u64) -> Admission {
         let traits = record.flags();
         if traits & Flags::TERMINATED != 0 {
             return Admission::Refuse(SendReason::Terminated);

@@ -190,6 +190,11 @@ cells! {
     unhandled,
     /// Replies that came after their caller had stopped waiting.
     late_replies,
+    /// Messages that went on without their trace: too many of traces were not handled yet, their node takes none up, or a
+    /// frame named none. Written by others too.
+    traces_dropped,
+    /// Messages of traces that entered at this shard and are not handled yet: filled in where it is read.
+    traces_held,
     /// Calls and timers waiting now.
     waiters,
     /// Timers armed now.

@@ -19,8 +19,9 @@ use crate::shard::proxy::Proxies;
 use crate::shard::ready::Ready;
 use crate::shard::tasks::Tasks;
 use crate::shard::topics::Topics;
+use crate::shard::trace::Traces;
 use crate::shard::waiter::Waiters;
-use crate::shard::{Annex, FuturePool, Lease, Port, ShardCells};
+use crate::shard::{Annex, FuturePool, Lease, Port, ShardCells, ShardCounters};
 use crate::shared::NodeShared;
 use crate::wheel::{DEFAULT_TIMER_LIMIT, Wheel};
 use shard_wire::{IncarnationKey, LocalId, Pid, ViewPool};
@@ -58,8 +59,7 @@ pub(crate) struct ShardSettings {
 pub struct Shard {
     // What a send touches.
     pub(super) key: u64,
-    /// `key`, or another value while a process runs whose sends have options of their own, and always on a shard that a test
-    /// bed watches: then no target is on the fast path.
+    /// `key`, or another value while there is something special about what is sent: then no target is on the fast path.
     pub(super) gate: Cell<u64>,
     pub(super) table: OwnedTable,
     pub(super) pool: Pool,
@@ -127,6 +127,7 @@ pub struct Shard {
     pub(super) annex: Option<Annex>,
     /// Processes of this shard that live in annexes.
     pub(super) proxies: Proxies,
+    pub(super) traces: Traces,
     /// The other shards of a simulated node.
     pub(super) logical: OnceCell<Rc<Logical>>,
 }
@@ -248,6 +249,7 @@ impl Shard {
             stopping: Cell::new(false),
             annex: parts.annex,
             proxies: Proxies::default(),
+            traces: Traces::new(node.key().0, index, now),
             logical: OnceCell::new(),
             port,
             node,
@@ -377,6 +379,11 @@ impl Shard {
     #[inline(always)]
     pub(crate) fn cells(&self) -> &ShardCells {
         &self.port.cells
+    }
+
+    /// What readers see of this shard.
+    pub(crate) fn counters(&self) -> ShardCounters {
+        self.port.counters()
     }
 
     #[inline(always)]

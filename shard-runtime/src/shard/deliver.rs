@@ -8,8 +8,8 @@ use crate::error::{CallError, SendError, SendReason};
 use crate::mailbox::{EnvelopePtr, Meta};
 use crate::process::{Extension, Flags, INSTRUMENTS, Record, bump};
 use crate::shard::bounded::Admission;
+use crate::shard::gate::{is_traced_gate, is_watched_gate};
 use crate::shard::waiter::{Alarm, RemoteWait, Sink, State, Waiter};
-use crate::shard::watched::{is_plain_gate, is_watched_gate};
 use crate::shard::{Outcome, Parcel, Shard};
 use crate::wheel::TimerKey;
 use shard_wire::header::Deadline;
@@ -154,6 +154,9 @@ impl Shard {
                 return self.deliver_watched(to, message, flags, reply);
             }
             let flags = if flags & Meta::QUEUE == Meta::MAIN { flags | self.send_queue() } else { flags };
+            if is_traced_gate(gate) {
+                return self.unprioritized(|| self.deliver_traced(to, message, flags, reply));
+            }
             return self.ungated(|| self.deliver(to, message, flags, reply));
         }
         if to.node.0 != self.key {
@@ -194,26 +197,6 @@ impl Shard {
         }
         self.count_sent();
         Ok(())
-    }
-
-    /// The priority of what the current process sends without naming one.
-    #[cold]
-    pub(crate) fn send_queue(&self) -> u64 {
-        let gate = self.gate.get();
-        if gate == self.key || is_plain_gate(gate) {
-            return Meta::MAIN;
-        }
-        let record = self.table.record(self.current_id.get() as u32);
-        self.with_existing_extension(record, |extension| Some(extension.send_queue)).unwrap_or(Meta::MAIN)
-    }
-
-    /// Runs something with the options of the current process's sends left out.
-    #[inline]
-    pub(crate) fn ungated<R>(&self, f: impl FnOnce() -> R) -> R {
-        let before = self.gate.replace(self.key);
-        let result = f();
-        self.gate.set(before);
-        result
     }
 
     /// Whether a process lives on another shard of this node and takes what comes. Looked up once per activation and target:

@@ -47,6 +47,7 @@ impl Shard {
             }
             Admission::Enter => {}
         }
+        let carried = self.trace_carried(carried);
         if to.local.shard() != self.index {
             self.forward_across(to.local, carried);
             return Ok(());

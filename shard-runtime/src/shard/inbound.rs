@@ -7,7 +7,7 @@
 use crate::mailbox::Meta;
 use crate::process::{AliasTable, Table};
 use crate::ring::{Inbox, InboxError, Sleep};
-use crate::shard::{Shard, ShardCells};
+use crate::shard::{Shard, ShardCells, ShardCounters};
 use atomic_waker::AtomicWaker;
 use shard_wire::{Message, Payload, Vtable};
 use std::mem::ManuallyDrop;
@@ -135,6 +135,8 @@ pub(crate) struct Port {
     pub(crate) rescue: AtomicWaker,
     rescued: AtomicBool,
     over_budget: AtomicBool,
+    /// Shared by the messages of traces that entered here: how many there are is how often it is shared.
+    pub(super) traces: Arc<()>,
 }
 
 impl std::fmt::Debug for Port {
@@ -158,6 +160,7 @@ impl Port {
             rescue: AtomicWaker::new(),
             rescued: AtomicBool::new(false),
             over_budget: AtomicBool::new(false),
+            traces: Arc::default(),
         })
     }
 
@@ -176,7 +179,13 @@ impl Port {
             rescue: AtomicWaker::new(),
             rescued: AtomicBool::new(false),
             over_budget: AtomicBool::new(false),
+            traces: Arc::default(),
         })
+    }
+
+    /// What the shard has published.
+    pub(crate) fn counters(&self) -> ShardCounters {
+        ShardCounters { traces_held: self.traced() as u64, ..self.cells.read() }
     }
 
     /// Hands something to the shard from outside and wakes it.

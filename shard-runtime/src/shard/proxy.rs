@@ -195,7 +195,7 @@ impl Shard {
         }
     }
 
-    fn hand_over(&self, record: &Record, parcel: Parcel) -> Result<(), Parcel> {
+    pub(super) fn hand_over(&self, record: &Record, parcel: Parcel) -> Result<(), Parcel> {
         match self.mesh.push(self, record.annex(), parcel) {
             None => Ok(()),
             Some(refused) => Err(refused),

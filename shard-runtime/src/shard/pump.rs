@@ -277,7 +277,10 @@ impl Shard {
                 record.set_flags(Flags::QUEUED | kept);
                 self.requeue(id as u32);
             }
-        } else if exit == Exit::Suspended && !self.again.get() && record.flags() & Flags::SIGNAL == 0 {
+        } else if exit == Exit::Suspended
+            && !self.again.get()
+            && record.flags() & (Flags::SIGNAL | Flags::TRACED) == 0
+        {
             record.set_flags(Flags::LIVE | record.flags() & Flags::KEPT_SUSPENDED);
         } else {
             self.leave(record, exit);
@@ -333,6 +336,9 @@ impl Shard {
     /// Stopped, or suspended with something to do at once.
     #[inline(never)]
     fn leave(&self, record: &Record, exit: Exit) {
+        if record.flags() & Flags::TRACED != 0 {
+            self.suspend_trace(record);
+        }
         if exit == Exit::Stop {
             let reason = self.reason.take().map_or(ExitReason::Normal, |reason| *reason);
             return self.bury(record, reason);
@@ -393,6 +399,9 @@ impl Shard {
             }
         }
         if flags & Flags::LIVE != 0 {
+            if flags & Flags::TRACED != 0 {
+                self.resume_trace(record);
+            }
             let exit = self.resume_live(record, flags);
             if exit != Exit::Continue {
                 return exit;
@@ -404,8 +413,8 @@ impl Shard {
     /// What has come in meanwhile.
     #[inline(never)]
     fn run_queued(&self, record: &Record) -> Exit {
-        if record.flags() & Flags::INSPECT != 0 {
-            self.answer_inspects(record);
+        if record.flags() & (Flags::INSPECT | Flags::TRACED) != 0 {
+            self.between_handlers(record);
         }
         if record.flags() & Flags::OTHER != 0 {
             self.run_others(record)
@@ -413,6 +422,14 @@ impl Shard {
             self.dispatch_main(record)
         } else {
             Exit::Continue
+        }
+    }
+
+    #[cold]
+    fn between_handlers(&self, record: &Record) {
+        self.end_trace(record);
+        if record.flags() & Flags::INSPECT != 0 {
+            self.answer_inspects(record);
         }
     }
 
@@ -531,16 +548,27 @@ impl Shard {
             bump(&record.latency, waited.max(0).cast_unsigned());
         }
         self.in_hand.set(EnvelopePtr::NULL);
-        if record.flags() & Flags::BOUNDED != 0 {
-            let source = self.source.get();
-            let queue = if source == Self::SOURCE_MAIN { MAIN_QUEUE } else { source };
-            self.release_places(record, queue, handled);
+        if record.flags() & (Flags::BOUNDED | Flags::TRACED) != 0 {
+            self.settle_special(record, handled);
         }
         if self.source.get() != Self::SOURCE_MAIN {
             return self.settle_other(record, handled, last);
         }
         let first = record.remove(handled, last);
         self.pool.give_chain(first, last, handled);
+    }
+
+    #[inline(never)]
+    fn settle_special(&self, record: &Record, handled: u64) {
+        if record.flags() & Flags::BOUNDED != 0 {
+            let source = self.source.get();
+            let queue = if source == Self::SOURCE_MAIN { MAIN_QUEUE } else { source };
+            self.release_places(record, queue, handled);
+        }
+        // One that waits goes on in its trace.
+        if record.live.get().is_null() {
+            self.end_trace(record);
+        }
     }
 
     #[cold]
@@ -579,6 +607,7 @@ impl Shard {
             self.in_hand.set(EnvelopePtr::NULL);
             self.count(|cells| &cells.interrupted, 1);
         }
+        self.end_trace(record);
         self.rest_gate();
         self.source.set(Self::SOURCE_MAIN);
         let now = self.clock.ticks();

@@ -49,6 +49,7 @@ impl Shard {
             return Err(SendError::new(SendReason::Overloaded, request));
         };
         let owner = self.current_id.get();
+        let trace = self.trace().map(Box::new);
         let callback = Box::new(move |shard: &Self, outcome: Outcome| {
             let result = match outcome {
                 Outcome::Reply(payload) => Ok(Parcel::reply_of::<M>(payload)),
@@ -58,7 +59,10 @@ impl Shard {
             match shard.live_record(owner) {
                 Some(record) => {
                     let response = Response::<M> { request: Request(reference), label, result };
-                    shard.post_system(record, queue, response);
+                    match trace {
+                        None => shard.post_system(record, queue, response),
+                        Some(trace) => shard.post_traced(record, queue, *trace, response),
+                    }
                 }
                 None => {
                     if result.is_ok() {
@@ -124,10 +128,11 @@ impl Shard {
             self.count_send_error(queue, false);
             return Err(SendError::new(SendReason::Overloaded, message));
         };
-        let sender = self.current_id.get();
+        let (sender, trace) = (self.current_id.get(), self.trace());
         self.tell(to.local.shard(), move |shard| {
             let send = || shard.speaking_as(sender, || shard.deliver(to, message, queue, 0));
-            shard.answer_own(waiter, Learned(Some(shard.quietly(send))));
+            let sent = shard.with_trace(trace, || shard.quietly(send));
+            shard.answer_own(waiter, Learned(Some(sent)));
         });
         Ok(Call::new(self, waiter))
     }

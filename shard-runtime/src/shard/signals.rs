@@ -144,9 +144,10 @@ impl Shard {
         }
     }
 
-    /// Whether it is worth asking [`Shard::compresses_from`]. A record that is another process's only costs that question.
+    /// Whether a message for another node may be compressed or part of a trace, so that it is worth asking
+    /// [`Shard::compresses_from`] and the trace flag. A record that is another process's only costs these questions.
     #[inline]
-    pub(crate) fn may_compress(&self, from: u64, flags: u64) -> bool {
+    pub(crate) fn may_be_special(&self, from: u64, flags: u64) -> bool {
         let own = self.table.record(from as u32).flags() & Flags::COMPRESSES;
         u64::from(own) | flags >> Meta::BITS != 0
     }

@@ -7,6 +7,7 @@
 use crate::error::{ExitReason, SendError};
 use crate::mailbox::Meta;
 use crate::process;
+use crate::shard::gate::{is_traced_gate, is_watched_gate};
 use crate::shard::{LogLevel, Shard};
 use crate::symbol::Symbol;
 use crate::testing::{
@@ -18,51 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-/// The gate of a watched shard. No node's key.
-const WATCHED: u64 = 1;
-/// The same while a process runs whose sends have options of their own.
-const WATCHED_OPTIONS: u64 = 3;
-/// The gate of another shard while such a process runs.
-const OPTIONS: u64 = 0;
-
-/// Whether a gate is that of a watched shard; it is known not to be open.
-#[inline(always)]
-pub(super) fn is_watched_gate(gate: u64) -> bool {
-    gate & WATCHED != 0
-}
-
-/// Whether what is sent behind this gate has no options of its own; it is known not to be open.
-#[inline(always)]
-pub(super) fn is_plain_gate(gate: u64) -> bool {
-    gate == WATCHED
-}
-
 impl Shard {
-    /// Has what processes do here written into the journal of the simulation.
-    pub(crate) fn begin_watch(&self) {
-        self.gate.set(WATCHED);
-    }
-
-    #[inline(always)]
-    fn is_watched(&self) -> bool {
-        matches!(self.gate.get(), WATCHED | WATCHED_OPTIONS)
-    }
-
-    /// The process that runs from now on has options for its sends.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn shut_gate(&self) {
-        self.gate.set(if self.gate.get() == self.key { OPTIONS } else { WATCHED_OPTIONS });
-    }
-
-    /// No process runs any more whose sends have options.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn rest_gate(&self) {
-        self.gate.set(if self.journal().is_some() { WATCHED } else { self.key });
-    }
-
-    fn journal(&self) -> Option<&Journal> {
+    pub(super) fn journal(&self) -> Option<&Journal> {
         self.logical()?.journal()
     }
 
@@ -94,7 +52,11 @@ impl Shard {
     ) -> Result<(), SendError<M>> {
         let flags = if flags & Meta::QUEUE == Meta::MAIN { flags | self.send_queue() } else { flags };
         let number = self.note_send(to, vtable::<M>(), &message, flags);
-        let sent = self.ungated(|| self.deliver(to, message, flags, reply));
+        let sent = if is_traced_gate(self.gate.get()) {
+            self.unprioritized(|| self.deliver_traced(to, message, flags, reply))
+        } else {
+            self.ungated(|| self.deliver(to, message, flags, reply))
+        };
         if sent.is_err()
             && let Some(number) = number
             && let Some(journal) = self.journal()

@@ -52,6 +52,8 @@ pub struct PeerStats {
     pub dialled: bool,
     /// Whether the links of the session go through TLS.
     pub tls: bool,
+    /// Whether both take up the traces of messages.
+    pub traces: bool,
     /// Messages and bytes, over all shards.
     pub counters: LinkCounters,
     /// Its shards that are stuck now.
@@ -142,6 +144,7 @@ impl Reader {
             max_frame: peer.max_frame.load(Relaxed),
             dialled: peer.dialled.load(Relaxed),
             tls: peer.tls.load(Relaxed),
+            traces: peer.traces.load(Relaxed),
             counters: peer.counters(),
             history: peer.history.records(),
             stalled: stalls.map(|(shard, stalled_ms, pid)| StalledShard { shard, stalled_ms, pid }).collect(),

@@ -288,7 +288,7 @@ impl Reader {
             .enumerate()
             .map(|(index, port)| {
                 let now = self.now();
-                let counters = port.cells.read();
+                let counters = port.counters();
                 let current = (counters.current != 0).then_some(LocalId(counters.current));
                 ShardStats {
                     index: index as u16,
@@ -314,7 +314,7 @@ impl Reader {
     pub fn node(&self) -> NodeStats {
         let mut sum = NodeStats::default();
         for port in self.node.ports().iter().chain(self.node.annexes().ports()) {
-            sum.counters.add(&port.cells.read());
+            sum.counters.add(&port.counters());
         }
         let log = self.node.log();
         sum.log = std::array::from_fn(|level| sum.counters.log[level] + log.count(LogLevel::ALL[level]));

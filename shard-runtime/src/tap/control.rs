@@ -28,7 +28,7 @@ struct ProcessSink {
 impl LogSink for ProcessSink {
     fn write(&mut self, _: &NodeName, record: &LogRecord) {
         let Some(node) = self.node.upgrade() else { return };
-        if node.post_outside(self.pid, record.clone(), Meta::LOG).is_err() {
+        if node.post_outside(None, self.pid, record.clone(), Meta::LOG).is_err() {
             self.cell.lost.fetch_add(1, Relaxed);
         }
     }

@@ -66,6 +66,7 @@ impl Actor for Recorder {
 
     fn dispatch(mut batch: Batch<'_, Self>) -> Closed<'_> {
         while let Some(envelope) = batch.next() {
+            let envelope = batch.bare(envelope);
             let carried = batch.carry(envelope);
             batch.body().0.borrow_mut().push_back(carried);
         }

@@ -107,6 +107,7 @@ impl<M: Message, F: FnMut(M) -> M::Reply + 'static> Actor for Answering<M, F> {
 
     fn dispatch(mut batch: Batch<'_, Self>) -> Closed<'_> {
         while let Some(envelope) = batch.next() {
+            let envelope = batch.bare(envelope);
             let own =
                 if envelope.is::<M>() { Some(envelope) } else { batch.unmatched(envelope, Self::TYPES) };
             if let Some(envelope) = own

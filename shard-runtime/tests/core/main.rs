@@ -19,4 +19,5 @@ mod sending;
 mod shutdown;
 mod supervision;
 mod testing;
+mod traces;
 mod world;
