@@ -270,6 +270,27 @@ fn whoever_waits_for_room_in_vain_gets_the_message_back() {
     go_on.store(true, Ordering::Relaxed);
 }
 
+/// What the shard of the second node does while calls come one by one: it looks on, or sleeps after each.
+#[test]
+fn a_shard_that_hears_from_its_peer_lingers_before_it_sleeps() {
+    let calls = 200;
+    let slept = |linger| {
+        let links = LinkOptions::new().linger(linger);
+        let (one, two) =
+            pair(builder("one@localhost", 1).links(links), builder("two@localhost", 1).links(links));
+        let (source, peer) = (spawn(&one, 0).1, spawn(&two, 0).0);
+        let parks = || two.stats().shards()[0].counters.parks;
+        assert_eq!(one.call_blocking_timeout(peer, Echo { n: 0 }, LIMIT).unwrap(), 0);
+        let before = parks();
+        let flood = Flood { to: peer, count: calls * 20, bytes: 8, calls: true };
+        assert_eq!(one.call_blocking_timeout(source, flood, LIMIT).unwrap().calls, calls);
+        parks() - before
+    };
+    let awake = slept(Duration::from_secs(600));
+    assert!(awake < 10, "{awake} parks");
+    assert!(slept(Duration::ZERO) > awake);
+}
+
 /// Both ends have to find it idle, and it is there again when somebody sends.
 #[test]
 fn a_link_that_nobody_uses_is_closed_and_dialled_again_on_first_use() {
