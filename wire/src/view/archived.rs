@@ -5,7 +5,7 @@
 //! Cost: a view is made with one validation and one count of the chunk, and read through one pointer.
 #![expect(
     unsafe_code,
-    reason = "keeps a borrow beside its owner; proven by view::tests::a_view_holds_its_bytes"
+    reason = "keeps a borrow beside its owner; proven by archived::tests::a_view_holds_its_bytes"
 )]
 
 use crate::body::Body;
@@ -145,3 +145,7 @@ impl<M: Viewable> fmt::Debug for View<M> {
         f.debug_struct("View").field("of", &of).field("bytes", &self.len).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

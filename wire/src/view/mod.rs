@@ -4,8 +4,6 @@ mod archived;
 mod lease;
 mod ops;
 mod pool;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use ops::{body_ops, encode_as};
 
