@@ -220,7 +220,7 @@ struct Forwarder {
 impl Forwarder {
     #[handle]
     fn batch(&mut self, m: View<Batch>, reply: ReplyTo<u64>, cx: &mut Context<'_>) -> ActorResult {
-        if m.n.to_native() % 2 == 0 {
+        if m.n.to_native().is_multiple_of(2) {
             drop(reply);
             cx.forward(self.to, m).map_err(|error| error.reason)?;
         } else {

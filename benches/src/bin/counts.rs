@@ -22,7 +22,7 @@ use shard_benches::own::actors::{
 use shard_benches::own::styles::{Awaiting, Count, Seldom};
 use shard_benches::own::timers::{Cancel, Clockwork, Fire};
 use shard_benches::spsc::{Item, ring};
-use shard_wire::frame::{Frame, FrameBuf, Source};
+use shard_wire::frame::{self, Frame, FrameBuf};
 use shard_wire::{Body as _, View, WireError};
 
 #[global_allocator]
@@ -148,7 +148,7 @@ fn records_viewed(count: u64) -> Result<(), RunError> {
 /// A hundredth of `count`, because each is as long as a hundred of the others.
 fn records(
     count: u64,
-    read: impl Fn(&Frame<'_>, Source<'_>) -> Result<u64, WireError>,
+    read: impl Fn(&Frame<'_>, frame::Source<'_>) -> Result<u64, WireError>,
 ) -> Result<(), RunError> {
     let mut batch = FrameBuf::default();
     for _ in 0..10 {

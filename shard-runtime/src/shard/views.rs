@@ -24,9 +24,11 @@ impl Shard {
     pub(crate) fn to_form_of(&self, envelope: EnvelopePtr, types: &[&'static Vtable]) -> bool {
         let Some(other) = envelope.vtable().other_form() else { return false };
         let Some(own) = types.iter().find(|own| own.type_id() == other.type_id()) else { return false };
-        // SAFETY: E3: a filled envelope holds a live payload of its table's type. It is put back below, this one or the
-        // other: nothing in between unwinds.
-        let message = unsafe { Erased::from_parts(envelope.vtable(), envelope.payload().read()) };
+        // SAFETY: E3: a filled envelope holds a live payload. It is put back below, this one or the other: nothing in
+        // between unwinds.
+        let payload = unsafe { envelope.payload().read() };
+        // SAFETY: E3: it is of the type that the envelope's table describes.
+        let message = unsafe { Erased::from_parts(envelope.vtable(), payload) };
         // Out of its place while the value is serialised, which may be the user's code.
         let mut pool = self.views.take().unwrap_or_default();
         let mut made = None;

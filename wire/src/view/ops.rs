@@ -3,7 +3,7 @@
 //! Invariant: O1 as in [`wire_ops`](crate::wire_ops): every function of a table is of the one message type the table names.
 #![expect(
     unsafe_code,
-    reason = "calls erased functions; proven by view::tests::views_and_messages_become_each_other"
+    reason = "calls erased functions; proven by archived::tests::views_and_messages_become_each_other"
 )]
 
 use crate::body::Body;
