@@ -9,7 +9,7 @@ use shard_runtime::wire::frame::{FrameBuf, FrameHead, RecvBuf};
 use shard_runtime::wire::handshake::{
     ClusterName, Dialer, Established, Intent, Introduction, Keyring, Local, PROTOCOL, Reason, Step,
 };
-use shard_runtime::wire::header::{Deadline, Fragment, FrameFlags, FrameKind};
+use shard_runtime::wire::header::{Deadline, Fragment, FrameFlags, FrameKind, TRACES, Trace};
 use shard_runtime::wire::placement::Placement;
 use shard_runtime::wire::session::{ControlMsg, ControlReader};
 use shard_runtime::wire::{Body, Incarnation, LocalId, MessageKey, NodeName, vtable};
@@ -517,6 +517,27 @@ fn an_honest_compressed_message_is_handled() {
     let counters = scene.counters("honest@localhost");
     let seen = (counters.compressed_in, counters.compressed_in_before, counters.compressed_in_after);
     assert_eq!(seen, (1, body.len() as u64, before as u64));
+}
+
+#[test]
+fn a_trace_that_is_none_or_not_agreed_on_is_counted_and_its_message_handled() {
+    for (name, flags, dropped) in
+        [("tracer@localhost", NUMBERED | TRACES, 2), ("other@localhost", NUMBERED, 3)]
+    {
+        let scene = scene();
+        let raw = Raw::connect(&scene, name, flags);
+        let mut data = raw.dial(0);
+        data.say(&opening());
+        for (trace, span) in [(1, 2), (0, 2), (1, 0)] {
+            let trace = Some(Trace { trace, span, flags: u64::MAX });
+            let head = head_to::<Add>(FrameKind::Send, scene.targets[0].local);
+            data.say(&frame(&FrameHead { trace, ..head }, &body_of(&Add { by: 1, rest: Vec::new() })));
+        }
+        eventually("all are handled", || scene.sum(0) == 3);
+        let counters = scene.counters(name);
+        assert_eq!((counters.traced_in, counters.protocol_errors), (3, 0));
+        assert_eq!(scene.node.stats().node().counters.traces_dropped, dropped);
+    }
 }
 
 /// A peer that asks for what is offered to it, and its data link.

@@ -121,8 +121,12 @@ impl Port {
     }
 
     fn wrap_erased(&self, context: TraceContext, message: Erased) -> Result<Traced, Erased> {
+        self.wrap_within(MAX_TRACED, context, message)
+    }
+
+    fn wrap_within(&self, most: usize, context: TraceContext, message: Erased) -> Result<Traced, Erased> {
         // LIMIT: messages of traces that are not handled.
-        if self.traced() >= MAX_TRACED {
+        if self.traced() >= most {
             self.count_untraced();
             return Err(message);
         }
@@ -352,7 +356,24 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::Traces;
+    use crate::behavior::Retire;
+    use crate::shard::Port;
+    use crate::trace::TraceContext;
+    use shard_wire::Erased;
     use std::collections::HashSet;
+
+    #[test]
+    fn what_exceeds_the_limit_goes_without_its_trace() {
+        let port = Port::reserve(64, 16).unwrap();
+        let context = TraceContext::new(1, 2, true).unwrap();
+        let wrap = || port.wrap_within(2, context, Erased::new(Retire));
+        let (first, _second) = (wrap().unwrap(), wrap().unwrap());
+        assert!(wrap().is_err_and(|message| message.is::<Retire>()), "the message comes back");
+        assert_eq!((port.counters().traces_held, port.counters().traces_dropped), (2, 1));
+        drop(first);
+        assert_eq!(port.counters().traces_held, 1);
+        assert!(wrap().is_ok(), "there is room again");
+    }
 
     #[test]
     fn ids_do_not_repeat_between_shards_and_followers() {
