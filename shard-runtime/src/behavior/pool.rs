@@ -10,7 +10,7 @@ use crate::actor::{
 };
 use crate::error::{ActorError, ActorResult, CallError, SendReason, SpawnError};
 use crate::mailbox::Meta;
-use crate::shard::{Carried, Room, Shard, Traced};
+use crate::shard::{Carried, Room, Shard};
 use shard_wire::{Pid, Vtable, vtable};
 use std::pin::Pin;
 use std::task::Poll;
@@ -433,33 +433,29 @@ impl Actor for Pool {
     const HAS_TERMINATE: bool = false;
 
     fn dispatch(mut batch: Batch<'_, Self>) -> Closed<'_> {
-        while let Some(mut envelope) = batch.next() {
-            let exit = loop {
-                break if envelope.is::<ExitSignal>() {
-                    batch.plain::<ExitSignal>(envelope, Self::exited)
-                } else if envelope.is::<Respawn>() {
-                    batch.plain::<Respawn>(envelope, Self::due)
-                } else if envelope.is::<AddWorkers>() {
-                    batch.plain::<AddWorkers>(envelope, Self::add)
-                } else if envelope.is::<RemoveWorkers>() {
-                    batch.plain::<RemoveWorkers>(envelope, Self::remove)
-                } else if envelope.is::<PoolStatus>() {
-                    batch.plain::<PoolStatus>(envelope, Self::status)
-                } else if envelope.is::<Retire>() {
-                    batch.plain::<Retire>(envelope, Self::retire)
-                } else if envelope.is::<Traced>() {
-                    envelope = batch.bare(envelope);
-                    continue;
-                } else {
-                    let carried = batch.carry(envelope);
-                    let cx = Context::new(batch.shard());
-                    match batch.body().pass(carried, &cx) {
-                        None => None,
-                        Some(back) => batch.suspend(async move |pool: &mut Self, cx: &mut Context<'_>| {
-                            pool.wait_and_pass(back, cx).await
-                        }),
-                    }
-                };
+        while let Some(envelope) = batch.next() {
+            let envelope = batch.bare(envelope);
+            let exit = if envelope.is::<ExitSignal>() {
+                batch.plain::<ExitSignal>(envelope, Self::exited)
+            } else if envelope.is::<Respawn>() {
+                batch.plain::<Respawn>(envelope, Self::due)
+            } else if envelope.is::<AddWorkers>() {
+                batch.plain::<AddWorkers>(envelope, Self::add)
+            } else if envelope.is::<RemoveWorkers>() {
+                batch.plain::<RemoveWorkers>(envelope, Self::remove)
+            } else if envelope.is::<PoolStatus>() {
+                batch.plain::<PoolStatus>(envelope, Self::status)
+            } else if envelope.is::<Retire>() {
+                batch.plain::<Retire>(envelope, Self::retire)
+            } else {
+                let carried = batch.carry(envelope);
+                let cx = Context::new(batch.shard());
+                match batch.body().pass(carried, &cx) {
+                    None => None,
+                    Some(back) => batch.suspend(async move |pool: &mut Self, cx: &mut Context<'_>| {
+                        pool.wait_and_pass(back, cx).await
+                    }),
+                }
             };
             if let Some(exit) = exit {
                 return batch.close(exit);

@@ -8,7 +8,7 @@ use crate::actor::{Actor, Batch, Closed, Context, Exit, ExitSignal, Inspect, Spa
 use crate::behavior::Retire;
 use crate::error::{ActorError, ActorResult, CallError, SendReason, SpawnError};
 use crate::mailbox::Meta;
-use crate::shard::{Carried, Traced};
+use crate::shard::Carried;
 use shard_wire::{Erased, Message, Pid, Vtable, vtable};
 use std::time::Duration;
 
@@ -574,35 +574,31 @@ impl Actor for Router {
     const HAS_TERMINATE: bool = false;
 
     fn dispatch(mut batch: Batch<'_, Self>) -> Closed<'_> {
-        while let Some(mut envelope) = batch.next() {
-            let exit = loop {
-                break if envelope.is::<ExitSignal>() {
-                    batch.plain::<ExitSignal>(envelope, Self::exited)
-                } else if envelope.is::<AddRoute>() {
-                    batch.plain::<AddRoute>(envelope, Self::add)
-                } else if envelope.is::<RemoveRoute>() {
-                    batch.plain::<RemoveRoute>(envelope, Self::remove)
-                } else if envelope.is::<DisableRoute>() {
-                    batch.plain::<DisableRoute>(envelope, Self::disable)
-                } else if envelope.is::<EnableRoute>() {
-                    batch.plain::<EnableRoute>(envelope, Self::enable)
-                } else if envelope.is::<ReplaceRoute>() {
-                    batch.plain::<ReplaceRoute>(envelope, Self::replace)
-                } else if envelope.is::<RespawnRoute>() {
-                    batch.plain::<RespawnRoute>(envelope, Self::respawn)
-                } else if envelope.is::<Routes>() {
-                    batch.plain::<Routes>(envelope, Self::list)
-                } else if envelope.is::<Retire>() {
-                    batch.plain::<Retire>(envelope, Self::retire)
-                } else if envelope.is::<Traced>() {
-                    envelope = batch.bare(envelope);
-                    continue;
-                } else {
-                    let carried = batch.carry(envelope);
-                    let cx = Context::new(batch.shard());
-                    batch.body().pass(carried, &cx);
-                    None
-                };
+        while let Some(envelope) = batch.next() {
+            let envelope = batch.bare(envelope);
+            let exit = if envelope.is::<ExitSignal>() {
+                batch.plain::<ExitSignal>(envelope, Self::exited)
+            } else if envelope.is::<AddRoute>() {
+                batch.plain::<AddRoute>(envelope, Self::add)
+            } else if envelope.is::<RemoveRoute>() {
+                batch.plain::<RemoveRoute>(envelope, Self::remove)
+            } else if envelope.is::<DisableRoute>() {
+                batch.plain::<DisableRoute>(envelope, Self::disable)
+            } else if envelope.is::<EnableRoute>() {
+                batch.plain::<EnableRoute>(envelope, Self::enable)
+            } else if envelope.is::<ReplaceRoute>() {
+                batch.plain::<ReplaceRoute>(envelope, Self::replace)
+            } else if envelope.is::<RespawnRoute>() {
+                batch.plain::<RespawnRoute>(envelope, Self::respawn)
+            } else if envelope.is::<Routes>() {
+                batch.plain::<Routes>(envelope, Self::list)
+            } else if envelope.is::<Retire>() {
+                batch.plain::<Retire>(envelope, Self::retire)
+            } else {
+                let carried = batch.carry(envelope);
+                let cx = Context::new(batch.shard());
+                batch.body().pass(carried, &cx);
+                None
             };
             if let Some(exit) = exit {
                 return batch.close(exit);
