@@ -4,7 +4,7 @@
 //! process. The sides of the program `peers` are named here and done there.
 
 use crate::error::RunError;
-use crate::own::{far_events, network, views};
+use crate::own::{control, far_events, network, views};
 use crate::peer::raw_socket;
 use crate::reference::{ERGO, ERGO_DELIVER_SECONDS, ERGO_NETWORK, ERGO_SUBSCRIBE_SECONDS, at_least, at_most};
 use crate::workload::{Better, Measure, OURS, Partner, Program, Reference, Run, Side, Workload};
@@ -71,6 +71,12 @@ const fn round_trip(
     references: &'static [Reference],
 ) -> Workload {
     Workload { name, about, unit: "us", better: Better::Lower, sides, derived: &[], references }
+}
+
+const fn control_trip(name: &'static str, about: &'static str) -> Workload {
+    const SIDES: &[Side] =
+        &[alone(OURS, TWO_NODES, control::flooded), alone("no_flood", TWO_NODES, control::idle)];
+    round_trip(name, about, SIDES, &[])
 }
 
 /// The workloads between nodes.
@@ -146,6 +152,11 @@ pub static NETWORK: &[Workload] = &[
     ),
     polling("network_rtt_polling_p99", "the same, p99", &[]),
     polling("network_rtt_polling_p999", "the same, p99.9", &[]),
+    control_trip(
+        "network_control_trip",
+        "control threads of two nodes, whose processes flood and call each other through windows of 4 KiB, p50",
+    ),
+    control_trip("network_control_trip_p99", "the same, p99"),
     Workload {
         name: "network_bytes_10k",
         about: "messages of 10 KB to another node, handed to the kernel in batches of 64 KiB",

@@ -389,7 +389,7 @@ fn what_is_refused_comes_back_with_the_reason() {
     assert_eq!(said, expected);
     assert_eq!(pair.two.stats().node().counters.send_errors_remote, before + 10);
     let seen = counters(&pair.one);
-    assert_eq!((seen.undeliverable, seen.unknown_types, seen.decode_errors), (2, 2, 2));
+    assert_eq!((seen.undeliverable, seen.unknown_types, seen.decode_errors), (3, 2, 2));
     assert_eq!(pair.one.stats().node().counters.mailbox_refused, 3);
     assert_eq!(pair.take(sink), [1], "the flag");
 }

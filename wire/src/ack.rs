@@ -34,11 +34,13 @@ pub enum Ack {
     Overloaded = 7,
     /// The node is stopping and takes nothing new.
     Stopping = 8,
+    /// The alias leads to no process. Only told to nodes that send to aliases.
+    AliasUnknown = 9,
 }
 
 impl Ack {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Delivered,
         Self::NoProcess,
         Self::Terminated,
@@ -48,6 +50,7 @@ impl Ack {
         Self::Undecodable,
         Self::Overloaded,
         Self::Stopping,
+        Self::AliasUnknown,
     ];
 
     /// The body.

@@ -180,17 +180,19 @@ impl FrameFlags {
     /// The body is compressed, see [`compress`](crate::compress). Only messages and replies may be, and only if both nodes
     /// announce that they can.
     pub const COMPRESSED: Self = Self(1 << 6);
+    /// `to` is the number of an [`Alias`](crate::Alias) of the receiving node, not a process. Only messages and calls may
+    /// have it, and only to nodes that announce [`ALIASES`].
+    pub const ALIAS: Self = Self(1 << 7);
     pub(crate) const BLOCKS: Self = Self(Self::TRACE.0 | Self::FRAGMENT.0 | Self::NAME.0);
     const PRIORITY_SHIFT: u32 = 4;
     const PRIORITY_MASK: u8 = 0b11 << Self::PRIORITY_SHIFT;
-    const KNOWN: u8 = 0b0111_1111;
 
-    /// The flags with these bits; `None` for unknown bits or a priority that does not exist.
+    /// The flags with these bits; `None` for a priority that does not exist.
     #[must_use]
     #[inline]
     pub const fn from_bits(bits: u8) -> Option<Self> {
         let no_priority = bits & Self::PRIORITY_MASK == Self::PRIORITY_MASK;
-        if bits & !Self::KNOWN != 0 || no_priority { None } else { Some(Self(bits)) }
+        if no_priority { None } else { Some(Self(bits)) }
     }
 
     /// The bits.
@@ -299,6 +301,8 @@ impl Deadline {
 
 /// Feature: a node takes up the trace of a frame, and wants to be told it.
 pub const TRACES: u64 = 1 << 6;
+/// Feature: a node takes messages to its aliases.
+pub const ALIASES: u64 = 1 << 7;
 
 /// Where a message stands in a trace: a block of 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -508,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_carry_the_priority_and_refuse_unknown_bits() {
+    fn flags_carry_the_priority_and_refuse_one_that_does_not_exist() {
         let flags = FrameFlags::IMPORTANT.with(FrameFlags::NAME).with_priority(Priority::Max);
         assert_eq!(
             (flags.priority(), flags.has(FrameFlags::NAME), flags.has(FrameFlags::TRACE)),
@@ -519,7 +523,7 @@ mod tests {
         assert_eq!(FrameFlags::from_bits(0x30), None);
         assert_eq!(FrameFlags::from_bits(0x40), Some(FrameFlags::COMPRESSED));
         assert_eq!(FrameFlags::from_bits(0x70), None);
-        assert_eq!(FrameFlags::from_bits(0x80), None);
+        assert_eq!(FrameFlags::from_bits(0x80), Some(FrameFlags::ALIAS));
     }
 
     #[test]

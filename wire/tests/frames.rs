@@ -208,7 +208,7 @@ fn each_wrong_header_field_is_named() {
     assert!(matches!(with(0, 0), WireError::FrameLength { have: 0, .. }));
     assert!(matches!(with(4, 0), WireError::Invalid { what: "frame kind", have: 0, .. }));
     assert!(matches!(with(4, 200), WireError::Invalid { what: "frame kind", have: 200, .. }));
-    assert!(matches!(with(5, 0x80), WireError::Invalid { what: "frame flags", .. }));
+    assert!(matches!(with(5, 0x30), WireError::Invalid { what: "frame flags", .. }));
     assert!(matches!(with(6, 16), WireError::Invalid { what: "frame padding", .. }));
     assert_eq!(with(7, 2), WireError::Version { have: 2, want: 1 });
     assert!(matches!(with(44, 1), WireError::Invalid { what: "reserved header field", .. }));

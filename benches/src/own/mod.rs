@@ -4,6 +4,8 @@
 pub mod across;
 pub mod actors;
 #[cfg(feature = "peers")]
+pub mod control;
+#[cfg(feature = "peers")]
 pub mod diag;
 #[cfg(feature = "peers")]
 pub mod events;

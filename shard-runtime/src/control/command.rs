@@ -19,7 +19,7 @@ use shard_wire::compress::COMPRESSES;
 use shard_wire::event::EVENTS;
 use shard_wire::flow::NUMBERED;
 use shard_wire::handshake::{Intent, Introduction, Reason, Source, Verdict};
-use shard_wire::header::TRACES;
+use shard_wire::header::{ALIASES, TRACES};
 use shard_wire::placement::{Placement, Slot};
 use shard_wire::relation::RELATIONS;
 use shard_wire::session::{Command, ControlMsg, DownReason, LinkId, MAX_TYPES, Stall};
@@ -377,6 +377,7 @@ impl Driver {
             is_compressing: common & COMPRESSES != 0,
             serves: common & SERVES != 0,
             traces: common & TRACES != 0,
+            takes_aliases: common & ALIASES != 0,
             leaving: AtomicBool::new(false),
             settled: AtomicBool::new(false),
             types: OnceLock::new(),

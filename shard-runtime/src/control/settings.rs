@@ -13,7 +13,7 @@ use shard_wire::compress::COMPRESSES;
 use shard_wire::event::EVENTS;
 use shard_wire::flow::NUMBERED;
 use shard_wire::handshake::{ClusterName, Introduction, cookie_policy};
-use shard_wire::header::TRACES;
+use shard_wire::header::{ALIASES, TRACES};
 use shard_wire::relation::RELATIONS;
 use shard_wire::session::Timing;
 use shard_wire::{Incarnation, NodeName, TYPES};
@@ -134,7 +134,11 @@ impl NetworkSettings {
             // Ends that are told once need links that lose nothing; the first version of the protocol has none of the others.
             flags: COMPRESSES
                 | TYPES
-                | if self.links.is_numbered { NUMBERED | RELATIONS | EVENTS | SERVES | TRACES } else { 0 },
+                | if self.links.is_numbered {
+                    NUMBERED | RELATIONS | EVENTS | SERVES | TRACES | ALIASES
+                } else {
+                    0
+                },
             max_frame_bytes: self.links.max_message as u32,
             heartbeat_ms: (timing.heartbeat_ns / 1_000_000) as u32,
             shards,

@@ -69,10 +69,10 @@ pub enum SendReason {
         "the target's node is stopping and takes nothing new; send to another node, or to this one once it is back"
     )]
     NodeStopping,
-    /// The target's node speaks an older protocol, which does not acknowledge messages; or the delivery to be tried again is
-    /// another process's.
+    /// The target's node speaks an older protocol, which does not acknowledge messages or take them to its aliases; or the
+    /// delivery to be tried again is another process's.
     #[error(
-        "not possible: the target's node does not acknowledge messages, or another process sent this one"
+        "not possible: the target's node does not acknowledge messages or take them to aliases, or another process sent this one"
     )]
     Unsupported,
     /// The target's node does not know this message type or version.

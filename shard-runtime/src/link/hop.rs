@@ -81,7 +81,7 @@ impl<M: Message> Late for Hop<M> {
             }
             Err(SendReason::OutboxFull) => return Some(self),
             // Of a session that has begun meanwhile, this shard does not own the link.
-            Ok(Sent::Hop(_)) => SendReason::NotConnected,
+            Ok(Sent::Hop(_) | Sent::Behind(_)) => SendReason::NotConnected,
             Err(reason) => reason,
         };
         self.give_up(shard, reason);

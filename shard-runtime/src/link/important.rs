@@ -32,6 +32,7 @@ fn ack_of(error: CallError) -> Ack {
         CallError::Send(SendReason::NoProcess) => Ack::NoProcess,
         CallError::Send(SendReason::Terminated) => Ack::Terminated,
         CallError::Send(SendReason::MailboxFull) => Ack::MailboxFull,
+        CallError::Send(SendReason::AliasUnknown) => Ack::AliasUnknown,
         _ => Ack::Overloaded,
     }
 }

@@ -18,11 +18,20 @@ impl Shard {
         let sessions = self.net.sessions.borrow();
         let some = sessions.iter().any(|peer| peer.is_up && peer.session.is_leaving());
         self.net.some_leaving.set(some);
+        self.heed_waiting();
+    }
+
+    /// Whether sends have to look has changed.
+    pub(super) fn heed_waiting(&self) {
+        self.net.is_careful.set(self.net.some_leaving.get() || self.net.some_waiting.get());
     }
 
     /// Whether the node of a pid takes messages.
     #[cold]
     pub(super) fn check_leaving(&self, to: Pid) -> Result<(), SendReason> {
+        if !self.net.some_leaving.get() {
+            return Ok(());
+        }
         let Some(session) = self.net.find(to.node.0) else { return Ok(()) };
         let sessions = self.net.sessions.borrow();
         let leaves = sessions.get(session as usize).is_some_and(|peer| peer.session.is_leaving());

@@ -15,7 +15,7 @@
 use crate::actor::{Call, OwnedRoute, Route};
 use crate::error::{CallError, DeliveryError, DeliveryId, SendReason, Unconfirmed};
 use crate::link::LinkCells;
-use crate::link::name::Waiting;
+use crate::link::alias::alias_address;
 use crate::link::net::PeerSession;
 use crate::link::send::{Way, priority_of};
 use crate::mailbox::Meta;
@@ -69,6 +69,7 @@ impl From<Option<Ack>> for Heard {
             Some(Ack::Undecodable) => SendReason::Undecodable,
             Some(Ack::Overloaded) => SendReason::Overloaded,
             Some(Ack::Stopping) => SendReason::NodeStopping,
+            Some(Ack::AliasUnknown) => SendReason::AliasUnknown,
             Some(_) | None => return Self::Unclear,
         })
     }
@@ -92,6 +93,12 @@ struct Letter {
     /// Incarnation key of the target's node.
     peer: u64,
     body: Box<[u8]>,
+}
+
+impl Letter {
+    fn is_to_alias(&self) -> bool {
+        matches!(self.to, OwnedRoute::Alias(_))
+    }
 }
 
 /// Takes a letter back from those that are waited for.
@@ -244,8 +251,8 @@ impl Shard {
             OwnedRoute::Remote(_, node) => {
                 self.session_with(node).ok_or_else(|| self.why_no_session(node))?
             }
-            // Aliases are known to their own node only.
-            OwnedRoute::Alias(_) | OwnedRoute::Name(_) => return Err(SendReason::AliasUnknown),
+            OwnedRoute::Alias(alias) => self.session_for_alias(*alias)?,
+            OwnedRoute::Name(_) => return Err(SendReason::NameUnknown),
         };
         letter.peer = match self.net.sessions.borrow().get(session as usize) {
             Some(peer) => takes_important(peer, letter.is_first)?,
@@ -260,7 +267,9 @@ impl Shard {
             pending.insert(letter.id, Pending { waiter: letter.waiter, peer: letter.peer, to: None });
         }
         match letter.to {
-            OwnedRoute::Pid(pid) => self.send_letter(pid, letter),
+            OwnedRoute::Pid(pid) => self.send_letter_in_turn(session, pid, letter),
+            // Only its own node knows where an alias leads.
+            OwnedRoute::Alias(alias) => self.send_letter_in_turn(session, alias_address(alias), letter),
             _ => self.send_letter_to_name(session, letter),
         }
     }
@@ -268,25 +277,39 @@ impl Shard {
     fn send_letter_to_name(&self, session: u32, letter: Letter) -> Result<(), SendReason> {
         let OwnedRoute::Remote(name, _) = &letter.to else { return Err(SendReason::NameUnknown) };
         if let Some(pid) = self.known_holder(session, name) {
-            return self.send_letter(pid, letter);
+            return self.send_letter_in_turn(session, pid, letter);
         }
-        let mut sessions = self.net.sessions.borrow_mut();
-        let peer = sessions.get_mut(session as usize).ok_or(SendReason::NotConnected)?;
-        let waiting = self.waiting_for_name(peer, name)?;
-        waiting.push(Waiting {
-            go: Box::new(move |home, holder| {
-                let waiter = letter.waiter;
-                if let Err(reason) = holder.and_then(|pid| home.send_letter(pid, letter)) {
-                    home.answer_own(waiter, Heard::NotSent(reason));
-                }
-            }),
-        });
+        self.prepare_to_wait(session, Some(name))?;
+        let name = name.clone();
+        self.speaking_as(letter.from, || self.wait_for_name(session, &name, Self::letter_later(letter)));
         Ok(())
+    }
+
+    /// Sends a letter after what its sender has waiting for names there.
+    fn send_letter_in_turn(&self, session: u32, to: Pid, letter: Letter) -> Result<(), SendReason> {
+        if self.speaking_as(letter.from, || self.behind(to)).is_none() {
+            return self.send_letter(to, letter);
+        }
+        self.prepare_to_wait(session, None)?;
+        self.speaking_as(letter.from, || self.wait_for_turn(session, to, Self::letter_later(letter)));
+        Ok(())
+    }
+
+    fn letter_later(letter: Letter) -> impl FnOnce(&Self, Result<Pid, SendReason>) + 'static {
+        move |home, holder| {
+            let waiter = letter.waiter;
+            if let Err(reason) = holder.and_then(|pid| home.send_letter(pid, letter)) {
+                home.answer_own(waiter, Heard::NotSent(reason));
+            }
+        }
     }
 
     fn send_letter(&self, to: Pid, letter: Letter) -> Result<(), SendReason> {
         match self.net.pending.borrow_mut().get_mut(&letter.id) {
-            Some(pending) if pending.waiter == letter.waiter => pending.to = Some(to),
+            // An alias leads to its own process or to none: it goes on to be the address.
+            Some(pending) if pending.waiter == letter.waiter => {
+                pending.to = (!letter.is_to_alias()).then_some(to);
+            }
             // Nobody waits for this attempt any more.
             _ => return Ok(()),
         }
@@ -377,8 +400,10 @@ impl Shard {
             OwnedRoute::Remote(name, _) => Some(&**name),
             _ => None,
         };
+        let alias = if letter.is_to_alias() { FrameFlags::ALIAS } else { FrameFlags::NONE };
+        let priority = priority_of(letter.queue & Meta::QUEUE);
         let head = FrameHead {
-            flags: FrameFlags::IMPORTANT.with_priority(priority_of(letter.queue & Meta::QUEUE)),
+            flags: FrameFlags::IMPORTANT.with(alias).with_priority(priority),
             key: letter.key,
             to: to.local,
             from: LocalId(letter.from),
@@ -457,12 +482,16 @@ mod tests {
     use crate::error::SendReason;
     use crate::link::Session;
     use crate::link::net::PeerSession;
-    use std::collections::HashMap;
     use std::sync::Arc;
 
     fn peer(is_numbered: bool, is_up: bool) -> PeerSession {
         let session = Session { is_numbered, ..Session::sample("old@localhost", 1, 7) };
-        PeerSession { session: Arc::new(session), is_up, by_shard: Vec::new(), names: HashMap::new() }
+        PeerSession {
+            session: Arc::new(session),
+            is_up,
+            by_shard: Vec::new(),
+            names: crate::link::name::Names::default(),
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Links to other nodes, from the shards' side: data links, peers, names on other nodes; and what passes between the
 //! shards and the control thread.
 
+mod alias;
 mod app_ask;
 mod ask;
 mod branch;

@@ -12,7 +12,7 @@ use crate::link::far::FarTies;
 use crate::link::guest::Guests;
 use crate::link::hop::Queue;
 use crate::link::letter::Pending;
-use crate::link::name::NameState;
+use crate::link::name::Names;
 use crate::link::outlet::Outlets;
 use crate::link::relay::Relays;
 use crate::link::window::Window;
@@ -38,7 +38,7 @@ pub(crate) struct PeerSession {
     pub(crate) is_up: bool,
     /// Index of the link by the target's shard.
     pub(crate) by_shard: Vec<u32>,
-    pub(crate) names: HashMap<Box<str>, NameState>,
+    pub(crate) names: Names,
 }
 
 impl PeerSession {
@@ -87,8 +87,12 @@ pub(crate) struct Net {
     pub(crate) asks: RefCell<HashMap<u64, Open>>,
     /// What other nodes have asked this one to start.
     pub(crate) guests: RefCell<Guests>,
+    /// A send has to look closer: one of the next two.
+    pub(crate) is_careful: Cell<bool>,
     /// Some peer has said that it is stopping, or has stopped after it said so.
     pub(crate) some_leaving: Cell<bool>,
+    /// Some messages wait for names of other nodes.
+    pub(crate) some_waiting: Cell<bool>,
     /// This node stops: calls and important messages of other nodes are refused.
     pub(crate) refuses: Cell<bool>,
     /// Ids given to important messages and asks.
@@ -142,7 +146,9 @@ impl Net {
             window: RefCell::new(Window::new()),
             asks: RefCell::default(),
             guests: RefCell::default(),
+            is_careful: Cell::new(false),
             some_leaving: Cell::new(false),
+            some_waiting: Cell::new(false),
             refuses: Cell::new(false),
             deliveries: Cell::new(0),
             hop_due: Cell::new(None),

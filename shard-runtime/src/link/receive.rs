@@ -23,7 +23,7 @@ use std::task::Context as TaskContext;
 use std::time::Duration;
 
 /// Flags of a frame that is not handled as it is.
-const MARKS: FrameFlags = FrameFlags::COMPRESSED.with(FrameFlags::TRACE);
+const MARKS: FrameFlags = FrameFlags::COMPRESSED.with(FrameFlags::TRACE).with(FrameFlags::ALIAS);
 /// Flags of messages that are answered, or have something besides.
 const SPECIAL: FrameFlags = FrameFlags::IMPORTANT.with(FrameFlags::TRACE);
 /// Frames of one link handled in one turn.

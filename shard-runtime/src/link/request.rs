@@ -115,6 +115,8 @@ pub(crate) struct Session {
     pub(crate) serves: bool,
     /// Both sides take up the traces of frames.
     pub(crate) traces: bool,
+    /// Both sides take messages to their aliases.
+    pub(crate) takes_aliases: bool,
     /// The peer has said that it is stopping.
     pub(crate) leaving: AtomicBool,
     /// The peer has said that all it has accepted is answered.
@@ -154,6 +156,7 @@ impl Session {
             is_compressing: false,
             serves: true,
             traces: true,
+            takes_aliases: true,
             leaving: AtomicBool::new(false),
             settled: AtomicBool::new(false),
             types: OnceLock::new(),

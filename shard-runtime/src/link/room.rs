@@ -5,6 +5,7 @@
 
 use crate::actor::{Call, Route};
 use crate::error::{CallError, SendReason};
+use crate::link::alias::alias_address;
 use crate::process::bump;
 use crate::shard::Shard;
 use shard_wire::Pid;
@@ -43,7 +44,8 @@ impl Shard {
                 self.at_home(move |home| home.known_holder(home.net.find_node(&node)?, &name)).flatten()
             }
             Route::Remote { name, node } => self.known_holder(self.net.find_node(node)?, name),
-            Route::Alias(_) | Route::Name(_) => None,
+            Route::Alias(alias) => Some(alias_address(alias)),
+            Route::Name(_) => None,
         }
     }
 

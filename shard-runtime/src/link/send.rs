@@ -6,6 +6,7 @@
 
 use crate::error::{CallError, SendError, SendReason};
 use crate::link::LinkCells;
+use crate::link::alias::ALIAS_FLAG;
 use crate::link::hop::Hop;
 use crate::link::net::{NO_LINK, OwnedLink};
 use crate::mailbox::Meta;
@@ -51,6 +52,7 @@ impl Shard {
                 Ok(())
             }
             Ok(Sent::Hop(shard)) => self.hop(shard, to, name, message, flags, reply),
+            Ok(Sent::Behind(session)) => self.send_in_turn(session, (to, name), message, flags, reply),
             Err(reason) => {
                 self.count_send_error(flags, true);
                 Err(SendError::new(reason, message))
@@ -67,8 +69,11 @@ impl Shard {
         reply: u64,
     ) -> Result<Sent, SendReason> {
         let ops = vtable::<M>().wire_ops().ok_or(SendReason::LocalOnly)?;
-        if self.net.some_leaving.get() {
+        if self.net.is_careful.get() {
             self.check_leaving(to)?;
+            if let Some(session) = self.behind(to) {
+                return Ok(Sent::Behind(session));
+            }
         }
         let link = match self.route(to)? {
             Way::Link(link) => link,
@@ -92,12 +97,12 @@ impl Shard {
         if !ops.older().is_empty()
             && let Some(older) = self.older_for(self.net.find(to.node.0), ops)
         {
-            let head = FrameHead { trace: self.block_for(to.node.0, flags), ..head };
+            let head = self.special(head, to.node.0, flags);
             let threshold = self.compresses_from(self.current_id(), flags);
             let sent = self.push_older(link, &head, threshold, (message, older));
             self.note_block(to.node.0, &head, sent)?;
         } else if self.may_be_special(self.current_id(), flags) {
-            let head = FrameHead { trace: self.block_for(to.node.0, flags), ..head };
+            let head = self.special(head, to.node.0, flags);
             let threshold = self.compresses_from(self.current_id(), flags);
             let sent = self.push_compressed(link, &head, threshold, |out| ops.encode(message, out));
             self.note_block(to.node.0, &head, sent)?;
@@ -105,6 +110,12 @@ impl Shard {
             self.push(link, &head, |out| ops.encode(message, out))?;
         }
         Ok(Sent::Queued)
+    }
+
+    /// What the flags above those of an envelope add to a head.
+    fn special<'h>(&self, head: FrameHead<'h>, key: u64, flags: u64) -> FrameHead<'h> {
+        let alias = if flags & ALIAS_FLAG == 0 { FrameFlags::NONE } else { FrameFlags::ALIAS };
+        FrameHead { flags: head.flags.with(alias), trace: self.block_for(key, flags), ..head }
     }
 
     /// Which link leads to a pid, or which shard owns it.
@@ -342,7 +353,10 @@ pub(super) enum Way {
 
 pub(super) enum Sent {
     Queued,
+    /// Another shard owns the link.
     Hop(u16),
+    /// Messages of its sender to this session's node wait for names.
+    Behind(u32),
 }
 
 #[cold]

@@ -7,6 +7,7 @@
 use crate::app::NodeSession;
 use crate::error::{AskError, CallError, ExitReason, SendReason};
 use crate::link::data::Socket;
+use crate::link::name::Names;
 use crate::link::net::{NO_LINK, PeerSession};
 use crate::link::transport::Transport;
 use crate::link::{LinkGrant, Request, Session};
@@ -16,7 +17,6 @@ use shard_wire::NodeName;
 use shard_wire::flow::Loss;
 use shard_wire::placement::Slot;
 use shard_wire::session::DownReason;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -26,7 +26,7 @@ impl Shard {
         self.post_steward(NodeSession { name: session.peer.name.as_str().to_owned(), is_up: true });
         let mut sessions = self.net.sessions.borrow_mut();
         let by_shard = vec![NO_LINK; usize::from(session.shards)];
-        let fresh = PeerSession { session, is_up: true, by_shard, names: HashMap::new() };
+        let fresh = PeerSession { session, is_up: true, by_shard, names: Names::default() };
         let joined = Arc::clone(&fresh.session);
         let name = &joined.peer.name;
         // An ended session of the same node makes room: its pids have no route from now on, unless it is the same
@@ -92,9 +92,7 @@ impl Shard {
         }
         // They were not sent.
         let unsent = if session.is_leaving() { SendReason::NodeStopping } else { SendReason::NotConnected };
-        for (_, state) in names {
-            self.fail_name(state, unsent);
-        }
+        self.end_names(names, unsent);
         self.heed_leaving();
         let reason = ExitReason::NoConnection { why, session: session.number };
         // After those that were never sent: they are known not to have arrived.

@@ -53,7 +53,7 @@ impl Shard {
         sent
     }
 
-    /// Handles a frame that is compressed or has the block of a trace.
+    /// Handles a frame that is compressed, has the block of a trace or is for an alias.
     #[cold]
     pub(super) fn handle_marked<'n>(
         &'n self,
@@ -65,6 +65,13 @@ impl Shard {
         if frame.header.flags.has(FrameFlags::TRACE) {
             self.with_link_cells(origin.link, |cells: &LinkCells| bump(&cells.traced_in, 1));
         }
+        let mut found = *frame;
+        if frame.header.flags.has(FrameFlags::ALIAS) {
+            let Some(local) = self.aliased(frame, origin) else { return Ok(()) };
+            found.header.to = local;
+            found.header.flags = frame.header.flags.without(FrameFlags::ALIAS);
+        }
+        let frame = &found;
         if frame.header.flags.has(FrameFlags::COMPRESSED) {
             return self.handle_compressed(frame, origin, run);
         }

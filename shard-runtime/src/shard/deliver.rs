@@ -66,6 +66,9 @@ impl Shard {
                     Err(SendError::new(SendReason::NameUnknown, message))
                 }
             },
+            Route::Alias(alias) if alias.node.0 != self.key => {
+                self.deliver_far_alias(alias, message, flags, reply)
+            }
             Route::Alias(alias) => match self.alias_owner(alias) {
                 Some(local) => {
                     self.deliver_addressed(self.pid(local), || Target::Alias(alias), message, flags, reply)
