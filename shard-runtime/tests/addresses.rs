@@ -73,7 +73,7 @@ struct Nobody {
     to: Pid,
 }
 #[message(reply = String)]
-struct ToAlias {
+struct SpeakTo {
     alias: Alias,
 }
 #[message(reply = String)]
@@ -116,7 +116,7 @@ impl Source {
         Ok(format!("{before} {:?}", asked.await.err()))
     }
     #[handle]
-    async fn to_alias(&mut self, m: ToAlias, cx: &mut Context<'_>) -> Result<String, ActorError> {
+    async fn speak_to_alias(&mut self, m: SpeakTo, cx: &mut Context<'_>) -> Result<String, ActorError> {
         let sent = cx.send(m.alias, Number { n: 1 }).map_err(|error| error.reason);
         let asked = cx.call_timeout(m.alias, Count, LIMIT).await;
         let important = cx.send_important(m.alias, Number { n: 2 }, LIMIT).await;
@@ -244,7 +244,7 @@ fn important_messages_wait_for_names_too() {
 fn an_alias_is_an_address_until_it_is_given_up() {
     for shards in [(2, 2), (9, 8)] {
         let pair = pair(shards);
-        let ask = || pair.here.call_blocking(pair.source, ToAlias { alias: pair.alias }).unwrap();
+        let ask = || pair.here.call_blocking(pair.source, SpeakTo { alias: pair.alias }).unwrap();
         assert_eq!(ask(), "Ok(()) Ok(1) Ok(())");
         assert_eq!(pair.taken(2), [1, 2]);
         pair.there.send(pair.sink, DropAlias { alias: pair.alias }).unwrap();
@@ -260,7 +260,7 @@ fn an_alias_of_a_node_that_has_gone_leads_nowhere() {
     let pair = pair((1, 1));
     pair.there.stop();
     while !matches!(pair.events.recv_timeout(LIMIT).unwrap(), NodeEvent::Down { .. }) {}
-    let said = pair.here.call_blocking(pair.source, ToAlias { alias: pair.alias }).unwrap();
+    let said = pair.here.call_blocking(pair.source, SpeakTo { alias: pair.alias }).unwrap();
     let gone = SendReason::NodeStopping;
     assert_eq!(said, format!("Err({gone:?}) Err(Send({gone:?})) Err(Some({gone:?}))"));
 }
@@ -268,6 +268,6 @@ fn an_alias_of_a_node_that_has_gone_leads_nowhere() {
 #[test]
 fn a_node_of_the_first_version_of_the_protocol_takes_no_messages_to_aliases() {
     let pair = pair_of((1, 1), LinkOptions::new().unnumbered().max_message(1 << 20), SpawnOptions::new());
-    let said = pair.here.call_blocking(pair.source, ToAlias { alias: pair.alias }).unwrap();
+    let said = pair.here.call_blocking(pair.source, SpeakTo { alias: pair.alias }).unwrap();
     assert_eq!(said, "Err(Unsupported) Err(Send(Unsupported)) Err(Some(Unsupported))");
 }
