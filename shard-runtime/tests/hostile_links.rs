@@ -13,7 +13,7 @@ use shard_runtime::wire::header::{Deadline, Fragment, FrameFlags, FrameKind, TRA
 use shard_runtime::wire::placement::Placement;
 use shard_runtime::wire::session::{ControlMsg, ControlReader};
 use shard_runtime::wire::{Body, Incarnation, LocalId, MessageKey, NodeName, vtable};
-use shard_runtime::{LinkCounters, LogLevel, MemorySink, Message};
+use shard_runtime::{LinkCounters, LinkOptions, LogLevel, MemorySink, Message};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::AtomicU64;
@@ -81,11 +81,16 @@ struct Scene {
 }
 
 fn scene() -> Scene {
+    scene_with(LinkOptions::new())
+}
+
+fn scene_with(links: LinkOptions) -> Scene {
     let log = MemorySink::new(1000);
     let node = Node::builder("scene@localhost")
         .shards(2)
         .listen("127.0.0.1:0")
         .cookie(COOKIE)
+        .links(links)
         .log_level(LogLevel::Warning)
         .log_sink(log.clone())
         .start()
@@ -248,6 +253,11 @@ impl Data {
                 Ok(0) | Err(_) => return,
             }
         }
+    }
+
+    /// Reads until the node says that it has taken this many frames of data.
+    fn until_confirmed(&mut self, frames: u64) {
+        while Report::from_bytes(&self.next(FrameKind::Credit)).unwrap().data < frames {}
     }
 
     /// The body of the next frame of this kind.
@@ -435,6 +445,40 @@ fn a_link_begins_with_a_report_that_can_be() {
         expect_broken(&scene, &raw, &mut data, name, said);
     }
     assert_eq!(scene.sum(0), 4, "nothing of them was handled but what came afterwards");
+}
+
+/// The window is smaller than what is read at once: a node that takes all as fast as it comes grants more as fast.
+#[test]
+fn a_peer_that_ignores_credit_is_cut_off_and_one_that_keeps_to_it_is_not() {
+    let window = 4096;
+    let scene = scene_with(LinkOptions::new().window(window));
+    let before = scene.processes();
+    let (name, to) = ("greedy@localhost", scene.targets[0].local);
+    let raw = Raw::connect(&scene, name, NUMBERED);
+    let mut data = raw.dial(0);
+    data.say(&opening());
+    let granted = Report::from_bytes(&data.next(FrameKind::Session)).unwrap();
+    assert_eq!((granted.data, granted.limit), (0, window));
+    // All that was granted, at once.
+    let one = add(to, 1);
+    let count = window / one.len() as u64;
+    assert_eq!(count * one.len() as u64, window);
+    data.say(&one.repeat(count as usize));
+    data.until_confirmed(count);
+    // One that is larger than all credit, alone.
+    let big = Add { by: 0, rest: vec![1; 100_000] };
+    data.say(&frame(&head_to::<Add>(FrameKind::Send, to), &body_of(&big)));
+    data.until_confirmed(count + 1);
+    assert_eq!((scene.sum(0), scene.counters(name).protocol_errors), (count + 100_000, 0));
+    // As much as its socket takes, whatever it is granted.
+    let flood = one.repeat(1000);
+    eventually("it is cut off", || {
+        data.say(&flood);
+        scene.counters(name).protocol_errors == 1
+    });
+    expect_broken(&scene, &raw, &mut data, "more than was granted", "ignores credit");
+    assert!(scene.has_logged("a data link of greedy@localhost broke the protocol and is closed"));
+    assert_eq!((scene.processes(), scene.sum(1)), (before, 0));
 }
 
 #[test]

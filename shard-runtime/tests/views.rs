@@ -2,6 +2,10 @@
 
 use shard_runtime::prelude::*;
 use shard_runtime::{LinkCounters, LinkOptions, LogLevel, NodeBuilder, NodeEvent, OnFull};
+use std::io::{Read, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -344,7 +348,13 @@ fn builder(name: &str, shards: u16) -> NodeBuilder {
 
 fn pair_of(one: NodeBuilder, two: NodeBuilder) -> Pair {
     let one = one.start().unwrap();
-    let two = two.route("one@localhost", one.listen_address().unwrap().to_string()).start().unwrap();
+    let address = one.listen_address().unwrap().to_string();
+    joined(one, two, address)
+}
+
+/// The second node dials the first by this address.
+fn joined(one: Node, two: NodeBuilder, address: String) -> Pair {
+    let two = two.route("one@localhost", address).start().unwrap();
     for node in [&one, &two] {
         let events = node.subscribe_nodes().unwrap();
         while !matches!(events.recv_timeout(LIMIT).unwrap(), NodeEvent::Up { .. }) {}
@@ -593,4 +603,142 @@ fn views_outlive_their_link() {
         pair.ask(keeper, n, 10).unwrap();
     }
     assert_eq!(pair.one.call_blocking(keeper, Release).unwrap(), 20);
+}
+
+/// Passes bytes on. Those of data links are held, and their connections reset, when it is told to.
+struct Relay {
+    connections: Arc<RwLock<Vec<Connection>>>,
+    is_held: Arc<AtomicBool>,
+    address: String,
+}
+
+/// Of both ends, and whether it is to be reset.
+struct Connection([TcpStream; 2], Arc<AtomicBool>);
+
+fn start(work: impl FnOnce() + Send + 'static) {
+    let _runs = std::thread::Builder::new().spawn(work).unwrap();
+}
+
+impl Relay {
+    fn to(target: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (connections, is_held) = (Arc::new(RwLock::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (known, held) = (Arc::clone(&connections), Arc::clone(&is_held));
+        start(move || {
+            while let Ok((near, _)) = listener.accept() {
+                let Ok(far) = TcpStream::connect(&target) else { return };
+                let is_cut = Arc::new(AtomicBool::new(false));
+                let mut known = known.write().unwrap();
+                // The first is the control link.
+                let held = if known.is_empty() { Arc::default() } else { Arc::clone(&held) };
+                for (from, to) in [(&near, &far), (&far, &near)] {
+                    let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    let (held, is_cut) = (Arc::clone(&held), Arc::clone(&is_cut));
+                    start(move || Self::pass(from, to, &held, &is_cut));
+                }
+                known.push(Connection([near, far], is_cut));
+            }
+        });
+        Self { connections, is_held, address }
+    }
+
+    fn pass(mut from: TcpStream, mut to: TcpStream, held: &AtomicBool, is_cut: &AtomicBool) {
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            while held.load(Ordering::SeqCst) && !is_cut.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            if is_cut.load(Ordering::SeqCst) || to.write_all(&buffer[..count]).is_err() {
+                break;
+            }
+        }
+        // A connection that is cut hears no goodbye: it is reset when its last handle goes.
+        let how = if is_cut.load(Ordering::SeqCst) { Shutdown::Read } else { Shutdown::Both };
+        let _gone = to.shutdown(how);
+    }
+
+    fn hold(&self, is_held: bool) {
+        self.is_held.store(is_held, Ordering::SeqCst);
+    }
+
+    /// Resets all data links, with all that is under way. How many.
+    fn reset(&self) -> usize {
+        let mut known = self.connections.write().unwrap();
+        let from = known.len().min(1);
+        let cut = known.split_off(from);
+        for Connection(ends, is_cut) in &cut {
+            is_cut.store(true, Ordering::SeqCst);
+            for end in ends {
+                // They may have ended already.
+                let _gone = socket2::SockRef::from(end).set_linger(Some(Duration::ZERO));
+                let _gone = end.shutdown(Shutdown::Read);
+            }
+        }
+        cut.len()
+    }
+}
+
+impl Pair {
+    /// Sends a stream to a new reader while its link is reset: before any of it arrives, and in its midst.
+    fn stream_over_resets(&self, relay: &Relay, count: u64, mut after_each: impl FnMut()) {
+        let (reader, other) = (self.host(Reader::default), self.host(Owner::default));
+        // The link stands.
+        assert_eq!(self.ask(other, 0, 1).unwrap(), sum(0, 1));
+        let sent = || self.two.stats().peers()[0].counters.bytes_out;
+        let (got_before, sent_before) = (self.counters().messages_in, sent());
+        relay.hold(true);
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.write(reader, count, 10));
+            eventually("the stream is under way", || sent() > sent_before + 50_000);
+            assert!(relay.reset() > 0 && self.counters().messages_in == got_before);
+            after_each();
+            relay.hold(false);
+            for part in 1..4 {
+                let far = got_before + part * count / 5;
+                eventually("the stream goes on", || self.counters().messages_in > far);
+                relay.reset();
+                after_each();
+            }
+        });
+        eventually("the stream", || self.seen(reader).len() as u64 >= count);
+        assert_eq!(self.seen(reader), numbers(count), "in order, none lost, none doubled");
+    }
+}
+
+#[test]
+fn a_reset_of_their_link_leaves_views_as_they_are_and_loses_nothing() {
+    let one = builder("one@localhost", 1).start().unwrap();
+    let relay = Relay::to(one.listen_address().unwrap().to_string());
+    let pair = joined(one, builder("two@localhost", 1), relay.address.clone());
+    let keeper = pair.host(Keeper::default);
+    let ask = |count| (0..count).for_each(|n| assert_eq!(pair.ask(keeper, n, 10).unwrap(), sum(n, 10)));
+    let count = 10_000;
+    // All that may be lent is held: it stays what it was, and on lease, whatever happens to the link.
+    ask(10);
+    assert_eq!(pair.views(), (4, 6));
+    pair.stream_over_resets(&relay, count, || assert_eq!(pair.seen(keeper), numbers(10)));
+    assert_eq!((pair.seen(keeper), pair.views()), (numbers(10), (4, 6 + count)));
+    // What is dropped after a reset may be lent again.
+    assert_eq!(pair.one.call_blocking(keeper, Release).unwrap(), 10);
+    ask(4);
+    assert_eq!(pair.views(), (8, 6 + count));
+    assert!(relay.reset() > 0);
+    assert_eq!(pair.one.call_blocking(keeper, Release).unwrap(), 4);
+    // Nothing is held but by what waits in a mailbox while its link is reset.
+    pair.stream_over_resets(&relay, count, || ());
+    let (lent, copied) = pair.views();
+    assert_eq!(lent + copied, 14 + 2 * count);
+    assert!(lent > 8, "{lent} lent");
+    ask(4);
+    assert_eq!(pair.views(), (lent + 4, copied), "all was given back");
+    assert_eq!(pair.one.call_blocking(keeper, Release).unwrap(), 4);
+    for node in [&pair.one, &pair.two] {
+        let stats = &node.stats().peers()[0];
+        let counters = &stats.counters;
+        assert_eq!((stats.ups, stats.downs), (1, 0), "one session");
+        assert_eq!((counters.unknown_out, counters.failed_out), (0, 0), "{counters:?}");
+        assert_eq!((counters.protocol_errors, counters.decode_errors), (0, 0), "{counters:?}");
+        assert!(stats.reconnections >= 3, "{} reconnections", stats.reconnections);
+    }
 }

@@ -160,9 +160,23 @@ fn rival<'a>(handlers: &'a [Handler], handler: &Handler) -> Option<&'a Handler> 
 
 fn two_handlers(first: &Handler, second: &Handler) -> syn::Error {
     let message = second.subject().to_token_stream().to_string().replace(' ', "");
-    let of = if first.message == second.message { "" } else { ", one of them of its view" };
-    let text = format!("`{message}` has two handlers, `{}` and `{}`{of}: keep one", first.name, second.name);
+    let (one, two) = (&first.name, &second.name);
+    let is_view = |handler: &Handler| signature::viewed(&handler.message).is_some();
+    let text = match (is_view(first), is_view(second)) {
+        (false, true) => of_both_forms(&message, one, two),
+        (true, false) => of_both_forms(&message, two, one),
+        _ => format!("`{message}` has two handlers, `{one}` and `{two}`: keep one"),
+    };
     syn::Error::new_spanned(&second.message, text)
+}
+
+/// What to say of a message that is taken as itself and as its view.
+fn of_both_forms(message: &str, as_value: &Ident, as_view: &Ident) -> String {
+    format!(
+        "`{message}` has two handlers, `{as_value}` for the message and `{as_view}` for its view, and a message is handled \
+         once: keep one; each gets all that is sent in either form, `{as_value}` as `{message}`, `{as_view}` as \
+         `View<{message}>`"
+    )
 }
 
 #[cfg(test)]
@@ -206,11 +220,16 @@ mod tests {
     #[test]
     fn a_message_and_its_view_are_one() {
         let view = ADD.replace("m: Add", "m: rt::View<Add>");
-        let block = read(&format!("impl Counter {{ #[handle] fn one{ADD} #[handle] fn two{view} }}"));
-        assert_eq!(
-            block.faults.texts(),
-            ["`Add` has two handlers, `one` and `two`, one of them of its view: keep one"]
-        );
+        let text = "`Add` has two handlers, `one` for the message and `two` for its view, and a message is handled once: \
+                    keep one; each gets all that is sent in either form, `one` as `Add`, `two` as `View<Add>`";
+        for (first, second) in
+            [(format!("one{ADD}"), format!("two{view}")), (format!("two{view}"), format!("one{ADD}"))]
+        {
+            let block = read(&format!("impl Counter {{ #[handle] fn {first} #[handle] fn {second} }}"));
+            assert_eq!(block.faults.texts(), [text]);
+        }
+        let block = read(&format!("impl Counter {{ #[handle] fn one{view} #[handle] fn two{view} }}"));
+        assert_eq!(block.faults.texts(), ["`Add` has two handlers, `one` and `two`: keep one"]);
     }
 
     #[test]

@@ -171,6 +171,15 @@ impl DataLink {
         Ok(())
     }
 
+    /// Whether the peer keeps within its credit. One of protocol version 1 knows of none.
+    #[inline]
+    pub(crate) fn check_credit(&self) -> Result<(), Broken> {
+        if self.config.is_numbered {
+            self.inbound.check_credit()?;
+        }
+        Ok(())
+    }
+
     /// Tells the peer what was taken. If it does not even read that, it will be told later.
     pub(crate) fn tell(&mut self, clock_ms: u64) {
         if self.config.is_numbered && self.socket.is_some() && self.out.waiting_control() == 0 {

@@ -67,7 +67,8 @@ impl LinkOptions {
     }
 
     /// Sets how many bytes of messages the peer may have under way on one link, at least 1 KiB. Default 1 MiB. Messages
-    /// longer than that go one at a time. More helps where a round trip is long.
+    /// longer than that go one at a time. More helps where a round trip is long. A peer that sends more than it was granted
+    /// loses the link.
     #[must_use]
     pub const fn window(mut self, bytes: u64) -> Self {
         self.window = bytes;

@@ -1,8 +1,8 @@
 //! Frames on their way in, and the turns of the sockets.
 //!
-//! Invariants: V1 every body is validated before it becomes a value. V2 a frame that breaks the protocol closes its link and
-//! is counted; the shard goes on. V3 a reply completes a waiter only if it comes from the node that owes it. V4 links are
-//! served in turns of bounded length, so I/O does not starve processes.
+//! Invariants: V1 every body is validated before it becomes a value. V2 a frame that breaks the protocol, or more data than
+//! was granted, closes its link and is counted; the shard goes on. V3 a reply completes a waiter only if it comes from the
+//! node that owes it. V4 links are served in turns of bounded length, so I/O does not starve processes.
 
 use crate::error::{CallError, SendReason};
 use crate::link::Request;
@@ -17,7 +17,9 @@ use crate::trace::TraceContext;
 use shard_wire::flow::FlowError;
 use shard_wire::frame::{Frame, RecvBuf, Source};
 use shard_wire::header::{FrameFlags, FrameKind, Lane, Priority};
-use shard_wire::{Erased, Lease, LocalId, MessageEntry, MessageKey, Pid, ViewOps, Vtable, WireError};
+use shard_wire::{
+    Erased, Lease, LocalId, MessageEntry, MessageKey, NodeName, Pid, ViewOps, Vtable, WireError,
+};
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context as TaskContext;
 use std::time::Duration;
@@ -158,7 +160,7 @@ impl Shard {
             owned.data.receive.take().map(|buffer| (buffer, Origin { link, key, now_ms }, is_begun))
         };
         let Some((mut buffer, origin, is_begun)) = taken else { return false };
-        let turn = self.handle_buffer(&mut buffer, origin, is_begun);
+        let mut turn = self.handle_buffer(&mut buffer, origin, is_begun);
         let mut has_to_tell = false;
         if let Some(Some(owned)) = self.net.links.borrow_mut().get_mut(link as usize) {
             let data = &mut owned.data;
@@ -168,7 +170,9 @@ impl Shard {
                 let (frames, bytes) = turn.lane(lane);
                 data.inbound.took_many(lane, frames, bytes);
             }
-            if data.inbound.is_due() {
+            // Before a report grants more.
+            turn.broken = turn.broken.or_else(|| data.check_credit().err());
+            if turn.broken.is_none() && data.inbound.is_due() {
                 data.tell(self.link_ms(data.clock));
             }
             if data.dirty {
@@ -188,13 +192,29 @@ impl Shard {
             });
         }
         if let Some(error) = turn.broken {
-            self.with_link_cells(link, |cells| bump(&cells.protocol_errors, 1));
-            self.log_line(LogLevel::Warning, LocalId::CORE.0, || {
-                format!("a data link broke the protocol: {error}")
-            });
-            self.lose_link(link, "its peer broke the frame protocol");
+            self.break_link(link, error);
         }
         handled > 0
+    }
+
+    /// The peer broke the protocol of a link.
+    #[cold]
+    fn break_link(&self, link: u32, error: Broken) {
+        self.with_link_cells(link, |cells| bump(&cells.protocol_errors, 1));
+        let name = {
+            let (links, sessions) = (self.net.links.borrow(), self.net.sessions.borrow());
+            let owned = links.get(link as usize).and_then(Option::as_ref);
+            let peer = owned.and_then(|owned| sessions.get(owned.session as usize));
+            peer.map(|peer| peer.session.peer.name.clone())
+        };
+        let name = name.as_ref().map_or("a node", NodeName::as_str);
+        self.log_line(LogLevel::Warning, LocalId::CORE.0, || {
+            format!(
+                "a data link of {name} broke the protocol and is closed: {error}; it is dialled again when it is used: if \
+                 this happens again, look at the version and the log of {name}, and quarantine it if it is not to be trusted"
+            )
+        });
+        self.lose_link(link, "its peer broke the frame protocol");
     }
 
     fn handle_buffer<'n>(&'n self, buffer: &mut RecvBuf, origin: Origin, mut is_begun: bool) -> Turn<'n> {

@@ -20,4 +20,5 @@ mod shutdown;
 mod supervision;
 mod testing;
 mod traces;
+mod views;
 mod world;

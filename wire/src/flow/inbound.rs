@@ -4,9 +4,10 @@
 //! process takes no credit from its neighbours: what it may have waiting is the business of its mailbox.
 //!
 //! Invariants: I1 a frame is counted once, also if the link breaks; the numbers go on over sockets. I2 the limit that was
-//! told is never taken back.
+//! told is never taken back. I3 no more data is taken than the last report allows, but for one frame that came alone: what a
+//! peer may send that follows rule O2 of the [`Outbox`](crate::flow::Outbox), whatever of our reports it has seen.
 
-use crate::flow::{PART_BYTES, Report};
+use crate::flow::{FlowError, PART_BYTES, Report};
 use crate::header::{FrameHeader, Lane};
 
 /// Frames that are taken before they are confirmed, if their bytes do not say so earlier.
@@ -60,6 +61,20 @@ impl Inbound {
             }
             Lane::Control => (),
         }
+    }
+
+    /// Whether the peer keeps within its credit. To be asked of a peer that numbers its frames, after what came in one read
+    /// was taken and before the next report, which grants more. A report that is still on its way counts as heard.
+    ///
+    /// # Errors
+    /// [`FlowError::Credit`] if it does not.
+    #[inline]
+    pub fn check_credit(&self) -> Result<(), FlowError> {
+        // A frame larger than all credit comes alone, when all before it was confirmed: the first since the last report.
+        if self.data_bytes <= self.told.limit || self.data - self.told.data <= 1 {
+            return Ok(());
+        }
+        Err(FlowError::Credit { have: self.data_bytes, limit: self.told.limit })
     }
 
     /// Whether something was taken that the peer was not told.

@@ -9,7 +9,7 @@
 //! Rule for callers: on a new socket call [`Outbox::link`] with [`Inbound::report`]; give the first frame, of kind
 //! [`FrameKind::Session`](crate::header::FrameKind::Session), to [`Outbox::on_resume`], and those of kind
 //! [`FrameKind::Credit`](crate::header::FrameKind::Credit) to [`Outbox::on_credit`]. A frame of data counts as taken
-//! ([`Inbound::took`]) when it has been dealt with.
+//! ([`Inbound::took`]) when it has been dealt with; [`Inbound::check_credit`] is asked before the next report.
 //!
 //! A peer of protocol version 1 numbers nothing: then there is no credit and no second try, and what was being written
 //! when a link broke is unknown.
@@ -113,4 +113,12 @@ pub enum FlowError {
     /// A frame came before the report that begins a link.
     #[error("the peer sent a frame before the report that begins a link")]
     Early,
+    /// More data came than was granted.
+    #[error("the peer ignores credit: it sent {have} bytes of data, {limit} were granted")]
+    Credit {
+        /// Bytes of data frames that were taken since the session began.
+        have: u64,
+        /// How many the last report allowed.
+        limit: u64,
+    },
 }

@@ -21,6 +21,7 @@ struct End {
     inbound: Inbound,
     joiners: [Joiner; 2],
     receive: RecvBuf,
+    is_numbered: bool,
     sent: HashMap<(u8, u64), u64>,
     seen: HashMap<(u8, u64), u64>,
 }
@@ -32,6 +33,7 @@ impl End {
             inbound: Inbound::new(window),
             joiners: [Joiner::new(config.max_message), Joiner::new(config.max_message)],
             receive: RecvBuf::new(1 << 20).unwrap(),
+            is_numbered: config.is_numbered,
             sent: HashMap::new(),
             seen: HashMap::new(),
         }
@@ -99,6 +101,10 @@ impl End {
                     _ => see(&mut self.seen, &frame),
                 }
                 self.inbound.took(&header);
+                if self.is_numbered {
+                    // Whatever the runtime asks after a whole read.
+                    assert_eq!(self.inbound.check_credit(), Ok(()), "a peer that keeps the rules");
+                }
             }
         }
         if self.inbound.is_due() {
@@ -190,6 +196,48 @@ fn a_frame_larger_than_all_credit_goes_alone() {
     }
     settle(&mut a, &mut b);
     assert_eq!((&a.seen, &b.seen), (&b.sent, &a.sent));
+}
+
+#[test]
+fn a_peer_that_ignores_its_credit_is_found_out() {
+    let mut inbound = Inbound::new(WINDOW);
+    inbound.report(0);
+    inbound.took_many(Lane::Data, 4, WINDOW);
+    assert_eq!(inbound.check_credit(), Ok(()), "all that was granted");
+    inbound.took_many(Lane::Signal, 10, 10 * WINDOW);
+    inbound.took_many(Lane::Control, 10, 10 * WINDOW);
+    assert_eq!(inbound.check_credit(), Ok(()), "only data needs credit");
+    inbound.took_many(Lane::Data, 1, 48);
+    let too_much = FlowError::Credit { have: WINDOW + 48, limit: WINDOW };
+    assert_eq!(inbound.check_credit(), Err(too_much));
+    // The next link begins with a report of all that: it is in step again, and no more patient.
+    inbound.report(0);
+    inbound.took_many(Lane::Data, 4, WINDOW);
+    assert_eq!(inbound.check_credit(), Ok(()));
+    inbound.took_many(Lane::Data, 1, 48);
+    assert!(inbound.check_credit().is_err());
+}
+
+#[test]
+fn a_frame_larger_than_all_credit_is_no_fault_if_it_comes_alone() {
+    let mut inbound = Inbound::new(WINDOW);
+    inbound.report(0);
+    inbound.took_many(Lane::Data, 1, 3 * WINDOW);
+    assert_eq!(inbound.check_credit(), Ok(()));
+    inbound.took_many(Lane::Data, 1, 48);
+    let too_much = FlowError::Credit { have: 3 * WINDOW + 48, limit: WINDOW };
+    assert_eq!(inbound.check_credit(), Err(too_much), "its sender was told nothing since");
+    // Behind one that was confirmed, and behind one that was not.
+    for is_told in [true, false] {
+        let mut inbound = Inbound::new(WINDOW);
+        inbound.report(0);
+        inbound.took_many(Lane::Data, 1, 48);
+        if is_told {
+            inbound.report(0);
+        }
+        inbound.took_many(Lane::Data, 1, 3 * WINDOW);
+        assert_eq!(inbound.check_credit().is_ok(), is_told);
+    }
 }
 
 #[test]

@@ -212,6 +212,7 @@ impl Flow {
         }
         assert!(self.is_begun, "a frame before the link has begun");
         self.inbound.took(&frame.header);
+        assert_eq!(self.inbound.check_credit(), Ok(()), "{:?}: a peer that keeps the rules", self.lane);
     }
 
     fn take_message(&mut self, ledger: &mut Ledger, frame: &Frame<'_>) {
