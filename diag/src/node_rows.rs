@@ -5,14 +5,17 @@
 use shard_runtime::wire::handshake::PROTOCOL;
 use shard_runtime::wire::header::FRAME_VERSION;
 use shard_runtime::{
-    AppInfo, CronFacts, CronJobFacts, CronSchedule, EventFacts, Missed, Overlap, PeerChange, PeerRecord,
-    PeerStats, ProcessStats, ShardCounters,
+    AcceptorStats, AppInfo, CronFacts, CronJobFacts, CronSchedule, EventFacts, LinkCounters, Missed,
+    NetStats, Overlap, PeerChange, PeerRecord, PeerStats, ProcessStats, ShardCounters,
 };
 
 use crate::source::{
-    AppRow, CronJobRow, CronPlan, CronSlotRow, CronView, EventRow, IoRow, LogLevel, LoggerRow, PeerChangeRow,
-    PeerFlags, PeerRow, ProcessCells, ProcessState,
+    AcceptorRow, AppRow, CronJobRow, CronPlan, CronSlotRow, CronView, EventRow, IoRow, LinkRow, LogLevel,
+    LoggerRow, NetRow, PeerChangeRow, PeerFlags, PeerRow, ProcessCells, ProcessState, ShardRow,
 };
+
+/// The handshake reason that is none: both nodes dialled at once and one link was enough.
+const NO_FAULT: &str = "duplicate";
 
 pub(crate) fn app_row(app: AppInfo, exposed: bool) -> AppRow {
     AppRow {
@@ -57,7 +60,6 @@ pub(crate) fn event_row(event: EventFacts) -> EventRow {
 }
 
 pub(crate) fn peer_row(peer: PeerStats) -> PeerRow {
-    let counters = &peer.counters;
     PeerRow {
         node: peer.name,
         creation: peer.key,
@@ -66,25 +68,79 @@ pub(crate) fn peer_row(peer: PeerStats) -> PeerRow {
         handshake_version: format!("shs:{}", PROTOCOL.highest),
         proto_version: format!("swp:{FRAME_VERSION}"),
         pool_size: peer.slots,
-        pool_len: counters.links,
         max_message_size: peer.max_frame,
         tls: peer.tls,
+        reconnections: peer.reconnections,
+        sessions: peer.ups,
+        stalled_shards: peer.stalled.len() as u64,
+        rtt_ns: peer.rtt_ns,
+        flags: PeerFlags {
+            remote_spawn: peer.may_spawn,
+            remote_app_start: peer.may_start_apps,
+            // Parts and acknowledgements need links that number their frames.
+            fragmentation: peer.is_numbered,
+            important_delivery: peer.is_numbered,
+            simultaneous_connect: true,
+            // Nobody measures it.
+            clock_skew: false,
+            tracing: peer.traces,
+            schema_evolution: peer.tells_types,
+            keep_alive_s: u32::try_from(peer.heartbeat_ms.div_ceil(1000)).unwrap_or(u32::MAX),
+        },
+        history: peer.history.iter().map(change_row).collect(),
+        ..peer_counters(&peer.counters)
+    }
+}
+
+/// A row of nothing but what the links of a peer count. Parts of big messages are not counted.
+pub(crate) fn peer_counters(counters: &LinkCounters) -> PeerRow {
+    PeerRow {
+        pool_len: counters.links,
         messages_in: counters.messages_in,
         messages_out: counters.messages_out,
         bytes_in: counters.bytes_in,
         bytes_out: counters.bytes_out,
-        reconnections: peer.reconnections,
-        views_lent: counters.views_lent,
-        views_copied: counters.views_copied,
         outbox_bytes: counters.outbox_bytes,
-        outbox_full: counters.outbox_refused,
-        rtt_ns: peer.rtt_ns,
         traced_sent: counters.traced_out,
         traced_received: counters.traced_in,
-        flags: PeerFlags { simultaneous_connect: true, tracing: peer.traces, ..PeerFlags::default() },
-        history: peer.history.iter().map(change_row).collect(),
+        compressed_sent: counters.compressed_out,
+        compressed_bytes_sent: counters.compressed_out_after,
+        compressed_orig_bytes_sent: counters.compressed_out_before,
+        decompressed_received: counters.compressed_in,
+        decompressed_bytes_received: counters.compressed_in_before,
+        decompressed_orig_received: counters.compressed_in_after,
+        link: LinkRow::from(counters),
         ..PeerRow::default()
     }
+}
+
+pub(crate) fn acceptor_row(acceptor: AcceptorStats) -> AcceptorRow {
+    AcceptorRow {
+        interface: acceptor.address,
+        handshake_errors: faults(acceptor.errors),
+        accept_failures: acceptor.accept_failures,
+    }
+}
+
+pub(crate) fn net_row(net: NetStats) -> NetRow {
+    NetRow {
+        sessions_lost: net.connections_lost_by,
+        dial_errors: faults(net.dial_errors),
+        links_accepted: net.links_accepted,
+        links_dialled: net.links_dialled,
+        control_refused: net.control_refused,
+        control_errors: net.control_errors,
+        name_timeouts: net.name_timeouts,
+        node_events_lost: net.events_lost,
+        diag_calls: net.diag_calls,
+        diag_timeouts: net.diag_timeouts,
+        diag_served: net.diag_served,
+    }
+}
+
+/// Handshake reasons without the one that is no fault.
+fn faults(reasons: Vec<(&'static str, u64)>) -> Vec<(&'static str, u64)> {
+    reasons.into_iter().filter(|(reason, _)| *reason != NO_FAULT).collect()
 }
 
 fn change_row(record: &PeerRecord) -> PeerChangeRow {
@@ -218,7 +274,50 @@ fn texts(names: &[std::sync::Arc<str>]) -> Vec<String> {
     names.iter().map(|name| String::from(&**name)).collect()
 }
 
-pub(crate) fn io_row(counters: &ShardCounters) -> IoRow {
+/// A row of nothing but what a shard counts.
+pub(crate) fn shard_counters(counters: &ShardCounters) -> ShardRow {
+    ShardRow {
+        run_queue: counters.ready,
+        processes: counters.processes,
+        turns: counters.turns,
+        timers: counters.timers,
+        ring_messages_in: counters.ring_in,
+        ring_messages_out: counters.ring_out,
+        spills: counters.spilled,
+        spilled: counters.backlog,
+        wakes: counters.wakes_sent,
+        late_replies: counters.late_replies,
+        dead_letters: counters.dead_letters,
+        policy_dropped: counters.policy_dropped,
+        mailbox_refused: counters.mailbox_refused,
+        mailbox_lost: counters.mailbox_lost,
+        interrupted: counters.interrupted,
+        unhandled: counters.unhandled,
+        panics: counters.panics,
+        ring_refused: counters.refused,
+        queued_bytes: counters.memory_used,
+        over_budget: counters.over_budget,
+        events_lost: counters.events_lost,
+        stalls: counters.stall_times.to_vec(),
+        activations: counters.activations,
+        parks: counters.parks,
+        posted: counters.posted,
+        inbox_messages: counters.inbox_in,
+        waiters: counters.waiters,
+        links: counters.links,
+        terminate_cut: counters.terminate_cut,
+        envelope_bytes: counters.envelope_bytes,
+        future_bytes: counters.future_bytes,
+        traces_held: counters.traces_held,
+        traces_dropped: counters.traces_dropped,
+        rescued: counters.rescued,
+        nudged: counters.nudged,
+        io: io_row(counters),
+        ..ShardRow::default()
+    }
+}
+
+fn io_row(counters: &ShardCounters) -> IoRow {
     IoRow {
         tasks: counters.io_tasks,
         descriptors: counters.io_descriptors,
@@ -229,6 +328,7 @@ pub(crate) fn io_row(counters: &ShardCounters) -> IoRow {
         bytes_in: counters.io_bytes_in,
         bytes_out: counters.io_bytes_out,
         held: counters.io_held,
+        dropped: counters.io_dropped,
         requests: counters.io_requests,
         shed: counters.io_shed,
         unanswered: counters.io_unanswered,

@@ -15,29 +15,28 @@ use std::time::{Duration, Instant, SystemTime};
 
 use shard_runtime::wire::LocalId;
 use shard_runtime::{
-    AcceptorStats, Alias, CallError, DiagCallError, DiagPort, DiagRequest, Node, NodeRecord, OnFull, Pid,
-    Priority, ProcessFacts, ProcessStats, Reader, SendReason, ShardStats, Target,
+    Alias, CallError, DiagCallError, DiagPort, DiagRequest, Node, NodeRecord, OnFull, Pid, Priority,
+    ProcessFacts, ProcessStats, Reader, SendReason, ShardStats, Target,
 };
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::error::DiagError;
 use crate::node_rows::{
-    app_row, cells, cron_plan, cron_view, event_row, io_row, level, logger_row, peer_row, state,
+    acceptor_row, app_row, cells, cron_plan, cron_view, event_row, level, logger_row, net_row, peer_row,
+    shard_counters, state,
 };
 use crate::options::DiagOptions;
 use crate::pid;
 use crate::source::{
     AcceptorRow, AppRow, CronPlan, CronView, Current, EventRow, Facts, Identity, InspectError, KnownNode,
-    NodeCounters, PeerRow, Phase, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView, RemoteRequest,
-    Reply, ShardRow, Source, Ties, Version,
+    NetRow, NodeCounters, PeerRow, Phase, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView,
+    RemoteRequest, Reply, ShardRow, Source, Ties, Version,
 };
 use crate::thread::Diag;
 
 /// A handler that has held its shard this long blocks it, for whoever inspects a process there.
 const BLOCKED_AFTER: Duration = Duration::from_secs(1);
-/// The handshake reason that is none: both nodes dialled at once and one link was enough.
-const NO_FAULT: &str = "duplicate";
 /// First and longest time between two looks at the shard of a process that does not answer.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 const LOOK: Duration = Duration::from_millis(100);
@@ -59,6 +58,7 @@ struct Floors {
     messages_out: AtomicU64,
     running_ns: AtomicU64,
     wakeups: AtomicU64,
+    waited_ns: AtomicU64,
     busy_ns: Box<[AtomicU64]>,
     stalled_ns: Box<[AtomicU64]>,
 }
@@ -77,6 +77,7 @@ impl NodeSource {
             messages_out: AtomicU64::new(0),
             running_ns: AtomicU64::new(0),
             wakeups: AtomicU64::new(0),
+            waited_ns: AtomicU64::new(0),
             busy_ns: per_shard(),
             stalled_ns: per_shard(),
         };
@@ -235,34 +236,11 @@ impl NodeSource {
             heartbeat_age_ns: stats.heartbeat_age_ns(),
             parked: stats.is_parked,
             current,
-            run_queue: counters.ready,
-            processes: counters.processes,
-            turns: counters.turns,
             busy_ns: floored(&self.floors.busy_ns, busy_ns),
             inbox_depth: stats.inbox,
-            timers: counters.timers,
-            ring_messages_in: counters.ring_in,
-            ring_messages_out: counters.ring_out,
-            spills: counters.spilled,
-            spilled: counters.backlog,
-            wakes: counters.wakes_sent,
-            late_replies: counters.late_replies,
-            dead_letters: counters.dead_letters,
-            policy_dropped: counters.policy_dropped,
-            mailbox_refused: counters.mailbox_refused,
-            mailbox_lost: counters.mailbox_lost,
-            interrupted: counters.interrupted,
-            unhandled: counters.unhandled,
-            panics: counters.panics,
             inbox_refused: stats.inbox_refused,
-            ring_refused: counters.refused,
-            queued_bytes: counters.memory_used,
-            over_budget: counters.over_budget,
-            events_lost: counters.events_lost,
-            stalls: counters.stall_times.to_vec(),
             stalled_ns: floored(&self.floors.stalled_ns, self.reader.nanos(counters.stalled)),
-            io: io_row(counters),
-            ..ShardRow::default()
+            ..shard_counters(counters)
         }
     }
 }
@@ -311,6 +289,7 @@ impl Source for NodeSource {
             messages_out: counters.retired_out,
             running_ns: self.reader.nanos(counters.retired_run),
             wakeups: counters.retired_wakeups,
+            waited_ns: self.reader.nanos(counters.retired_latency),
             ..NodeCounters::default()
         };
         self.reader.processes(|process| {
@@ -325,6 +304,7 @@ impl Source for NodeSource {
             sums.messages_out += process.messages_out;
             sums.running_ns += process.running_ns;
             sums.wakeups += process.wakeups;
+            sums.waited_ns += process.waited_ns;
             true
         });
         NodeCounters {
@@ -332,6 +312,8 @@ impl Source for NodeSource {
             messages_out: raise(&self.floors.messages_out, sums.messages_out),
             running_ns: raise(&self.floors.running_ns, sums.running_ns),
             wakeups: raise(&self.floors.wakeups, sums.wakeups),
+            waited_ns: raise(&self.floors.waited_ns, sums.waited_ns),
+            inbox_lost: node.inbox_refused,
             processes_spawned: counters.spawned,
             processes_spawn_failed: counters.spawn_failed,
             processes_terminated: counters.terminated,
@@ -394,12 +376,12 @@ impl Source for NodeSource {
         self.reader.log_lost_by_level()
     }
 
+    fn net(&self) -> NetRow {
+        net_row(self.reader.net())
+    }
+
     fn acceptors(&self) -> Vec<AcceptorRow> {
-        let row = |acceptor: AcceptorStats| AcceptorRow {
-            interface: acceptor.address,
-            handshake_errors: acceptor.errors.into_iter().filter(|(reason, _)| *reason != NO_FAULT).collect(),
-        };
-        self.reader.acceptors().into_iter().map(row).collect()
+        self.reader.acceptors().into_iter().map(acceptor_row).collect()
     }
 
     fn outside_dropped(&self) -> u64 {

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use crate::source::{
-    AcceptorRow, CronView, EventRow, Identity, NodeCounters, PeerRow, ProcessCells, ProcessState, ShardRow,
-    Source,
+    AcceptorRow, CronView, EventRow, Identity, NetRow, NodeCounters, PeerRow, ProcessCells, ProcessState,
+    ShardRow, Source,
 };
 use crate::top::{Top, key_of};
 use crate::usage::Usage;
@@ -320,6 +320,7 @@ pub(crate) struct Snapshot {
     pub(crate) shards: Vec<ShardRow>,
     pub(crate) outside_dropped: u64,
     pub(crate) peers: Vec<PeerRow>,
+    pub(crate) net: NetRow,
     pub(crate) acceptors: Vec<AcceptorRow>,
     pub(crate) events: Events,
     pub(crate) cron: CronView,
@@ -341,6 +342,7 @@ impl Snapshot {
             shards: source.shards(),
             outside_dropped: source.outside_dropped(),
             peers: source.peers(),
+            net: source.net(),
             acceptors: source.acceptors(),
             events: Events::of(&source.events(), n),
             cron: source.cron(),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::mcp::tool::Call;
 use crate::pid;
 use crate::snapshot::{SECOND_NS, drain, liveness, utilization};
-use crate::source::{self, EventRow, Identity, PeerRow, ProcessRow};
+use crate::source::{self, EventRow, Identity, LinkRow, PeerRow, ProcessRow};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A number of the node as JSON's signed number.
@@ -134,16 +134,26 @@ impl Tracing {
 #[serde(rename_all = "PascalCase")]
 struct NetworkFlags {
     enable: bool,
+    /// This node starts processes for the peer, one kind at least.
     enable_remote_spawn: bool,
+    /// This node starts applications for the peer, one at least.
     enable_remote_application_start: bool,
+    /// Big messages go in parts.
     enable_fragmentation: bool,
+    /// There are no proxies: false.
     enable_proxy_transit: bool,
+    /// There are no proxies: false.
     enable_proxy_accept: bool,
+    /// Important messages are acknowledged.
     enable_important_delivery: bool,
     enable_simultaneous_connect: bool,
+    /// It is not measured: false.
     enable_clock_skew: bool,
+    /// Messages cross with their traces.
     enable_tracing: bool,
+    /// Errors cross as their texts: false.
     enable_wrapped_errors: bool,
+    /// Each tells which versions of messages it reads, and is sent those.
     enable_schema_evolution: bool,
     /// Seconds between two heartbeats; 0 is off.
     enable_software_keep_alive: u32,
@@ -197,6 +207,14 @@ pub(super) struct RemoteNode {
     /// Bytes waiting to be written.
     #[serde(rename = "send_queue_bytes")]
     send_queue_bytes: u64,
+    /// Sessions with it that began.
+    #[serde(rename = "sessions")]
+    sessions: u64,
+    /// Its shards that are stuck now, as its last heartbeat said.
+    #[serde(rename = "stalled_shards")]
+    stalled_shards: u64,
+    #[serde(flatten)]
+    link: LinkRow,
 }
 
 impl From<PeerRow> for RemoteNode {
@@ -207,8 +225,8 @@ impl From<PeerRow> for RemoteNode {
             version: Version::from(&p.version),
             network_flags: NetworkFlags {
                 enable: true,
-                enable_remote_spawn: false,
-                enable_remote_application_start: false,
+                enable_remote_spawn: p.flags.remote_spawn,
+                enable_remote_application_start: p.flags.remote_app_start,
                 enable_fragmentation: p.flags.fragmentation,
                 enable_proxy_transit: false,
                 enable_proxy_accept: false,
@@ -217,7 +235,7 @@ impl From<PeerRow> for RemoteNode {
                 enable_clock_skew: p.flags.clock_skew,
                 enable_tracing: p.flags.tracing,
                 enable_wrapped_errors: false,
-                enable_schema_evolution: false,
+                enable_schema_evolution: p.flags.schema_evolution,
                 enable_software_keep_alive: p.flags.keep_alive_s,
             },
             node: p.node,
@@ -251,6 +269,9 @@ impl From<PeerRow> for RemoteNode {
             clock_skew: p.clock_skew_ns,
             rtt_ns: p.rtt_ns,
             send_queue_bytes: p.outbox_bytes,
+            sessions: p.sessions,
+            stalled_shards: p.stalled_shards,
+            link: p.link,
         }
     }
 }

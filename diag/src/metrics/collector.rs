@@ -13,21 +13,18 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, Registry, TextEncoder};
 
 use super::names::FAMILIES;
+use super::network::network;
 use super::page::Page;
 use crate::pid;
 use crate::snapshot::{
     DEPTH_RANGES, EVENT_STATES, LATENCY_RANGES, Shelf, Snapshot, Spread, TopEntry, UTILIZATION_RANGES,
 };
-use crate::source::{CronJobRow, LogLevel, PeerRow, STALL_BOUNDS_NS, ShardRow};
+use crate::source::{CronJobRow, LogLevel, STALL_BOUNDS_NS, ShardRow};
 use crate::tally::{Event, Tally};
 use crate::top::value_of;
 
-/// Peers that get series of their own; the others are summed.
-const PEERS_MAX: usize = 256;
 /// Cron jobs, and loggers, that get series of their own.
 const NAMED_MAX: usize = 256;
-/// Label of the sum of all other peers.
-const OTHER_PEERS: &str = "__other__";
 /// Label of what threads outside any shard did.
 const OUTSIDE: &str = "outside";
 /// Labels of the limits by which stalls are counted, and how many buckets end at or below each.
@@ -103,6 +100,7 @@ impl Collector for NodeCollector {
         activity(&mut page, &snapshot);
         for shard in &snapshot.shards {
             put_shard(&mut page, shard);
+            put_upkeep(&mut page, shard);
             put_stalls(&mut page, shard);
             put_io(&mut page, shard);
         }
@@ -113,11 +111,11 @@ impl Collector for NodeCollector {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a sample is a double; 2^53 of anything is far away")]
-const fn float(value: u64) -> f64 {
+pub(super) const fn float(value: u64) -> f64 {
     value as f64
 }
 
-fn seconds(ns: u64) -> f64 {
+pub(super) fn seconds(ns: u64) -> f64 {
     float(ns) / 1e9
 }
 
@@ -176,6 +174,7 @@ fn errors_and_logs(page: &mut Page, s: &Snapshot) {
     page.put("ergo_send_errors_remote_total", &[], float(c.send_errors_remote));
     page.put("ergo_call_errors_local_total", &[], float(c.call_errors_local));
     page.put("ergo_call_errors_remote_total", &[], float(c.call_errors_remote));
+    page.put("shard_inbox_lost_total", &[], float(c.inbox_lost));
     for (level, count) in LogLevel::COUNTED.iter().zip(c.log_messages) {
         page.put("ergo_log_messages_total", &[level.text()], float(count));
     }
@@ -219,86 +218,6 @@ fn unix_seconds(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-fn network(page: &mut Page, s: &Snapshot) {
-    page.put("ergo_connected_nodes_total", &[], s.peers.len() as f64);
-    page.put("ergo_connections_established_total", &[], float(s.counters.connections_established));
-    page.put("ergo_connections_lost_total", &[], float(s.counters.connections_lost));
-    for acceptor in &s.acceptors {
-        let sum = acceptor.handshake_errors.iter().map(|(_, count)| count).sum();
-        page.put("ergo_acceptor_handshake_errors_total", &[&acceptor.interface], float(sum));
-        for (reason, count) in &acceptor.handshake_errors {
-            page.put("shard_handshake_errors_total", &[&acceptor.interface, reason], float(*count));
-        }
-    }
-    let own = s.peers.iter().take(PEERS_MAX);
-    for peer in own {
-        put_peer_counters(page, peer);
-        put_peer_gauges(page, peer);
-    }
-    let rest = s.peers.iter().skip(PEERS_MAX);
-    if s.peers.len() > PEERS_MAX {
-        put_peer_counters(page, &sum_of(rest));
-    }
-}
-
-fn put_peer_counters(page: &mut Page, p: &PeerRow) {
-    let counters = [
-        ("ergo_remote_messages_in_total", p.messages_in),
-        ("ergo_remote_messages_out_total", p.messages_out),
-        ("ergo_remote_bytes_in_total", p.bytes_in),
-        ("ergo_remote_bytes_out_total", p.bytes_out),
-        ("ergo_remote_fragments_sent_total", p.fragments_sent),
-        ("ergo_remote_fragments_received_total", p.fragments_received),
-        ("ergo_remote_fragment_messages_sent_total", p.fragment_messages_sent),
-        ("ergo_remote_fragment_messages_received_total", p.fragment_messages_received),
-        ("ergo_remote_fragment_timeouts_total", p.fragment_timeouts),
-        ("ergo_remote_compressed_sent_total", p.compressed_sent),
-        ("ergo_remote_compressed_bytes_sent_total", p.compressed_bytes_sent),
-        ("ergo_remote_compressed_orig_bytes_sent_total", p.compressed_orig_bytes_sent),
-        ("ergo_remote_decompressed_recv_total", p.decompressed_received),
-        ("ergo_remote_decompressed_bytes_recv_total", p.decompressed_bytes_received),
-        ("ergo_remote_decompressed_orig_recv_total", p.decompressed_orig_received),
-        ("shard_net_reconnects_total", p.reconnections),
-        ("shard_net_outbox_full_total", p.outbox_full),
-    ];
-    for (name, value) in counters {
-        page.put(name, &[&p.node], float(value));
-    }
-}
-
-fn put_peer_gauges(page: &mut Page, p: &PeerRow) {
-    page.put("ergo_remote_node_uptime_seconds", &[&p.node], seconds(p.uptime_ns));
-    page.put("shard_net_connection_age_seconds", &[&p.node], seconds(p.connection_uptime_ns));
-    page.put("shard_net_rtt_seconds", &[&p.node], seconds(p.rtt_ns));
-    page.put("shard_net_clock_offset_seconds", &[&p.node], p.clock_skew_ns as f64 / 1e9);
-    page.put("shard_net_links", &[&p.node], float(p.pool_len));
-    page.put("shard_net_links_configured", &[&p.node], float(p.pool_size));
-    page.put("shard_net_outstanding_bytes", &[&p.node], float(p.outbox_bytes));
-}
-
-fn sum_of<'a>(peers: impl Iterator<Item = &'a PeerRow>) -> PeerRow {
-    peers.fold(PeerRow { node: String::from(OTHER_PEERS), ..PeerRow::default() }, |mut sum, p| {
-        sum.messages_in += p.messages_in;
-        sum.messages_out += p.messages_out;
-        sum.bytes_in += p.bytes_in;
-        sum.bytes_out += p.bytes_out;
-        sum.fragments_sent += p.fragments_sent;
-        sum.fragments_received += p.fragments_received;
-        sum.fragment_messages_sent += p.fragment_messages_sent;
-        sum.fragment_messages_received += p.fragment_messages_received;
-        sum.fragment_timeouts += p.fragment_timeouts;
-        sum.compressed_sent += p.compressed_sent;
-        sum.compressed_bytes_sent += p.compressed_bytes_sent;
-        sum.compressed_orig_bytes_sent += p.compressed_orig_bytes_sent;
-        sum.decompressed_received += p.decompressed_received;
-        sum.decompressed_bytes_received += p.decompressed_bytes_received;
-        sum.decompressed_orig_received += p.decompressed_orig_received;
-        sum.reconnections += p.reconnections;
-        sum.outbox_full += p.outbox_full;
-        sum
-    })
-}
-
 fn mailboxes(page: &mut Page, s: &Snapshot) {
     let sweep = &s.sweep;
     page.put("ergo_mailbox_latency_max_seconds", &[], seconds(sweep.latency_max_ns));
@@ -316,6 +235,7 @@ fn activity(page: &mut Page, s: &Snapshot) {
     page.put("ergo_process_messages_out", &[], float(c.messages_out));
     page.put("ergo_process_running_time_seconds", &[], seconds(c.running_ns));
     page.put("ergo_process_wakeups", &[], float(c.wakeups));
+    page.put("shard_mailbox_waited_seconds_total", &[], seconds(c.waited_ns));
     put_top(page, s, "ergo_process_messages_in_top", &sweep.messages_in_top, float);
     put_top(page, s, "ergo_process_messages_out_top", &sweep.messages_out_top, float);
     put_top(page, s, "ergo_process_wakeups_top", &sweep.wakeups_top, float);
@@ -383,6 +303,28 @@ fn put_shard(page: &mut Page, row: &ShardRow) {
     }
 }
 
+fn put_upkeep(page: &mut Page, row: &ShardRow) {
+    let id = row.id.to_string();
+    let plain = [
+        ("shard_activations_total", row.activations),
+        ("shard_parks_total", row.parks),
+        ("shard_rescued_total", row.rescued),
+        ("shard_nudged_total", row.nudged),
+        ("shard_waiters", row.waiters),
+        ("shard_links", row.links),
+        ("shard_inbox_messages_total", row.inbox_messages),
+        ("shard_posted_total", row.posted),
+        ("shard_terminate_cut_total", row.terminate_cut),
+        ("shard_traces_held", row.traces_held),
+        ("shard_traces_dropped_total", row.traces_dropped),
+    ];
+    for (name, value) in plain {
+        page.put(name, &[&id], float(value));
+    }
+    page.put("shard_arena_bytes", &[&id, "envelopes"], float(row.envelope_bytes));
+    page.put("shard_arena_bytes", &[&id, "futures"], float(row.future_bytes));
+}
+
 fn put_stalls(page: &mut Page, row: &ShardRow) {
     let id = row.id.to_string();
     for (over, below) in STALLS_OVER {
@@ -403,6 +345,7 @@ fn put_io(page: &mut Page, row: &ShardRow) {
         ("shard_io_failed_total", io.failed),
         ("shard_io_refused_total", io.refused),
         ("shard_io_held_total", io.held),
+        ("shard_io_dropped_total", io.dropped),
         ("shard_io_requests_total", io.requests),
     ];
     for (name, value) in plain {
@@ -436,19 +379,5 @@ fn own(page: &mut Page, s: &Snapshot, tally: &Tally) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{STALL_BOUNDS_NS, STALLS_OVER};
-
-    #[test]
-    fn each_limit_of_the_stalls_is_a_bound_they_are_counted_by() {
-        for (over, below) in STALLS_OVER {
-            let bound_ns = below.checked_sub(1).map_or(100_000_000, |last| STALL_BOUNDS_NS[last]);
-            let text = if bound_ns < 1_000_000_000 {
-                format!("{}ms", bound_ns / 1_000_000)
-            } else {
-                format!("{}s", bound_ns / 1_000_000_000)
-            };
-            assert_eq!(over, text);
-        }
-    }
-}
+#[path = "collector_tests.rs"]
+mod tests;

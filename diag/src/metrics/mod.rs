@@ -2,6 +2,7 @@
 
 mod collector;
 mod names;
+mod network;
 mod page;
 
 pub(crate) use collector::Exporter;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc;
 
 use super::{
-    AcceptorRow, AppRow, CronPlan, CronView, EventRow, Facts, Identity, InspectError, NodeCounters, PeerRow,
-    ProcessRow, ProxyError, RegistrarView, RemoteRequest, Reply, ShardRow,
+    AcceptorRow, AppRow, CronPlan, CronView, EventRow, Facts, Identity, InspectError, NetRow, NodeCounters,
+    PeerRow, ProcessRow, ProxyError, RegistrarView, RemoteRequest, Reply, ShardRow,
 };
 
 /// A node, as diagnostics sees it.
@@ -44,6 +44,9 @@ pub trait Source: Send + Sync + 'static {
 
     /// All connected peers.
     fn peers(&self) -> Vec<PeerRow>;
+
+    /// What the network counts as a whole.
+    fn net(&self) -> NetRow;
 
     /// All listeners.
     fn acceptors(&self) -> Vec<AcceptorRow>;

@@ -21,6 +21,8 @@ pub struct IoRow {
     pub bytes_out: u64,
     /// Times that reading was held because what had been read was not handled yet, since start.
     pub held: u64,
+    /// Datagrams dropped since start: too long, unhandled ones too many, refused by their receiver or by the system.
+    pub dropped: u64,
     /// Requests that web servers have answered since start, whatever the answer.
     pub requests: u64,
     /// Requests refused because workers had as much unhandled as their server allows, since start.

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::Version;
+use super::{LinkRow, Version};
 
 /// One connected peer: the counters survive reconnections of its links.
 #[derive(Clone, Debug, Default)]
@@ -41,10 +41,6 @@ pub struct PeerRow {
     pub bytes_out: u64,
     /// Links re-dialled.
     pub reconnections: u64,
-    /// Messages received as views that lie where they were received.
-    pub views_lent: u64,
-    /// Messages received as views whose bytes were copied.
-    pub views_copied: u64,
     /// Fragments sent.
     pub fragments_sent: u64,
     /// Messages that had to be fragmented.
@@ -73,13 +69,17 @@ pub struct PeerRow {
     pub decompressed_orig_received: u64,
     /// Bytes waiting to be written, all links.
     pub outbox_bytes: u64,
-    /// Messages refused because the outbox was full.
-    pub outbox_full: u64,
+    /// Sessions that began.
+    pub sessions: u64,
+    /// Its shards that are stuck now, as its last heartbeat said.
+    pub stalled_shards: u64,
+    /// What its data links count besides.
+    pub link: LinkRow,
     /// Smoothed round trip of the control link in nanoseconds; `0` is not measured.
     pub rtt_ns: u64,
     /// Clock of the peer minus ours in nanoseconds; `0` is not measured.
     pub clock_skew_ns: i64,
-    /// What both sides agreed on.
+    /// What both sides agreed on, and what this node does for it.
     pub flags: PeerFlags,
     /// What has changed lately, oldest first.
     pub history: Vec<PeerChangeRow>,
@@ -102,9 +102,13 @@ pub struct PeerChangeRow {
     pub epoch: Option<u32>,
 }
 
-/// What two nodes agreed on in the handshake.
+/// What two nodes agreed on in the handshake, and what this one does for the other.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PeerFlags {
+    /// This node starts processes for the peer, one kind at least.
+    pub remote_spawn: bool,
+    /// This node starts applications for the peer, one at least.
+    pub remote_app_start: bool,
     /// Large messages are sent in fragments.
     pub fragmentation: bool,
     /// Senders may ask for an acknowledgement of delivery.
@@ -115,7 +119,9 @@ pub struct PeerFlags {
     pub clock_skew: bool,
     /// Trace contexts cross.
     pub tracing: bool,
-    /// Seconds between two heartbeats; `0` is off.
+    /// Each tells which versions of messages it reads, and is sent those.
+    pub schema_evolution: bool,
+    /// Seconds between two heartbeats, rounded up; `0` is off.
     pub keep_alive_s: u32,
 }
 
@@ -126,6 +132,8 @@ pub struct AcceptorRow {
     pub interface: String,
     /// Failed handshakes since start by reason.
     pub handshake_errors: Vec<(&'static str, u64)>,
+    /// Times since start that the system would not accept a connection.
+    pub accept_failures: u64,
 }
 
 /// One node the registrar knows.

@@ -115,6 +115,10 @@ pub struct NodeCounters {
     pub running_ns: u64,
     /// Sleep to running transitions, ended processes included, since start.
     pub wakeups: u64,
+    /// Time that handled messages had waited in mailboxes, ended processes included. Nanoseconds since start.
+    pub waited_ns: u64,
+    /// Orders of threads outside any shard lost because an inbox was full, without anybody to tell, since start.
+    pub inbox_lost: u64,
     /// Live bytes of the allocator, if it counts them.
     pub allocated_bytes: Option<u64>,
     /// Bytes ever allocated, if the allocator counts them.

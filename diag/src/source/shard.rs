@@ -87,6 +87,33 @@ pub struct ShardRow {
     pub stalls: Vec<u64>,
     /// Nanoseconds these held it since start, in sum.
     pub stalled_ns: u64,
+    /// Activations of processes since start.
+    pub activations: u64,
+    /// Times it parked since start.
+    pub parks: u64,
+    /// Messages of the runtime put into mailboxes since start: exit signals, down messages, answers to requests.
+    pub posted: u64,
+    /// Items taken from the inbox for senders outside shards since start.
+    pub inbox_messages: u64,
+    /// Calls and timers waiting now.
+    pub waiters: u64,
+    /// Data links it owns now.
+    pub links: u64,
+    /// `terminate` functions that awaited something and were cut off, since start.
+    pub terminate_cut: u64,
+    /// Bytes mapped for envelopes now.
+    pub envelope_bytes: u64,
+    /// Bytes held for handler futures now.
+    pub future_bytes: u64,
+    /// Messages of traces that entered here and are not handled yet, now.
+    pub traces_held: u64,
+    /// Messages that went on without their trace since start: too many were not handled yet, their node takes none up, or a
+    /// frame named none.
+    pub traces_dropped: u64,
+    /// Times since start that it had work and did not run until the control thread woke it.
+    pub rescued: u64,
+    /// Times since start that a signal had to end its wait, because it could not be woken otherwise.
+    pub nudged: u64,
     /// What its I/O processes do.
     pub io: IoRow,
 }

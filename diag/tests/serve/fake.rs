@@ -6,9 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use shard_diag::source::{
     AcceptorRow, AppRow, CronJobRow, CronPlan, CronSlotRow, CronView, Current, EventRow, Facts, Identity,
-    InspectError, IoRow, KnownNode, LogLevel, LoggerRow, NodeCounters, PeerChangeRow, PeerRow, Phase,
-    ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView, RemoteRequest, Reply,
-    ShardRow, Source, Ties, Version,
+    InspectError, IoRow, KnownNode, LinkRow, LogLevel, LoggerRow, NetRow, NodeCounters, PeerChangeRow,
+    PeerFlags, PeerRow, Phase, ProcessCells, ProcessRow, ProcessState, ProxyError, Queues, RegistrarView,
+    RemoteRequest, Reply, ShardRow, Source, Ties, Version,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -220,7 +220,14 @@ fn shard(id: u32) -> ShardRow {
             unanswered: 42,
             abandoned: 43,
             cut: 44,
+            dropped: 45,
         },
+        rescued: 46,
+        nudged: 47,
+        traces_held: 48,
+        traces_dropped: 49,
+        envelope_bytes: 50,
+        future_bytes: 51,
         ..ShardRow::default()
     }
 }
@@ -397,6 +404,22 @@ impl Source for Fake {
                 bytes_in: 4_000_000,
                 bytes_out: 3_600_000,
                 rtt_ns: 80_000,
+                traced_sent: 61,
+                compressed_sent: 62,
+                compressed_bytes_sent: 63,
+                compressed_orig_bytes_sent: 64,
+                decompressed_received: 65,
+                decompressed_bytes_received: 66,
+                decompressed_orig_received: 67,
+                link: LinkRow {
+                    outboxes_full: 68,
+                    links_held: 69,
+                    late: 70,
+                    failed_out: 71,
+                    unknown_out: 72,
+                    ..LinkRow::default()
+                },
+                flags: PeerFlags { remote_spawn: true, keep_alive_s: 1, ..PeerFlags::default() },
                 history: vec![PeerChangeRow {
                     at: UNIX_EPOCH,
                     session: 1,
@@ -440,10 +463,20 @@ impl Source for Fake {
         [6, 5, 4, 3, 2, 1]
     }
 
+    fn net(&self) -> NetRow {
+        NetRow {
+            sessions_lost: vec![("goodbye", 0), ("heartbeat", 3)],
+            dial_errors: vec![("timeout", 7)],
+            links_accepted: 9,
+            ..NetRow::default()
+        }
+    }
+
     fn acceptors(&self) -> Vec<AcceptorRow> {
         vec![AcceptorRow {
             interface: String::from("127.0.0.1:15000"),
             handshake_errors: vec![("bad_mac", 2), ("timeout", 1)],
+            accept_failures: 8,
         }]
     }
 

@@ -6,6 +6,7 @@ mod client;
 mod fake;
 mod lately;
 mod limits;
+mod links;
 mod node;
 mod processes;
 mod radar;

@@ -158,16 +158,81 @@ fn stalls_and_losses_are_told_by_shard() {
             ("shard_io_refused_total", 36.0),
             ("shard_io_held_total", 39.0),
             ("shard_io_requests_total", 40.0),
+            ("shard_io_dropped_total", 45.0),
+            ("shard_rescued_total", 46.0),
+            ("shard_nudged_total", 47.0),
+            ("shard_traces_held", 48.0),
+            ("shard_traces_dropped_total", 49.0),
         ] {
             assert_eq!(of(name, shard, "")[""], value, "{name}");
         }
         let failed = of("shard_io_requests_failed_total", shard, "why");
         assert_eq!((failed.len(), failed["shed"], failed["unanswered"]), (4, 41.0, 42.0));
         assert_eq!((failed["abandoned"], failed["cut"]), (43.0, 44.0));
+        let kept = of("shard_arena_bytes", shard, "kind");
+        assert_eq!((kept.len(), kept["envelopes"], kept["futures"]), (2, 50.0, 51.0));
         let bytes = of("shard_io_bytes_total", shard, "direction");
         assert_eq!((bytes.len(), bytes["in"], bytes["out"]), (2, 37.0, 38.0));
     }
     assert_eq!(of("shard_policy_dropped_total", "outside", "")[""], 5.0);
+}
+
+#[test]
+fn the_network_is_told_by_peer_and_as_a_whole() {
+    let (_node, diag) = connected();
+    let (samples, types) = parse(&get(diag.radar_addresses()[0], "/metrics").body);
+    let of = |name: &str, label: &str| -> BTreeMap<String, f64> {
+        let rows = samples[name].iter();
+        rows.map(|(labels, value)| (labels.get(label).cloned().unwrap_or_default(), *value)).collect()
+    };
+    for (name, kind, value) in [
+        ("ergo_remote_compressed_sent_total", "counter", 62.0),
+        ("ergo_remote_compressed_bytes_sent_total", "counter", 63.0),
+        ("ergo_remote_compressed_orig_bytes_sent_total", "counter", 64.0),
+        ("ergo_remote_decompressed_recv_total", "counter", 65.0),
+        ("ergo_remote_decompressed_bytes_recv_total", "counter", 66.0),
+        ("ergo_remote_decompressed_orig_recv_total", "counter", 67.0),
+        ("shard_net_outboxes_full", "gauge", 68.0),
+        ("shard_net_links_held", "gauge", 69.0),
+        ("shard_net_late_messages", "gauge", 70.0),
+    ] {
+        assert_eq!((of(name, "remote_node")[NODE2.0], types[name].as_str()), (value, kind), "{name}");
+    }
+    let lost = of("shard_net_session_losses_total", "outcome");
+    assert_eq!((lost.len(), lost["failed"], lost["unknown"]), (2, 71.0, 72.0));
+    assert_eq!(of("shard_net_traced_total", "direction")["out"], 61.0);
+    let ends = of("shard_net_sessions_lost_total", "reason");
+    assert_eq!((ends.len(), ends["goodbye"], ends["heartbeat"]), (2, 0.0, 3.0));
+    assert_eq!(of("shard_net_dial_errors_total", "reason")["timeout"], 7.0);
+    assert_eq!(of("shard_net_accept_failures_total", "acceptor")["127.0.0.1:15000"], 8.0);
+    assert_eq!(of("shard_net_links_opened_total", "side")["accepted"], 9.0);
+}
+
+#[test]
+fn the_guide_lists_every_family() {
+    let mut table = String::from("| Metric | Type | Labels | What it says |\n| --- | --- | --- | --- |\n");
+    for family in FAMILIES {
+        let kind = match family.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+        table.push_str(&format!(
+            "| `{}` | {kind} | {} | {} |\n",
+            family.name,
+            labels.join(", "),
+            family.help
+        ));
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/guide/metrics.md");
+    let guide = std::fs::read_to_string(path).expect("the page");
+    let (written, listed) = guide.split_once("## All families\n\n").expect("a list of families");
+    if std::env::var_os("UPDATE_FIXTURES").is_some() {
+        std::fs::write(path, format!("{written}## All families\n\n{table}")).expect("writable");
+        return;
+    }
+    assert!(listed == table, "docs/guide/metrics.md differs; run with UPDATE_FIXTURES=1:\n{table}");
 }
 
 #[test]

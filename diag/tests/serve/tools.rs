@@ -294,6 +294,8 @@ fn a_stuck_node_answers_its_peers_at_once() {
     let shard = &stats["shards"][1];
     assert_eq!((&shard["state"], &shard["stalled_ns"]), (&json!("stalled"), &json!(20_000_000_000_u64)));
     assert_eq!(shard["current"]["pid"], "<2C323E75.1048576.1002>");
+    assert_eq!((&shard["rescued"], &shard["nudged"]), (&json!(46), &json!(47)));
+    assert_eq!((&shard["traces_held"], &shard["traces_dropped"]), (&json!(48), &json!(49)));
     assert_eq!(stats["shards"][0]["state"], "running");
     assert!(stats["sys"].as_u64().is_some_and(|bytes| bytes > 100_000), "{stats}");
 }
@@ -446,6 +448,21 @@ fn the_network_as_one_node_sees_it() {
     assert_eq!((&none["items"], &none["matched"], &none["total"]), (&json!([]), &json!(0), &json!(1)));
     let peer = call(pair.address(), "network_node_info", &json!({ "name": NODE2.0 }));
     assert_eq!((&peer["MessagesOut"], &peer["PoolDSN"]), (&json!(900), &Value::Null));
+    assert_eq!((&peer["CompressedBytesSent"], &peer["DecompressedOrigRecv"]), (&json!(63), &json!(67)));
+    assert_eq!(
+        (&peer["outboxes_full"], &peer["links_held"], &peer["late"]),
+        (&json!(68), &json!(69), &json!(70))
+    );
+    assert_eq!((&peer["failed_out"], &peer["unknown_out"]), (&json!(71), &json!(72)));
+    assert_eq!(peers["items"][0]["links_held"], 69);
+    let flags = &peer["NetworkFlags"];
+    assert_eq!(
+        (&flags["EnableRemoteSpawn"], &flags["EnableRemoteApplicationStart"]),
+        (&json!(true), &json!(false))
+    );
+    let node = call(pair.address(), "node_info", &json!({}));
+    assert_eq!(node["ConnectionsLostBy"], json!({ "heartbeat": 3 }));
+    assert_eq!((&node["DialErrors"], &node["LinksAccepted"]), (&json!({ "timeout": 7 }), &json!(9)));
     let change =
         json!({ "at": "1970-01-01T00:00:00.000Z", "session": 1, "change": "down", "reason": "heartbeat" });
     assert_eq!(peer["history"], json!([change]));

@@ -357,7 +357,9 @@ impl Driver {
         peer.peer_shards.store(u64::from(intro.shards), Relaxed);
         peer.slots.store(u64::from(placement.slot_count()), Relaxed);
         peer.max_frame.store(u64::from(max_frame), Relaxed);
-        peer.traces.store(common & TRACES != 0, Relaxed);
+        peer.features.store(common, Relaxed);
+        let heartbeat_ms = self.core.timing().heartbeat_to_ns(intro.heartbeat_ms) / 1_000_000;
+        peer.heartbeat_ms.store(heartbeat_ms, Relaxed);
         peer.session.store(number, Relaxed);
         peer.ups.fetch_add(1, Relaxed);
         peer.connected.store(true, Relaxed);

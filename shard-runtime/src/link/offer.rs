@@ -94,6 +94,14 @@ impl std::fmt::Debug for Offer {
     }
 }
 
+/// What one other node may ask this node for, of whatever name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rights {
+    pub(crate) spawns: bool,
+    pub(crate) app_starts: bool,
+    pub(crate) app_stops: bool,
+}
+
 /// Everything that others may ask this node for.
 #[derive(Debug, Default)]
 pub(crate) struct Offers {
@@ -126,6 +134,16 @@ impl Offers {
     /// A process that is offered.
     pub(crate) fn spawn(&self, name: &str) -> Option<Arc<Offer>> {
         self.spawns.pin().get(name).cloned()
+    }
+
+    /// What a node may ask for. For tools: it looks through the tables.
+    pub(crate) fn rights_of(&self, node: &str) -> Rights {
+        let any = |stops| self.apps(stops).pin().values().any(|peers| peers.allows(node));
+        Rights {
+            spawns: self.spawns.pin().values().any(|offer| offer.peers.allows(node)),
+            app_starts: any(false),
+            app_stops: any(true),
+        }
     }
 
     fn apps(&self, stops: bool) -> &papaya::HashMap<Arc<str>, Arc<Peers>> {
@@ -195,7 +213,7 @@ fn deny<V>(
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_OFFERS, MAX_PEERS, Offers, Peers};
+    use super::{MAX_OFFERS, MAX_PEERS, Offers, Peers, Rights};
     use crate::error::EnableError;
 
     #[test]
@@ -205,6 +223,19 @@ mod tests {
         assert!(peers.allows("a@h") && !peers.allows("b@h"));
         let peers = Peers::anyone().deny("a@h").allow("a@h");
         assert!(!peers.allows("a@h") && peers.allows("b@h"));
+    }
+
+    #[test]
+    fn rights_are_what_any_offer_allows() {
+        let offers = Offers::default();
+        let apps = |app_starts, app_stops| Rights { spawns: false, app_starts, app_stops };
+        assert_eq!(offers.rights_of("a@h"), apps(false, false));
+        offers.enable_app(true, "shop", Peers::nobody()).unwrap();
+        assert_eq!(offers.rights_of("a@h"), apps(false, false), "enabled, and for nobody");
+        offers.enable_app(true, "mail", Peers::only(["a@h"])).unwrap();
+        offers.enable_app(false, "shop", Peers::anyone().deny("a@h")).unwrap();
+        assert_eq!(offers.rights_of("a@h"), apps(false, true));
+        assert_eq!(offers.rights_of("b@h"), apps(true, false));
     }
 
     #[test]

@@ -153,8 +153,9 @@ pub(crate) struct Peer {
     pub(crate) dialled: AtomicBool,
     /// The control link goes through TLS.
     pub(crate) tls: AtomicBool,
-    /// Both sides of the session take up traces.
-    pub(crate) traces: AtomicBool,
+    /// Features that both sides of the session announce, and the milliseconds between heartbeats to the peer: for tools.
+    pub(crate) features: AtomicU64,
+    pub(crate) heartbeat_ms: AtomicU64,
     /// What has changed lately.
     pub(crate) history: History,
 }
@@ -178,7 +179,8 @@ impl Peer {
             max_frame: AtomicU64::new(0),
             dialled: AtomicBool::new(false),
             tls: AtomicBool::new(false),
-            traces: AtomicBool::new(false),
+            features: AtomicU64::new(0),
+            heartbeat_ms: AtomicU64::new(0),
             history: History::default(),
         }
     }

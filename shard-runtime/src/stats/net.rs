@@ -3,7 +3,9 @@
 use crate::link::{LinkCounters, Peer, PeerRecord};
 use crate::registrar::RegistrarState;
 use crate::stats::Reader;
-use shard_wire::{Incarnation, Pid};
+use shard_wire::flow::NUMBERED;
+use shard_wire::header::TRACES;
+use shard_wire::{Incarnation, Pid, TYPES};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A shard of a peer that is stuck, as the peer's last heartbeat said.
@@ -54,6 +56,18 @@ pub struct PeerStats {
     pub tls: bool,
     /// Whether both take up the traces of messages.
     pub traces: bool,
+    /// Whether both number the frames of their links: big messages go in parts, important ones are acknowledged.
+    pub is_numbered: bool,
+    /// Whether both tell which versions of messages they read.
+    pub tells_types: bool,
+    /// Milliseconds between the heartbeats it is sent.
+    pub heartbeat_ms: u64,
+    /// Whether this node starts any process for it (see [`Node::enable_spawn`](crate::Node::enable_spawn)).
+    pub may_spawn: bool,
+    /// Whether it may start any application of this node.
+    pub may_start_apps: bool,
+    /// Whether it may stop any application of this node.
+    pub may_stop_apps: bool,
     /// Messages and bytes, over all shards.
     pub counters: LinkCounters,
     /// Its shards that are stuck now.
@@ -128,6 +142,8 @@ impl Reader {
         let clock = self.shared().clock();
         let for_ns = clock.span_ns(clock.ticks().saturating_sub(peer.since.load(Relaxed)));
         let stalls = self.shared().net().stalls(&peer.name).into_iter();
+        let features = peer.features.load(Relaxed);
+        let rights = self.shared().offers().rights_of(peer.name.as_str());
         PeerStats {
             name: peer.name.as_str().to_owned(),
             connected,
@@ -144,7 +160,13 @@ impl Reader {
             max_frame: peer.max_frame.load(Relaxed),
             dialled: peer.dialled.load(Relaxed),
             tls: peer.tls.load(Relaxed),
-            traces: peer.traces.load(Relaxed),
+            traces: features & TRACES != 0,
+            is_numbered: features & NUMBERED != 0,
+            tells_types: features & TYPES != 0,
+            heartbeat_ms: peer.heartbeat_ms.load(Relaxed),
+            may_spawn: rights.spawns,
+            may_start_apps: rights.app_starts,
+            may_stop_apps: rights.app_stops,
             counters: peer.counters(),
             history: peer.history.records(),
             stalled: stalls.map(|(shard, stalled_ms, pid)| StalledShard { shard, stalled_ms, pid }).collect(),

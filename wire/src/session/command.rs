@@ -166,6 +166,15 @@ pub struct Timing {
     pub probe_ns: u64,
 }
 
+impl Timing {
+    /// How often a peer is sent heartbeats that wants to hear every `wished_ms` milliseconds, in nanoseconds.
+    #[must_use]
+    pub fn heartbeat_to_ns(&self, wished_ms: u32) -> u64 {
+        // LIMIT: a peer cannot ask for more than twenty heartbeats a second.
+        self.heartbeat_ns.min((u64::from(wished_ms) * 1_000_000).max(50_000_000))
+    }
+}
+
 impl Default for Timing {
     fn default() -> Self {
         Self {

@@ -220,6 +220,12 @@ impl SessionCore {
         }
     }
 
+    /// Its limits.
+    #[must_use]
+    pub const fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
     /// Counters since the start.
     #[must_use]
     pub const fn counters(&self) -> SessionCounters {

@@ -123,9 +123,7 @@ impl SessionCore {
     pub(super) fn send_heartbeat(&mut self, now_ns: u64, name: &NodeName) {
         let Some(session) = self.peers.get_mut(name).and_then(|peer| peer.session.as_mut()) else { return };
         let Some(control) = session.control else { return };
-        let wished_ns = u64::from(session.peer.heartbeat_ms).saturating_mul(1_000_000);
-        // LIMIT: a peer cannot ask for more than twenty heartbeats a second.
-        let every_ns = self.timing.heartbeat_ns.min(wished_ns.max(50_000_000));
+        let every_ns = self.timing.heartbeat_to_ns(session.peer.heartbeat_ms);
         session.beat_at_ns = now_ns.saturating_add(every_ns);
         session.beat_seq += 1;
         let msg =

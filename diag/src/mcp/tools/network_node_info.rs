@@ -13,7 +13,9 @@ use crate::source::{PeerChangeRow, ProxyError};
 pub(super) const TOOL: Tool = Tool {
     name: "network_node_info",
     title: "One connected node",
-    help: "The connection to one node: messages, bytes, links, reconnections, fragments, compression, clock skew, and the last changes of its sessions and data links with their times.",
+    help: "The connection to one node: messages, bytes, links, reconnections, compression, traces, what waits, what was \
+           refused or lost and why, what this node does for it, and the last changes of its sessions and data links with \
+           their times.",
     params: &[Param::required("name", Shape::Text, "Name of the node, name@host.")],
     output: output_of::<NodeInfo>,
     idempotent: true,
@@ -25,10 +27,6 @@ pub(super) const TOOL: Tool = Tool {
 struct NodeInfo {
     #[serde(flatten)]
     node: RemoteNode,
-    /// Messages handled as views that were read where they were received.
-    views_lent: u64,
-    /// Messages handled as views whose bytes were copied, because their link had lent as much of its memory as it may.
-    views_copied: u64,
     /// The last 64 changes of sessions and of data links each, oldest first.
     history: Vec<Change>,
 }
@@ -65,8 +63,7 @@ fn run(call: &Call) -> Result<Answer, ToolError> {
     match call.desk.source.peers().into_iter().find(|peer| peer.node == name) {
         Some(mut peer) => {
             let history = std::mem::take(&mut peer.history).into_iter().map(Change::from).collect();
-            let (views_lent, views_copied) = (peer.views_lent, peer.views_copied);
-            Answer::of(&NodeInfo { node: RemoteNode::from(peer), views_lent, views_copied, history })
+            Answer::of(&NodeInfo { node: RemoteNode::from(peer), history })
         }
         None => Err(ToolError::Proxy { node: String::from(name), source: ProxyError::NotConnected }),
     }

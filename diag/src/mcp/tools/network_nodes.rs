@@ -10,8 +10,9 @@ use crate::source::PeerRow;
 pub(super) const TOOL: Tool = Tool {
     name: "network_nodes",
     title: "Connected nodes",
-    help: "Nodes this node is connected to, with messages and bytes both ways, links and uptimes. Compare MessagesOut \
-           of one side with MessagesIn of the other.",
+    help: "Nodes this node is connected to, with messages and bytes both ways, links and uptimes, what waits (outboxes_full, \
+           links_held, late), and what was refused or lost and why. Compare MessagesOut of one side with MessagesIn of the \
+           other.",
     params: &[
         Param::optional("name", Shape::Text, "Part of the node name."),
         Param::bound("min_uptime", "Least seconds since the peer started."),

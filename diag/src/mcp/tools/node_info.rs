@@ -10,6 +10,7 @@ use crate::mcp::error::ToolError;
 use crate::mcp::records::{Tracing, Version, seconds, signed};
 use crate::mcp::time_text::rfc3339;
 use crate::mcp::tool::{Answer, Call, Tool, at_once, output_of};
+use crate::source::{NetRow, NodeCounters};
 use crate::usage::Usage;
 
 pub(super) const TOOL: Tool = Tool {
@@ -117,8 +118,50 @@ struct NodeInfo {
     creation: u64,
     #[serde(rename = "CRC")]
     crc: String,
+    #[serde(flatten)]
+    network: Network,
+}
+
+/// What the network of the node counts as a whole.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+struct Network {
     connections_established: u64,
     connections_lost: u64,
+    /// Sessions that ended, by reason; reasons that never came up are left out.
+    connections_lost_by: BTreeMap<&'static str, u64>,
+    /// Dials that failed, by reason; reasons that never came up are left out.
+    dial_errors: BTreeMap<&'static str, u64>,
+    /// Links of peers that were accepted.
+    links_accepted: u64,
+    /// Dials that became links.
+    links_dialled: u64,
+    /// Control messages refused because the peer read too slowly.
+    control_refused: u64,
+    /// Control links closed because the peer broke the protocol.
+    control_errors: u64,
+    /// Names of processes of other nodes asked for without an answer in time.
+    name_timeouts: u64,
+    /// Events of the node that slow subscribers missed.
+    node_events_lost: u64,
+}
+
+impl Network {
+    fn new(counters: &NodeCounters, net: NetRow) -> Self {
+        let some = |counts: Vec<(&'static str, u64)>| counts.into_iter().filter(|(_, n)| *n > 0).collect();
+        Self {
+            connections_established: counters.connections_established,
+            connections_lost: counters.connections_lost,
+            connections_lost_by: some(net.sessions_lost),
+            dial_errors: some(net.dial_errors),
+            links_accepted: net.links_accepted,
+            links_dialled: net.links_dialled,
+            control_refused: net.control_refused,
+            control_errors: net.control_errors,
+            name_timeouts: net.name_timeouts,
+            node_events_lost: net.node_events_lost,
+        }
+    }
 }
 
 fn run(call: &Call) -> Result<Answer, ToolError> {
@@ -184,8 +227,7 @@ fn run(call: &Call) -> Result<Answer, ToolError> {
         threads: usage.threads,
         creation: id.creation,
         crc: format!("{:08X}", id.crc),
-        connections_established: c.connections_established,
-        connections_lost: c.connections_lost,
+        network: Network::new(&c, source.net()),
         env: id.env.into_iter().collect(),
         name: id.name,
     })

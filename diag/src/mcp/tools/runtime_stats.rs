@@ -16,8 +16,8 @@ pub(super) const TOOL: Tool = Tool {
     name: "runtime_stats",
     title: "Runtime",
     help: "Memory, CPU, threads and files of the OS process, and per shard: state, busy ratio, run queue, rings, \
-           timers, stalls, every way a message was lost, and the process it runs now with the time it has taken. \
-           Works while shards are stuck.",
+           timers, stalls, wake-ups it needed, traces, every way a message was lost, and the process it runs now with \
+           the time it has taken. Works while shards are stuck.",
     params: &[],
     output: output_of::<RuntimeStats>,
     idempotent: false,
@@ -78,6 +78,30 @@ struct Shard {
     over_budget: u64,
     /// Panics caught.
     panics: u64,
+    activations: u64,
+    parks: u64,
+    /// Times that it had work and did not run until the control thread woke it.
+    rescued: u64,
+    /// Times that a signal had to end its wait.
+    nudged: u64,
+    /// Calls and timers that wait.
+    waiters: u64,
+    /// Data links to other nodes that it owns.
+    links: u64,
+    /// Items taken from the inbox for senders outside shards.
+    inbox_messages: u64,
+    /// Messages of the runtime put into mailboxes: exits, downs, answers.
+    posted: u64,
+    /// Terminate functions that awaited something and were cut off.
+    terminate_cut: u64,
+    /// Bytes mapped for envelopes.
+    envelope_bytes: u64,
+    /// Bytes held for futures of handlers.
+    future_bytes: u64,
+    /// Messages of traces that entered here and are not handled yet.
+    traces_held: u64,
+    /// Messages that went on without their trace.
+    traces_dropped: u64,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -183,5 +207,18 @@ fn shard(row: &ShardRow, busy_ratio_10s: Option<f64>, me: &Identity) -> Shard {
         queued_bytes: row.queued_bytes,
         over_budget: row.over_budget,
         panics: row.panics,
+        activations: row.activations,
+        parks: row.parks,
+        rescued: row.rescued,
+        nudged: row.nudged,
+        waiters: row.waiters,
+        links: row.links,
+        inbox_messages: row.inbox_messages,
+        posted: row.posted,
+        terminate_cut: row.terminate_cut,
+        envelope_bytes: row.envelope_bytes,
+        future_bytes: row.future_bytes,
+        traces_held: row.traces_held,
+        traces_dropped: row.traces_dropped,
     }
 }
