@@ -22,9 +22,9 @@ const THERE: &str = "there@localhost";
 /// Round trips of one run.
 const TRIPS: u64 = 5_000;
 /// Credit of a link, in bytes.
-const WINDOW: usize = 4 << 10;
+const WINDOW: u64 = 4 << 10;
 /// Bytes that may wait for a link.
-const OUTBOX: usize = 64 << 10;
+const OUTBOX: u64 = 64 << 10;
 /// Bytes of a message.
 const BYTES: usize = 300;
 /// How long a refused source waits.
