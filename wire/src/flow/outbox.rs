@@ -64,7 +64,7 @@ impl Kept {
 
     fn seal(&mut self, spare: &mut Spare) -> Result<(), WireError> {
         if !self.split.is_empty() {
-            self.split.round(&mut self.queue.out, self.part)?;
+            self.split.round(&mut self.queue.out, self.part, self.whole)?;
         }
         self.queue.seal(spare);
         Ok(())
