@@ -497,16 +497,18 @@ impl World {
         // What is lost once leaves a hole: nothing behind it is ever delivered.
         to.blocked |= self.dead.contains(&pair);
         if to.blocked {
-            // What the peer's kernel does not confirm fails the socket of its sender after a while (`TCP_USER_TIMEOUT`).
-            if matches!(packet, Packet::Data { .. }) {
-                let at = self.now + USER_TIMEOUT;
-                self.schedule(at, Event::Failed { conn: id, end: from });
-            }
-            return;
+            return self.unconfirmed(id, from, &packet);
         }
         to.last_ns = to.last_ns.max(self.now + delay);
         let at = to.last_ns;
         self.schedule(at, Event::Packet { conn: id, to: 1 - from, packet });
+    }
+
+    /// What the peer's kernel does not confirm fails the socket of its sender after a while (`TCP_USER_TIMEOUT`).
+    fn unconfirmed(&mut self, conn: u64, from: usize, packet: &Packet) {
+        if matches!(packet, Packet::Data { .. }) {
+            self.schedule(self.now + USER_TIMEOUT, Event::Failed { conn, end: from });
+        }
     }
 
     pub(super) fn close_end(&mut self, id: u64, end: usize) {
@@ -526,8 +528,12 @@ impl World {
     pub(super) fn arrive(&mut self, id: u64, to: usize, packet: Packet) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let (node, life) = (conn.ends[to].node, conn.ends[to].life);
-        if !conn.ends[to].open || conn.ends[to].blocked {
+        if !conn.ends[to].open {
             return;
+        }
+        if conn.ends[to].blocked {
+            // It was under way when the hole came.
+            return self.unconfirmed(id, 1 - to, &packet);
         }
         if self.nodes[node].core.is_none() || self.nodes[node].life != life {
             // The host is up, the process is gone: the connection is reset.
