@@ -101,16 +101,38 @@ pub(super) struct Splitter {
     bytes: u64,
     /// Frames that are not in the lane yet.
     frames: u64,
+    done: Cut,
+}
+
+/// What was cut into parts since the session began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Cut {
+    /// Messages cut whole.
+    pub messages: u64,
+    /// Their parts, and those of messages that are being cut.
+    pub parts: u64,
 }
 
 impl Splitter {
     pub(super) fn new(kind: FrameKind) -> Self {
-        Self { kind, bigs: VecDeque::new(), held: Vec::new(), next: 0, bytes: 0, frames: 0 }
+        Self {
+            kind,
+            bigs: VecDeque::new(),
+            held: Vec::new(),
+            next: 0,
+            bytes: 0,
+            frames: 0,
+            done: Cut::default(),
+        }
     }
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.bigs.is_empty()
+    }
+
+    pub(super) fn done(&self) -> Cut {
+        self.done
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -212,11 +234,13 @@ impl Splitter {
             let Some(big) = self.bigs.get_mut(index) else { break };
             let cut = big.append(self.kind, out, part)?;
             self.bytes -= cut as u64;
+            self.done.parts += 1;
             if big.cut < big.frame.as_slice().len() {
                 index += 1;
                 continue;
             }
             self.frames -= 1;
+            self.done.messages += 1;
             if let Some(done) = self.bigs.remove(index) {
                 self.release(done.behind, out)?;
             }
