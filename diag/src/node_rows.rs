@@ -92,7 +92,7 @@ pub(crate) fn peer_row(peer: PeerStats) -> PeerRow {
     }
 }
 
-/// A row of nothing but what the links of a peer count. Parts of big messages are not counted.
+/// A row of nothing but what the links of a peer count.
 pub(crate) fn peer_counters(counters: &LinkCounters) -> PeerRow {
     PeerRow {
         pool_len: counters.links,
@@ -101,6 +101,10 @@ pub(crate) fn peer_counters(counters: &LinkCounters) -> PeerRow {
         bytes_in: counters.bytes_in,
         bytes_out: counters.bytes_out,
         outbox_bytes: counters.outbox_bytes,
+        fragments_sent: counters.parts_out,
+        fragment_messages_sent: counters.cut_out,
+        fragments_received: counters.parts_in,
+        fragment_messages_received: counters.joined_in,
         traced_sent: counters.traced_out,
         traced_received: counters.traced_in,
         compressed_sent: counters.compressed_out,

@@ -25,6 +25,9 @@ struct DropAlias {
 #[message(reply = Vec<u64>)]
 struct Take;
 
+/// Bytes of a load.
+const LOAD: usize = 100_000;
+
 /// Takes numbers.
 #[derive(Default)]
 struct Sink {
@@ -35,6 +38,12 @@ struct Sink {
 impl Sink {
     #[handle]
     fn number(&mut self, m: Number, _cx: &mut Context<'_>) -> ActorResult {
+        self.numbers.push(m.n);
+        Ok(())
+    }
+    #[handle]
+    fn load(&mut self, m: Load, _cx: &mut Context<'_>) -> ActorResult {
+        assert_eq!(m.bytes.len(), LOAD);
         self.numbers.push(m.n);
         Ok(())
     }
@@ -62,6 +71,18 @@ struct Mix {
     to: Pid,
     alias: Alias,
     count: u64,
+}
+/// Sends one number by name, then others with a load by pid.
+#[message(reply = ())]
+struct Pour {
+    to: Pid,
+    count: u64,
+    waits: bool,
+}
+#[message]
+struct Load {
+    n: u64,
+    bytes: Vec<u8>,
 }
 /// Asks for the count by name, then, before the answer is there, sends by pid.
 #[message(reply = u64)]
@@ -98,6 +119,19 @@ impl Source {
                     cx.send(("other", THERE), Number { n })?;
                     cx.send(m.to, Number { n })?;
                 }
+            }
+        }
+        Ok(())
+    }
+    #[handle]
+    async fn pour(&mut self, m: Pour, cx: &mut Context<'_>) -> Result<(), ActorError> {
+        cx.send(("sink", THERE), Number { n: 0 })?;
+        for n in 1..m.count {
+            let load = Load { n, bytes: vec![7; LOAD] };
+            if m.waits {
+                cx.send_wait(m.to, load, LIMIT).await?;
+            } else {
+                cx.send(m.to, load)?;
             }
         }
         Ok(())
@@ -193,7 +227,8 @@ impl Pair {
     }
 
     fn mix(&self) {
-        let count = 3000;
+        // With those by the other name about as many as may wait.
+        let count = 3200;
         let mix = Mix { to: self.sink, alias: self.alias, count };
         self.here.call_blocking_timeout(self.source, mix, LIMIT).unwrap();
         assert_eq!(self.taken(count), (0..count).collect::<Vec<_>>());
@@ -216,6 +251,19 @@ fn so_they_do_from_a_process_on_a_thread_of_its_own() {
     let pair = pair_of((2, 2), LinkOptions::new(), dedicated);
     pair.mix();
     pair.mix();
+}
+
+#[test]
+fn what_waits_for_a_name_and_is_more_than_an_outbox_holds_arrives_whole_and_in_order() {
+    for (shards, waits) in [((1, 1), false), ((2, 2), true), ((9, 8), false), ((9, 8), true)] {
+        let pair = pair(shards);
+        // 30 MB; an outbox has 8 MiB.
+        let count = 300;
+        let pour = Pour { to: pair.sink, count, waits };
+        pair.here.call_blocking_timeout(pair.source, pour, LIMIT).unwrap();
+        assert_eq!(pair.taken(count), (0..count).collect::<Vec<_>>());
+        assert_eq!(pair.here.stats().node().counters.dead_letters, 0);
+    }
 }
 
 #[test]

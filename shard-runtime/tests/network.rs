@@ -215,6 +215,13 @@ fn large_messages_arrive_whole_and_a_full_outbox_is_an_error() {
     let seen = take(&pair.one, sink, 400);
     assert_eq!(seen.bytes, 400 * 300_000);
     assert_eq!(seen.numbers, (0..400).collect::<Vec<_>>());
+    // Frames of a little more than 300,000 bytes, in parts of 64 KiB.
+    let link = |node: &Node| node.stats().peers()[0].counters;
+    let until = now() + LIMIT;
+    while (link(&pair.two).cut_out, link(&pair.two).parts_out) != (400, 2000) {
+        assert!(now() < until, "{:?}", link(&pair.two));
+    }
+    assert_eq!((link(&pair.one).joined_in, link(&pair.one).parts_in), (400, 2000));
 }
 
 #[test]

@@ -52,7 +52,8 @@ fn numbered_link() -> (LinkCounters, Vec<(&'static str, u64)>) {
         messages_in messages_out bytes_in bytes_out outbox_bytes outbox_refused outboxes_full outbox_waits late links_held
         unknown_out failed_out encode_errors decode_errors unknown_types undeliverable expired duplicates unconfirmed
         late_acks relations_out relations_in relations_refused events_out events_in events_missed_out events_missed_in
-        asks_out asks_done asks_refused spawns_unclaimed links protocol_errors traced_out traced_in compressed_out
+        asks_out asks_done asks_refused spawns_unclaimed links protocol_errors traced_out traced_in cut_out
+        parts_out joined_in parts_in compressed_out
         compressed_out_before compressed_out_after compressed_in compressed_in_before compressed_in_after views_lent
         views_copied
     )
@@ -71,6 +72,8 @@ fn each_counter_of_a_link_is_on_the_page_once() {
         let line = format!("{series}{{remote_node=\"far@away\"{label}}} {value}");
         assert!(lines.contains(&line), "no {line} in {lines:#?}");
     };
+    has("ergo_remote_fragments_sent_total", "", counters.parts_out);
+    has("ergo_remote_fragment_messages_received_total", "", counters.joined_in);
     has("ergo_remote_compressed_sent_total", "", counters.compressed_out);
     has("ergo_remote_compressed_bytes_sent_total", "", counters.compressed_out_after);
     has("ergo_remote_compressed_orig_bytes_sent_total", "", counters.compressed_out_before);

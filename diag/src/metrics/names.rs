@@ -556,7 +556,7 @@ pub const FAMILIES: &[Family] = &[
     counter(
         "shard_net_control_errors_total",
         NONE,
-        "Control links closed because the peer broke the protocol.",
+        "Control messages that broke the protocol, of peers and our own.",
     ),
     counter(
         "shard_net_name_timeouts_total",

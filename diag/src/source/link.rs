@@ -103,7 +103,7 @@ pub struct NetRow {
     pub links_dialled: u64,
     /// Control messages refused because the peer read too slowly.
     pub control_refused: u64,
-    /// Control links closed because the peer broke the protocol.
+    /// Control messages that broke the protocol, of peers and our own.
     pub control_errors: u64,
     /// Names of other nodes' processes asked for without an answer in time.
     pub name_timeouts: u64,

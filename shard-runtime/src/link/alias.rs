@@ -33,6 +33,7 @@ impl Shard {
         flags: u64,
         reply: u64,
     ) -> Result<(), SendError<M>> {
+        let flags = self.with_send_queue(flags);
         if self.is_annex() {
             let trace = self.trace();
             return self.send_by_home(message, flags, reply, move |home, message, reply| {

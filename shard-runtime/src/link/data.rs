@@ -10,7 +10,7 @@ use crate::link::transport::Transport;
 use crate::link::{LinkCells, LinkOptions};
 use crate::process::bump;
 use shard_wire::WireError;
-use shard_wire::flow::{FlowConfig, FlowError, Full, Inbound, Joiner, Loss, Outbox, Report};
+use shard_wire::flow::{Cut, FlowConfig, FlowError, Full, Inbound, Joiner, Loss, Outbox, Report};
 use shard_wire::frame::{FrameHead, RecvBuf};
 use shard_wire::header::FrameKind;
 use shard_wire::placement::Slot;
@@ -96,6 +96,8 @@ pub(crate) struct DataLink {
     pub(crate) is_full: bool,
     /// Bytes that the peer's counters show as queued here.
     shown: u64,
+    /// What the peer's counters show as cut into parts here.
+    cut: Cut,
     /// It is counted as held by the peer's credit.
     pub(crate) is_held: bool,
 }
@@ -127,6 +129,7 @@ impl DataLink {
             used: [(0, 0); 2],
             is_full: false,
             shown: 0,
+            cut: Cut::default(),
             is_held: false,
             config,
         })
@@ -268,6 +271,12 @@ impl DataLink {
         let before = std::mem::replace(&mut self.shown, queued);
         let all = cells.outbox_bytes.load(Relaxed);
         cells.outbox_bytes.store(all.saturating_sub(before) + queued, Relaxed);
+        let cut = self.out.cut_into_parts();
+        if cut != self.cut {
+            bump(&cells.cut_out, cut.messages - self.cut.messages);
+            bump(&cells.parts_out, cut.parts - self.cut.parts);
+            self.cut = cut;
+        }
         true
     }
 

@@ -70,7 +70,8 @@ impl<M: Message> Late for Hop<M> {
         shard.net.hop_due.set(self.due);
         let sent = shard.with_trace(self.trace, || {
             shard.speaking_as(self.from, || {
-                shard.try_remote(self.to, self.name.as_deref(), &self.message, self.flags, self.reply)
+                // Its turn was kept where it was sent.
+                shard.put_remote(self.to, self.name.as_deref(), &self.message, self.flags, self.reply)
             })
         });
         shard.net.hop_due.set(None);

@@ -18,6 +18,7 @@ use crate::link::LinkCells;
 use crate::link::alias::alias_address;
 use crate::link::net::PeerSession;
 use crate::link::send::{Way, priority_of};
+use crate::link::waiting::Waits;
 use crate::mailbox::Meta;
 use crate::process::bump;
 use crate::shard::Shard;
@@ -93,6 +94,16 @@ struct Letter {
     /// Incarnation key of the target's node.
     peer: u64,
     body: Box<[u8]>,
+}
+
+impl Waits for Letter {
+    fn go(self: Box<Self>, home: &Shard, to: Result<Pid, SendReason>) -> Option<Box<dyn Waits>> {
+        let waiter = self.waiter;
+        if let Err(reason) = to.and_then(|to| home.send_letter(to, *self)) {
+            home.answer_own(waiter, Heard::NotSent(reason));
+        }
+        None
+    }
 }
 
 impl Letter {
@@ -279,29 +290,24 @@ impl Shard {
         if let Some(pid) = self.known_holder(session, name) {
             return self.send_letter_in_turn(session, pid, letter);
         }
-        self.prepare_to_wait(session, Some(name))?;
         let name = name.clone();
-        self.speaking_as(letter.from, || self.wait_for_name(session, &name, Self::letter_later(letter)));
-        Ok(())
+        self.speaking_as(letter.from, || {
+            self.prepare_to_wait(session, Some(&name))?;
+            self.have_wait(session, Err(&name), Box::new(letter));
+            Ok(())
+        })
     }
 
     /// Sends a letter after what its sender has waiting for names there.
     fn send_letter_in_turn(&self, session: u32, to: Pid, letter: Letter) -> Result<(), SendReason> {
-        if self.speaking_as(letter.from, || self.behind(to)).is_none() {
-            return self.send_letter(to, letter);
-        }
-        self.prepare_to_wait(session, None)?;
-        self.speaking_as(letter.from, || self.wait_for_turn(session, to, Self::letter_later(letter)));
-        Ok(())
-    }
-
-    fn letter_later(letter: Letter) -> impl FnOnce(&Self, Result<Pid, SendReason>) + 'static {
-        move |home, holder| {
-            let waiter = letter.waiter;
-            if let Err(reason) = holder.and_then(|pid| home.send_letter(pid, letter)) {
-                home.answer_own(waiter, Heard::NotSent(reason));
+        self.speaking_as(letter.from, || {
+            if self.behind(to).is_none() {
+                return self.send_letter(to, letter);
             }
-        }
+            self.prepare_to_wait(session, None)?;
+            self.have_wait(session, Ok(to), Box::new(letter));
+            Ok(())
+        })
     }
 
     fn send_letter(&self, to: Pid, letter: Letter) -> Result<(), SendReason> {
@@ -490,7 +496,7 @@ mod tests {
             session: Arc::new(session),
             is_up,
             by_shard: Vec::new(),
-            names: crate::link::name::Names::default(),
+            names: crate::link::waiting::Names::default(),
         }
     }
 

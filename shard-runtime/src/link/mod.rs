@@ -43,6 +43,7 @@ mod signal;
 mod traced;
 mod transport;
 mod version;
+mod waiting;
 mod window;
 
 pub use history::{PeerChange, PeerRecord};

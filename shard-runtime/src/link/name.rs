@@ -1,113 +1,92 @@
 //! Names on other nodes, resolved before a link is chosen, so that FIFO holds for every form of address.
 //!
-//! Invariants: A1 while a name is being resolved, messages to it wait, and so does all that their senders send to that node
-//! afterwards, by whatever address: it may be the same process. A2 a resolved name is used until its session ends or the peer
-//! says that it moved; then it is resolved again. A3 what waits goes in the order in which it was sent.
+//! Invariants: N1 while a name is being resolved, messages to it wait, and so does all that their senders send to that node
+//! afterwards, by whatever address: it may be the same process. N2 a resolved name is used until its session ends or the peer
+//! says that it moved; then it is resolved again. N3 what has waited and finds a full outbox goes on waiting, in its order.
 
 use crate::error::{CallError, SendError, SendReason};
 use crate::link::Request;
 use crate::link::net::PeerSession;
+use crate::link::room::LinkRoom;
+use crate::link::send::{Sent, Way};
+use crate::link::waiting::{Names, Waits};
 use crate::mailbox::Meta;
 use crate::shard::Shard;
+use crate::trace::TraceContext;
 use shard_wire::{Message, NodeName, Pid};
-use std::collections::{HashMap, HashSet, VecDeque};
 
-/// Messages of one shard that may wait for names of one node.
-const MAX_WAITING: usize = 1 << 14;
-
-/// Sends a waiting message to the process, or fails it.
-type Go = Box<dyn FnOnce(&Shard, Result<Pid, SendReason>)>;
-
-/// What a message waits for.
-enum For {
-    /// Its name.
-    Name(Box<str>),
-    /// Messages that were sent before it.
-    Turn(Pid),
-    /// Nobody has its name, or the node cannot be asked.
-    Nobody(SendReason),
-}
-
-/// A message that waits.
-struct Waiting {
-    /// The process that sent it.
+/// A message that waits, with what it is sent with.
+struct Held<M> {
+    name: Option<Box<str>>,
     from: u64,
-    what: For,
-    go: Go,
+    trace: Option<TraceContext>,
+    flags: u64,
+    reply: u64,
+    message: M,
 }
 
-/// What is known of a name.
-#[derive(Debug)]
-enum NameState {
-    /// Being asked for.
-    Resolving,
-    /// Its holder.
-    Known(Pid),
-}
-
-/// What one shard knows of the names of a node, and the messages that wait for them.
-#[derive(Default)]
-pub(crate) struct Names {
-    known: HashMap<Box<str>, NameState>,
-    waiting: VecDeque<Waiting>,
-    /// How many of them are of each sender.
-    senders: HashMap<u64, usize>,
-}
-
-impl std::fmt::Debug for Names {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Names").field("known", &self.known).field("waiting", &self.waiting.len()).finish()
-    }
-}
-
-impl Names {
-    fn holder(&self, name: &str) -> Option<Pid> {
-        match self.known.get(name) {
-            Some(NameState::Known(pid)) => Some(*pid),
-            _ => None,
+impl<M: Message> Waits for Held<M> {
+    fn go(self: Box<Self>, shard: &Shard, to: Result<Pid, SendReason>) -> Option<Box<dyn Waits>> {
+        let is_call = self.flags & Meta::CALL != 0;
+        if is_call && shard.due_of(self.reply).is_none_or(|due| due <= shard.now_ticks()) {
+            // Its caller has been told that the time was up.
+            shard.contain(|| drop(self));
+            return None;
         }
-    }
-
-    fn wait(&mut self, message: Waiting) {
-        *self.senders.entry(message.from).or_default() += 1;
-        self.waiting.push_back(message);
-    }
-
-    /// It is known who holds a name, or that nobody does.
-    fn answer(&mut self, name: &str, holder: Result<Pid, SendReason>) {
-        match holder {
-            Ok(pid) => self.known.insert(name.into(), NameState::Known(pid)),
-            // Not remembered: the next message asks again.
-            Err(_) => self.known.remove(name),
+        let sent = to.and_then(|to| {
+            shard.with_trace(self.trace, || {
+                shard.speaking_as(self.from, || {
+                    shard.check_leaving(to)?;
+                    let name = self.name.as_deref();
+                    shard.put_remote(to, name, &self.message, self.flags, self.reply).map(|sent| (sent, to))
+                })
+            })
+        });
+        let reason = match sent {
+            Ok((Sent::Queued, _)) => {
+                shard.count_sent();
+                shard.contain(|| drop(self));
+                return None;
+            }
+            Ok((Sent::Hop(owner), to)) => {
+                (*self).hop(shard, owner, to);
+                return None;
+            }
+            Ok((Sent::Behind(_), _)) => SendReason::NotConnected,
+            Err(SendReason::OutboxFull) => return self.stay(shard, to),
+            Err(reason) => reason,
         };
-        for message in &mut self.waiting {
-            if matches!(&message.what, For::Name(wanted) if **wanted == *name) {
-                message.what = holder.map_or_else(For::Nobody, For::Turn);
-            }
+        let (is_call, reply) = (is_call, self.reply);
+        shard.contain(|| drop(self));
+        if is_call {
+            shard.refuse(reply, CallError::Send(reason));
+        } else {
+            shard.count(|cells| &cells.dead_letters, 1);
         }
+        None
+    }
+}
+
+impl<M: Message> Held<M> {
+    fn hop(self, shard: &Shard, owner: u16, to: Pid) {
+        let Self { name, from, trace, flags, reply, message } = self;
+        shard.with_trace(trace, || {
+            shard.speaking_as(from, || {
+                // It is sent, or counted and answered there.
+                let _done = shard.hop(owner, to, name.as_deref(), message, flags, reply);
+            });
+        });
     }
 
-    /// The messages whose turn it is, in their order: all but those behind one of the same sender whose name is not known.
-    fn take_ready(&mut self) -> Vec<Waiting> {
-        let (mut held, mut ready) = (HashSet::new(), Vec::new());
-        for message in std::mem::take(&mut self.waiting) {
-            let waits = match message.what {
-                For::Name(_) => true,
-                For::Turn(_) => held.contains(&message.from),
-                For::Nobody(_) => false,
-            };
-            if waits {
-                held.insert(message.from);
-                self.waiting.push_back(message);
-                continue;
-            }
-            if let Some(count) = self.senders.get_mut(&message.from) {
-                *count -= 1;
-            }
-            ready.push(message);
+    /// There is no room. Where another shard owns the link, messages wait for it there.
+    fn stay(self: Box<Self>, shard: &Shard, to: Result<Pid, SendReason>) -> Option<Box<dyn Waits>> {
+        if let Ok(to) = to
+            && let Ok(Way::Owner(owner)) = shard.route(to)
+        {
+            (*self).hop(shard, owner, to);
+            return None;
         }
-        self.senders.retain(|_, count| *count > 0);
-        ready
+        Some(self)
     }
 }
 
@@ -121,6 +100,7 @@ impl Shard {
         flags: u64,
         reply: u64,
     ) -> Result<(), SendError<M>> {
+        let flags = self.with_send_queue(flags);
         if self.is_annex() {
             let (name, node, trace) = (name.to_owned(), node.to_owned(), self.trace());
             return self.send_by_home(message, flags, reply, move |home, message, reply| {
@@ -162,56 +142,42 @@ impl Shard {
         self.net.sessions.borrow().get(session as usize)?.names.holder(name)
     }
 
-    /// Whether a message may wait; if it waits for a name, that is asked for by the first.
+    /// The flags of a message with the priority of its sender, unless it has one of its own.
+    pub(super) fn with_send_queue(&self, flags: u64) -> u64 {
+        if flags & Meta::QUEUE == Meta::MAIN { flags | self.send_queue() } else { flags }
+    }
+
+    /// Whether a message of the current process may wait; if it waits for a name, that is asked for by the first.
     pub(super) fn prepare_to_wait(&self, session: u32, name: Option<&str>) -> Result<(), SendReason> {
         let mut sessions = self.net.sessions.borrow_mut();
         let peer = sessions.get_mut(session as usize).ok_or(SendReason::NotConnected)?;
         if peer.session.is_leaving() {
             return Err(SendReason::NodeStopping);
         }
-        // LIMIT: messages that wait for names.
-        if peer.names.waiting.len() >= MAX_WAITING {
-            return Err(SendReason::Overloaded);
-        }
-        let Some(name) = name.filter(|name| !peer.names.known.contains_key(*name)) else { return Ok(()) };
+        peer.names.admits(self.current_id())?;
+        let Some(name) = name.filter(|name| peer.names.is_new(name)) else { return Ok(()) };
         let node = peer.session.peer.name.clone();
         if !self.node().request(Request::ResolveName { peer: node, name: name.into(), shard: self.index() }) {
             return Err(SendReason::Stopping);
         }
-        peer.names.known.insert(name.into(), NameState::Resolving);
+        peer.names.ask(name);
         Ok(())
     }
 
-    /// Has a message of the current process wait for the holder of a name, after [`Shard::prepare_to_wait`].
-    pub(super) fn wait_for_name(
-        &self,
-        session: u32,
-        name: &str,
-        go: impl FnOnce(&Self, Result<Pid, SendReason>) + 'static,
-    ) {
-        self.wait_in_order(session, For::Name(name.into()), Box::new(go));
-    }
-
-    /// Has a message of the current process wait for those before it, after [`Shard::prepare_to_wait`].
-    pub(super) fn wait_for_turn(
-        &self,
-        session: u32,
-        to: Pid,
-        go: impl FnOnce(&Self, Result<Pid, SendReason>) + 'static,
-    ) {
-        self.wait_in_order(session, For::Turn(to), Box::new(go));
-    }
-
-    fn wait_in_order(&self, session: u32, what: For, go: Go) {
+    /// Has a message of the current process wait, after [`Shard::prepare_to_wait`]: for the holder of a name, or for its turn.
+    pub(super) fn have_wait(&self, session: u32, what: Result<Pid, &str>, message: Box<dyn Waits>) {
         let from = self.current_id();
         if let Some(peer) = self.net.sessions.borrow_mut().get_mut(session as usize) {
-            peer.names.wait(Waiting { from, what, go });
+            match what {
+                Ok(to) => peer.names.wait_for_turn(from, to, message),
+                Err(name) => peer.names.wait_for_name(from, name, message),
+            }
         }
         self.net.some_waiting.set(true);
         self.heed_waiting();
     }
 
-    /// The session with the target's node, if messages of the current process wait there for names.
+    /// The session with the target's node, if messages of the current process wait there.
     #[cold]
     pub(super) fn behind(&self, to: Pid) -> Option<u32> {
         if !self.net.some_waiting.get() {
@@ -219,8 +185,7 @@ impl Shard {
         }
         let session = self.net.find(to.node.0)?;
         let sessions = self.net.sessions.borrow();
-        let senders = &sessions.get(session as usize)?.names.senders;
-        senders.contains_key(&self.current_id()).then_some(session)
+        sessions.get(session as usize)?.names.waits(self.current_id()).then_some(session)
     }
 
     /// Sends to a name that is being resolved.
@@ -237,11 +202,11 @@ impl Shard {
             self.count_send_error(flags, true);
             return Err(SendError::new(reason, message));
         }
-        self.wait_for_name(session, name, self.later(Some(name), message, flags, reply));
+        self.have_wait(session, Err(name), self.held(Some(name), message, flags, reply));
         Ok(())
     }
 
-    /// Sends to a process of another node after what waits for names there.
+    /// Sends to a process of another node after what waits of its sender.
     #[cold]
     pub(super) fn send_in_turn<M: Message>(
         &self,
@@ -255,142 +220,105 @@ impl Shard {
             self.count_send_error(flags, true);
             return Err(SendError::new(reason, message));
         }
-        self.wait_for_turn(session, to, self.later(name, message, flags, reply));
+        self.have_wait(session, Ok(to), self.held(name, message, flags, reply));
         Ok(())
     }
 
-    /// What is done with a message of the current process when it has waited.
-    fn later<M: Message>(
-        &self,
-        name: Option<&str>,
-        message: M,
-        flags: u64,
-        reply: u64,
-    ) -> impl FnOnce(&Self, Result<Pid, SendReason>) + 'static {
-        let (name, from, trace) = (name.map(Box::<str>::from), self.current_id(), self.trace());
-        move |shard, holder| {
-            let sent = match holder {
-                Ok(pid) => shard.with_trace(trace, || {
-                    shard.speaking_as(from, || {
-                        let sent = shard.deliver_remote_named(pid, name.as_deref(), message, flags, reply);
-                        sent.map_err(|error| error.reason)
-                    })
-                }),
-                Err(reason) => {
-                    shard.count_send_error(flags, true);
-                    Err(reason)
-                }
-            };
-            if let Err(reason) = sent {
-                if flags & Meta::CALL == 0 {
-                    shard.count(|cells| &cells.dead_letters, 1);
-                } else {
-                    shard.refuse(reply, CallError::Send(reason));
-                }
-            }
-        }
+    fn held<M: Message>(&self, name: Option<&str>, message: M, flags: u64, reply: u64) -> Box<dyn Waits> {
+        let (name, from, trace) = (name.map(Into::into), self.current_id(), self.trace());
+        Box::new(Held { name, from, trace, flags, reply, message })
     }
 
     /// The control thread knows who holds a name on another node; `None`: nobody, or the node cannot be asked.
     pub(crate) fn name_answer(&self, node: &NodeName, name: &str, holder: Option<Pid>) {
         let Some(session) = self.net.find_node(node.as_str()) else { return };
-        let ready = {
+        let (missing, senders, failed) = {
             let mut sessions = self.net.sessions.borrow_mut();
             let Some(peer) = sessions.get_mut(session as usize) else { return };
             // A node that stops ends its processes: the name was known there before.
             let is_leaving = peer.session.is_leaving();
             let missing = if is_leaving { SendReason::NodeStopping } else { SendReason::NameUnknown };
-            peer.names.answer(name, holder.ok_or(missing));
-            peer.names.take_ready()
+            let (senders, failed) = peer.names.answer(name, holder);
+            (missing, senders, failed)
         };
-        // A3: none of these waits again.
-        self.net.some_waiting.set(false);
-        for Waiting { what, go, .. } in ready {
-            let holder = match what {
-                For::Turn(pid) => Ok(pid),
-                For::Nobody(reason) => Err(reason),
-                For::Name(_) => Err(SendReason::NameUnknown),
-            };
-            self.contain(|| go(self, holder));
+        self.fail_waiting(failed, missing);
+        for sender in senders {
+            self.send_waiting(session, sender);
         }
-        self.look_for_waiting();
+        self.after_waiting(session);
     }
 
-    fn look_for_waiting(&self) {
-        let waits = |peer: &PeerSession| !peer.names.waiting.is_empty();
+    /// A link has room again: what has waited goes on.
+    #[cold]
+    pub(super) fn send_all_waiting(&self) {
+        let all: Vec<(u32, Vec<u64>)> = {
+            let sessions = self.net.sessions.borrow();
+            let some = sessions.iter().zip(0..).filter(|(peer, _)| peer.names.has_waiting());
+            some.map(|(peer, session)| (session, peer.names.senders())).collect()
+        };
+        for (session, senders) in all {
+            for sender in senders {
+                self.send_waiting(session, sender);
+            }
+            self.after_waiting(session);
+        }
+    }
+
+    /// Sends what a sender has waiting, up to a name that is not known or a message that finds no room.
+    fn send_waiting(&self, session: u32, sender: u64) {
+        loop {
+            let next = self.with_names(session, |names| names.next_of(sender)).flatten();
+            let Some((to, message)) = next else { break };
+            let mut back = None;
+            self.contain(|| back = message.go(self, Ok(to)));
+            if let Some(message) = back {
+                self.with_names(session, |names| names.put_back(sender, to, message));
+                break;
+            }
+        }
+        self.with_names(session, |names| names.drop_empty(sender));
+    }
+
+    fn with_names<R>(&self, session: u32, f: impl FnOnce(&mut Names) -> R) -> Option<R> {
+        let mut sessions = self.net.sessions.borrow_mut();
+        sessions.get_mut(session as usize).map(|peer| f(&mut peer.names))
+    }
+
+    fn fail_waiting(&self, failed: impl IntoIterator<Item = Box<dyn Waits>>, reason: SendReason) {
+        for message in failed {
+            self.contain(|| drop(message.go(self, Err(reason))));
+        }
+    }
+
+    /// Something that waited has gone: there is room, and perhaps nothing waits.
+    fn after_waiting(&self, session: u32) {
+        for waiter in self.with_names(session, Names::take_room_waits).unwrap_or_default() {
+            self.answer_own(waiter, LinkRoom);
+        }
+        let waits = |peer: &PeerSession| peer.names.has_waiting();
         let some = self.net.sessions.borrow().iter().any(waits);
         self.net.some_waiting.set(some);
         self.heed_waiting();
     }
 
+    /// Whether nothing waits to be sent to nodes that are up.
+    pub(super) fn has_sent_waiting(&self) -> bool {
+        !self.net.sessions.borrow().iter().any(|peer| peer.is_up && peer.names.has_waiting())
+    }
+
     /// The peer says that a name has another holder than this one.
     pub(super) fn name_moved(&self, key: u64, name: &str) {
-        let Some(session) = self.net.find(key) else { return };
-        if let Some(peer) = self.net.sessions.borrow_mut().get_mut(session as usize)
-            && peer.names.holder(name).is_some()
-        {
-            peer.names.known.remove(name);
+        if let Some(session) = self.net.find(key) {
+            self.with_names(session, |names| names.forget(name));
         }
     }
 
     /// The session of these names has ended: what waits is not sent.
-    pub(super) fn end_names(&self, names: Names, reason: SendReason) {
-        for message in names.waiting {
-            self.contain(|| (message.go)(self, Err(reason)));
+    pub(super) fn end_names(&self, session: u32, mut names: Names, reason: SendReason) {
+        for waiter in names.take_room_waits() {
+            self.answer_own(waiter, LinkRoom);
         }
-        self.look_for_waiting();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{For, Names, Waiting};
-    use crate::error::SendReason;
-    use shard_wire::{IncarnationKey, LocalId, Pid};
-
-    fn pid(local: u64) -> Pid {
-        Pid { node: IncarnationKey(7), local: LocalId(local) }
-    }
-
-    fn wait(names: &mut Names, from: u64, what: For) {
-        names.wait(Waiting { from, what, go: Box::new(|_, _| {}) });
-    }
-
-    /// Senders of what is ready, and where it goes.
-    fn ready(names: &mut Names) -> Vec<(u64, Result<Pid, SendReason>)> {
-        let outcome = |message: Waiting| match message.what {
-            For::Turn(pid) => (message.from, Ok(pid)),
-            For::Nobody(reason) => (message.from, Err(reason)),
-            For::Name(name) => panic!("{name} is not known"),
-        };
-        names.take_ready().into_iter().map(outcome).collect()
-    }
-
-    #[test]
-    fn a_sender_waits_for_its_names_and_others_pass() {
-        let mut names = Names::default();
-        wait(&mut names, 1, For::Name("a".into()));
-        wait(&mut names, 1, For::Turn(pid(10)));
-        wait(&mut names, 2, For::Name("b".into()));
-        wait(&mut names, 1, For::Name("b".into()));
-        wait(&mut names, 2, For::Turn(pid(11)));
-        names.answer("b", Ok(pid(20)));
-        assert_eq!(ready(&mut names), [(2, Ok(pid(20))), (2, Ok(pid(11)))]);
-        assert!(names.senders.contains_key(&1) && !names.senders.contains_key(&2));
-        names.answer("a", Ok(pid(30)));
-        assert_eq!(ready(&mut names), [(1, Ok(pid(30))), (1, Ok(pid(10))), (1, Ok(pid(20)))]);
-        assert!(names.senders.is_empty() && names.waiting.is_empty());
-    }
-
-    #[test]
-    fn a_name_that_nobody_has_fails_its_messages_alone() {
-        let mut names = Names::default();
-        wait(&mut names, 1, For::Name("a".into()));
-        wait(&mut names, 1, For::Name("b".into()));
-        wait(&mut names, 1, For::Turn(pid(10)));
-        names.answer("b", Err(SendReason::NameUnknown));
-        assert_eq!(ready(&mut names), [(1, Err(SendReason::NameUnknown))]);
-        names.answer("a", Err(SendReason::NameUnknown));
-        assert_eq!(ready(&mut names), [(1, Err(SendReason::NameUnknown)), (1, Ok(pid(10)))]);
+        self.fail_waiting(names.into_waiting(), reason);
+        self.after_waiting(session);
     }
 }

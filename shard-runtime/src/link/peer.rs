@@ -105,6 +105,14 @@ cells! {
     traced_out,
     /// Messages, calls, replies and asks received with a trace.
     traced_in,
+    /// Messages, calls and replies cut into parts, for they were too big for one frame.
+    cut_out,
+    /// Parts of them.
+    parts_out,
+    /// Messages, calls and replies put together from parts.
+    joined_in,
+    /// Parts received.
+    parts_in,
     /// Messages, calls and replies sent compressed.
     compressed_out,
     /// Bytes of their bodies before compression.

@@ -66,6 +66,8 @@ struct Turn<'n> {
     taken: [(u64, u64); 3],
     /// Parts of messages that are not whole.
     parts: u64,
+    /// Messages whose last part came.
+    joined: u64,
     /// Whole frames may be left.
     is_left: bool,
     broken: Option<Broken>,
@@ -189,6 +191,12 @@ impl Shard {
                 bump(&cells.messages_in, handled);
                 bump(&cells.views_lent, turn.run.lent);
                 bump(&cells.views_copied, turn.run.copied);
+            });
+        }
+        if turn.parts + turn.joined > 0 {
+            self.with_link_cells(link, |cells| {
+                bump(&cells.joined_in, turn.joined);
+                bump(&cells.parts_in, turn.parts + turn.joined);
             });
         }
         if let Some(error) = turn.broken {
@@ -339,6 +347,7 @@ impl Shard {
             turn.parts += 1;
             return Ok(());
         };
+        turn.joined += 1;
         let frame = joined.frame()?;
         if frame.header.flags.any(MARKS) {
             return self.handle_marked(&frame, origin, joined.source(), &mut turn.run);

@@ -8,7 +8,7 @@ use crate::error::{CallError, SendReason};
 use crate::link::alias::alias_address;
 use crate::process::bump;
 use crate::shard::Shard;
-use shard_wire::Pid;
+use shard_wire::{LocalId, Pid};
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::send::Way;
@@ -41,21 +41,42 @@ impl Shard {
             Route::Pid(pid) => Some(pid),
             Route::Remote { name, node } if self.is_annex() => {
                 let (name, node) = (name.to_owned(), node.to_owned());
-                self.at_home(move |home| home.known_holder(home.net.find_node(&node)?, &name)).flatten()
+                self.at_home(move |home| home.holder_or_node(&name, &node)).flatten()
             }
-            Route::Remote { name, node } => self.known_holder(self.net.find_node(node)?, name),
+            Route::Remote { name, node } => self.holder_or_node(name, node),
             Route::Alias(alias) => Some(alias_address(alias)),
             Route::Name(_) => None,
         }
     }
 
+    /// The holder of a name; if that is not known, what stands for its node.
+    fn holder_or_node(&self, name: &str, node: &str) -> Option<Pid> {
+        let session = self.net.find_node(node)?;
+        let of_node = || {
+            let sessions = self.net.sessions.borrow();
+            Some(self.pid_of(sessions.get(session as usize)?.session.key, LocalId::CORE.0))
+        };
+        self.known_holder(session, name).or_else(of_node)
+    }
+
     fn want_link_room(&self, to: Pid, waiter: u64) {
+        if self.net.some_waiting.get() && self.wait_for_waiting(to, waiter) {
+            return;
+        }
         match self.route(to) {
             Ok(Way::Link(link)) => self.join_link_waits(link, waiter),
             Ok(Way::Owner(owner)) => self.tell(owner, move |owner| owner.want_link_room(to, waiter)),
             // The sender tries again, and learns why.
             Err(_) => self.answer_own(waiter, LinkRoom),
         }
+    }
+
+    /// Has a sender wait until something that waits to be sent to the same node has gone.
+    #[cold]
+    fn wait_for_waiting(&self, to: Pid, waiter: u64) -> bool {
+        let Some(session) = self.net.find(to.node.0) else { return false };
+        let mut sessions = self.net.sessions.borrow_mut();
+        sessions.get_mut(session as usize).is_some_and(|peer| peer.names.wait_for_room(waiter))
     }
 
     fn join_link_waits(&self, link: u32, waiter: u64) {
@@ -104,6 +125,9 @@ impl Shard {
         for link in freed {
             // What has crossed came first. It may fill the link again.
             self.send_late(link);
+            if self.net.some_waiting.get() {
+                self.send_all_waiting();
+            }
             self.end_link_waits(link);
         }
     }

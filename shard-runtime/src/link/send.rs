@@ -60,7 +60,27 @@ impl Shard {
         }
     }
 
-    pub(super) fn try_remote<M: Message>(
+    #[inline]
+    fn try_remote<M: Message>(
+        &self,
+        to: Pid,
+        name: Option<&str>,
+        message: &M,
+        flags: u64,
+        reply: u64,
+    ) -> Result<Sent, SendReason> {
+        if self.net.is_careful.get() {
+            self.check_leaving(to)?;
+            if let Some(session) = self.behind(to) {
+                return Ok(Sent::Behind(session));
+            }
+        }
+        self.put_remote(to, name, message, flags, reply)
+    }
+
+    /// Sends what has waited for its turn, or need not.
+    #[inline]
+    pub(super) fn put_remote<M: Message>(
         &self,
         to: Pid,
         name: Option<&str>,
@@ -69,12 +89,6 @@ impl Shard {
         reply: u64,
     ) -> Result<Sent, SendReason> {
         let ops = vtable::<M>().wire_ops().ok_or(SendReason::LocalOnly)?;
-        if self.net.is_careful.get() {
-            self.check_leaving(to)?;
-            if let Some(session) = self.behind(to) {
-                return Ok(Sent::Behind(session));
-            }
-        }
         let link = match self.route(to)? {
             Way::Link(link) => link,
             Way::Owner(shard) if self.is_outbox_full_at(shard, to) => return Err(SendReason::OutboxFull),
@@ -191,7 +205,7 @@ impl Shard {
 
     /// The link's owner is another shard: the message goes there first, boxed.
     #[cold]
-    fn hop<M: Message>(
+    pub(super) fn hop<M: Message>(
         &self,
         shard: u16,
         to: Pid,

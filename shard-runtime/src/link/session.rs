@@ -7,9 +7,9 @@
 use crate::app::NodeSession;
 use crate::error::{AskError, CallError, ExitReason, SendReason};
 use crate::link::data::Socket;
-use crate::link::name::Names;
 use crate::link::net::{NO_LINK, PeerSession};
 use crate::link::transport::Transport;
+use crate::link::waiting::Names;
 use crate::link::{LinkGrant, Request, Session};
 use crate::process::bump;
 use crate::shard::Shard;
@@ -92,7 +92,7 @@ impl Shard {
         }
         // They were not sent.
         let unsent = if session.is_leaving() { SendReason::NodeStopping } else { SendReason::NotConnected };
-        self.end_names(names, unsent);
+        self.end_names(index, names, unsent);
         self.heed_leaving();
         let reason = ExitReason::NoConnection { why, session: session.number };
         // After those that were never sent: they are known not to have arrived.
@@ -107,9 +107,10 @@ impl Shard {
         self.post_steward(NodeSession { name: session.peer.name.as_str().to_owned(), is_up: false });
     }
 
-    /// Whether the peers of all links have confirmed what was sent to them.
+    /// Whether the peers of all links have confirmed what was sent to them, and nothing waits to be sent.
     pub(crate) fn are_links_settled(&self) -> bool {
-        self.net.links.borrow().iter().flatten().all(|owned| owned.data.out.is_settled())
+        self.has_sent_waiting()
+            && self.net.links.borrow().iter().flatten().all(|owned| owned.data.out.is_settled())
     }
 
     /// Whether this shard is in session with a node.

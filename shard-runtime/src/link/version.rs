@@ -34,7 +34,8 @@ impl Shard {
             let session = match &to {
                 OwnedRoute::Pid(pid) => home.net.find(pid.node.0),
                 OwnedRoute::Remote(_, node) => home.net.find_node(node),
-                OwnedRoute::Alias(_) | OwnedRoute::Name(_) => None,
+                OwnedRoute::Alias(alias) => home.net.find(alias.node.0),
+                OwnedRoute::Name(_) => None,
             };
             home.older_for(session, ops)
         })

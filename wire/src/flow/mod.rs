@@ -27,7 +27,7 @@ pub use inbound::Inbound;
 pub use join::{Joined, Joiner};
 pub use outbox::{Loss, Outbox};
 pub use report::{REPORT_BYTES, Report};
-pub use split::MAX_AT_ONCE;
+pub use split::{Cut, MAX_AT_ONCE};
 
 use crate::WireError;
 

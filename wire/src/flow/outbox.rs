@@ -13,7 +13,7 @@
 use crate::WireError;
 use crate::flow::queue::{Left, Queue, Segment, Spare};
 use crate::flow::report::Report;
-use crate::flow::split::{Splitter, stands_for_a_message};
+use crate::flow::split::{Cut, Splitter, stands_for_a_message};
 use crate::flow::{FlowConfig, FlowError, Full};
 use crate::frame::{BodyWriter, FrameHead};
 use crate::header::{FrameKind, Lane};
@@ -64,7 +64,7 @@ impl Kept {
 
     fn seal(&mut self, spare: &mut Spare) -> Result<(), WireError> {
         if !self.split.is_empty() {
-            self.split.round(&mut self.queue.out, self.part)?;
+            self.split.round(&mut self.queue.out, self.part, self.whole)?;
         }
         self.queue.seal(spare);
         Ok(())
@@ -168,6 +168,13 @@ impl Outbox {
     #[must_use]
     pub fn waiting(&self) -> u64 {
         self.data.waiting() + self.signal.waiting() + self.control.waiting()
+    }
+
+    /// What was cut into parts since the session began.
+    #[must_use]
+    pub fn cut_into_parts(&self) -> Cut {
+        let (data, signal) = (self.data.split.done(), self.signal.split.done());
+        Cut { messages: data.messages + signal.messages, parts: data.parts + signal.parts }
     }
 
     /// Bytes of the control lane that wait.

@@ -4,7 +4,8 @@
 //! other. What comes behind a big message of the same sender to the same target with the same priority waits with it.
 //!
 //! Invariants: P1 parts of one message keep their order; at most [`MAX_AT_ONCE`] messages of a lane are cut at a time.
-//! P2 a frame waits exactly while a big one before it of its own pair is not cut whole.
+//! P2 a frame waits exactly while a big one before it of its own pair is not cut whole. Where an alias leads is not known here:
+//! it may be the target of any frame to its shard, so frames of one sender to that wait for each other then.
 //! P3 a big message is not moved while it waits: its buffer is handed on.
 //! Cost: nothing while there is no big message but the look whether there is one; then a copy of each part, and of the frames
 //! of the batch that stand before it.
@@ -12,7 +13,8 @@
 use crate::WireError;
 use crate::flow::queue::frame_len;
 use crate::frame::{Batch, FrameBuf, FrameHead};
-use crate::header::{Fragment, FrameHeader, FrameKind};
+use crate::header::{Fragment, FrameFlags, FrameHeader, FrameKind};
+use crate::ids::LocalId;
 use crate::limits::HEADER_BYTES;
 use std::collections::VecDeque;
 
@@ -23,14 +25,33 @@ pub const MAX_AT_ONCE: usize = 4;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Pair {
     from: u64,
-    to: u64,
+    to: LocalId,
+    is_alias: bool,
     priority: u8,
 }
 
 impl Pair {
     fn of(header: &FrameHeader) -> Self {
-        Self { from: header.from.0, to: header.to.0, priority: header.flags.priority() as u8 }
+        let is_alias = header.flags.has(FrameFlags::ALIAS);
+        Self { from: header.from.0, to: header.to, is_alias, priority: header.flags.priority() as u8 }
     }
+
+    /// Whether frames of both come from one sender for one shard.
+    fn is_near(self, other: Self) -> bool {
+        (self.from, self.priority, self.to.shard()) == (other.from, other.priority, other.to.shard())
+    }
+
+    /// Whether both may be for one process although they are not the same.
+    fn may_be(self, other: Self) -> bool {
+        (self.is_alias || other.is_alias) && self != other && self.is_near(other)
+    }
+}
+
+/// Frames of one sender to one shard that wait until it does not matter where an alias leads.
+#[derive(Debug)]
+struct Held {
+    pair: Pair,
+    frames: VecDeque<(FrameHeader, Whole)>,
 }
 
 #[derive(Debug)]
@@ -73,21 +94,45 @@ enum Behind {
 pub(super) struct Splitter {
     kind: FrameKind,
     bigs: VecDeque<Big>,
+    /// Empty if there is no big message.
+    held: Vec<Held>,
     next: u32,
     /// Bytes that are not cut off yet, and those behind.
     bytes: u64,
     /// Frames that are not in the lane yet.
     frames: u64,
+    done: Cut,
+}
+
+/// What was cut into parts since the session began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Cut {
+    /// Messages cut whole.
+    pub messages: u64,
+    /// Their parts, and those of messages that are being cut.
+    pub parts: u64,
 }
 
 impl Splitter {
     pub(super) fn new(kind: FrameKind) -> Self {
-        Self { kind, bigs: VecDeque::new(), next: 0, bytes: 0, frames: 0 }
+        Self {
+            kind,
+            bigs: VecDeque::new(),
+            held: Vec::new(),
+            next: 0,
+            bytes: 0,
+            frames: 0,
+            done: Cut::default(),
+        }
     }
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.bigs.is_empty()
+    }
+
+    pub(super) fn done(&self) -> Cut {
+        self.done
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -105,6 +150,11 @@ impl Splitter {
         let header = out.as_slice().get(start..).and_then(|frame| frame.first_chunk::<HEADER_BYTES>());
         let Some(Ok(header)) = header.map(|head| FrameHeader::from_bytes(head, usize::MAX)) else { return };
         let pair = Pair::of(&header);
+        if self.may_overtake(pair) {
+            self.bytes += u64::from(header.length);
+            self.frames += 1;
+            return self.hold(header, Whole { bytes: out.take_last(start), start });
+        }
         let before = self.bigs.iter_mut().rfind(|big| big.pair == pair);
         let length = header.length as usize;
         if before.is_none() && length <= whole {
@@ -127,6 +177,49 @@ impl Splitter {
         }
     }
 
+    /// Whether a frame might overtake another one to the same process, by an alias of it.
+    fn may_overtake(&self, pair: Pair) -> bool {
+        self.held.iter().any(|held| held.pair.is_near(pair))
+            || self.bigs.iter().any(|big| big.pair.may_be(pair))
+    }
+
+    fn hold(&mut self, header: FrameHeader, frame: Whole) {
+        let pair = Pair::of(&header);
+        match self.held.iter_mut().find(|held| held.pair.is_near(pair)) {
+            Some(held) => held.frames.push_back((header, frame)),
+            None => self.held.push(Held { pair, frames: VecDeque::from([(header, frame)]) }),
+        }
+    }
+
+    /// Some message was cut whole: what was held for it goes on.
+    #[cold]
+    fn look_at_held(&mut self, out: &mut FrameBuf, whole: usize) -> Result<(), WireError> {
+        for mut held in std::mem::take(&mut self.held) {
+            while let Some((header, frame)) = held.frames.pop_front() {
+                let pair = Pair::of(&header);
+                if self.bigs.iter().any(|big| big.pair.may_be(pair)) {
+                    held.frames.push_front((header, frame));
+                    break;
+                }
+                let before = self.bigs.iter_mut().rfind(|big| big.pair == pair);
+                match before {
+                    Some(big) if header.length as usize <= whole => big.push_small(frame.as_slice()),
+                    Some(big) => big.behind.push_back(Behind::Big(header, frame)),
+                    None if header.length as usize <= whole => {
+                        out.push_whole(frame.as_slice())?;
+                        self.bytes -= u64::from(header.length);
+                        self.frames -= 1;
+                    }
+                    None => self.begin(header, frame, VecDeque::new()),
+                }
+            }
+            if !held.frames.is_empty() {
+                self.held.push(held);
+            }
+        }
+        Ok(())
+    }
+
     fn begin(&mut self, header: FrameHeader, frame: Whole, behind: VecDeque<Behind>) {
         let number = self.next;
         self.next = number.wrapping_add(1);
@@ -135,19 +228,24 @@ impl Splitter {
     }
 
     /// Appends one part of each message that is being cut.
-    pub(super) fn round(&mut self, out: &mut FrameBuf, part: usize) -> Result<(), WireError> {
+    pub(super) fn round(&mut self, out: &mut FrameBuf, part: usize, whole: usize) -> Result<(), WireError> {
         let mut index = 0;
         for _ in 0..MAX_AT_ONCE.min(self.bigs.len()) {
             let Some(big) = self.bigs.get_mut(index) else { break };
             let cut = big.append(self.kind, out, part)?;
             self.bytes -= cut as u64;
+            self.done.parts += 1;
             if big.cut < big.frame.as_slice().len() {
                 index += 1;
                 continue;
             }
             self.frames -= 1;
+            self.done.messages += 1;
             if let Some(done) = self.bigs.remove(index) {
                 self.release(done.behind, out)?;
+            }
+            if !self.held.is_empty() {
+                self.look_at_held(out, whole)?;
             }
         }
         Ok(())
@@ -196,7 +294,7 @@ impl Big {
             total_bytes: self.header.length,
         };
         let head = FrameHead {
-            flags: crate::header::FrameFlags::NONE.with_priority(self.header.flags.priority()),
+            flags: FrameFlags::NONE.with_priority(self.header.flags.priority()),
             to: self.header.to,
             from: self.header.from,
             fragment: Some(fragment),

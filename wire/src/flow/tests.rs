@@ -4,7 +4,7 @@ use super::{
     DEFAULT_MAX_MESSAGE, FlowConfig, FlowError, Full, Inbound, Joiner, Loss, Outbox, Report, WHOLE_BYTES,
 };
 use crate::frame::{FrameHead, RecvBuf};
-use crate::header::{FrameKind, Lane};
+use crate::header::{FrameFlags, FrameKind, Lane};
 use crate::{LocalId, WireError};
 use proptest::prelude::*;
 use std::collections::{HashMap, VecDeque};
@@ -41,13 +41,19 @@ impl End {
 
     /// Sends the next message of a pair, with a body of this many bytes behind its count.
     fn send(&mut self, kind: FrameKind, pair: u64, length: usize) -> Result<(), Full> {
+        self.send_to(kind, pair, length, (LocalId(pair + 1), FrameFlags::NONE))
+    }
+
+    /// The same to another address of the pair's target.
+    fn send_to(
+        &mut self,
+        kind: FrameKind,
+        pair: u64,
+        length: usize,
+        (to, flags): (LocalId, FrameFlags),
+    ) -> Result<(), Full> {
         let count = self.sent.entry((kind as u8, pair)).or_default();
-        let head = FrameHead {
-            from: LocalId(pair),
-            to: LocalId(pair + 1),
-            reference: *count,
-            ..FrameHead::new(kind)
-        };
+        let head = FrameHead { flags, from: LocalId(pair), to, reference: *count, ..FrameHead::new(kind) };
         let body = vec![u8::try_from(*count % 251).unwrap(); length];
         self.out.push(&head, |out| out.put(&body))?;
         *count += 1;
@@ -256,6 +262,59 @@ fn others_pass_between_the_parts_of_a_big_message_and_its_own_pair_waits() {
     settle(&mut a, &mut b);
     assert_eq!(b.seen, a.sent);
     assert_eq!(b.joiners[0].bytes(), 0);
+}
+
+/// Aliases of the target of pair 1, and its pid, in turns that a number chooses.
+#[test]
+fn big_messages_and_aliases_keep_one_order() {
+    let addresses = [
+        (LocalId(2), FrameFlags::NONE),
+        (LocalId(700), FrameFlags::ALIAS),
+        (LocalId(701), FrameFlags::ALIAS),
+    ];
+    for seed in 0..200_u64 {
+        let (mut a, mut b) = (End::new(config(), 1 << 20), End::new(config(), 1 << 20));
+        link(&mut a, &mut b);
+        settle(&mut a, &mut b);
+        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        let mut draw = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        for _ in 0..12 {
+            let address = addresses[draw(3) as usize];
+            let length = if draw(3) == 0 { 200_000 + draw(200_000) as usize } else { 10 };
+            a.send_to(FrameKind::Send, 1, length, address).unwrap();
+            if draw(4) == 0 {
+                // Some of it leaves before the next comes.
+                let bytes = a.write(100_000);
+                b.read(&bytes);
+            }
+        }
+        settle(&mut a, &mut b);
+        assert_eq!(b.seen, a.sent, "seed {seed}");
+        assert!(a.out.is_settled() && a.out.waiting() == 0);
+    }
+}
+
+/// What a message by an alias waits for is what may be for the same process, and no more.
+#[test]
+fn other_senders_and_other_shards_pass_a_message_that_waits_by_its_alias() {
+    let (mut a, mut b) = (End::new(config(), 1 << 20), End::new(config(), 1 << 20));
+    link(&mut a, &mut b);
+    settle(&mut a, &mut b);
+    a.send(FrameKind::Send, 1, 600_000).unwrap();
+    a.send_to(FrameKind::Send, 1, 10, (LocalId(700), FrameFlags::ALIAS)).unwrap();
+    // By pid again: it may be the process of the alias.
+    a.send(FrameKind::Send, 1, 10).unwrap();
+    a.send(FrameKind::Send, 2, 10).unwrap();
+    a.send_to(FrameKind::Send, 3, 10, (LocalId(700), FrameFlags::ALIAS)).unwrap();
+    let early = a.write(WHOLE_BYTES);
+    b.read(&early);
+    let send = FrameKind::Send as u8;
+    assert_eq!(b.seen, HashMap::from([((send, 2), 1), ((send, 3), 1)]));
+    settle(&mut a, &mut b);
+    assert_eq!(b.seen, a.sent);
 }
 
 #[test]

@@ -138,7 +138,7 @@ struct Network {
     links_dialled: u64,
     /// Control messages refused because the peer read too slowly.
     control_refused: u64,
-    /// Control links closed because the peer broke the protocol.
+    /// Control messages that broke the protocol, of peers and our own.
     control_errors: u64,
     /// Names of processes of other nodes asked for without an answer in time.
     name_timeouts: u64,
