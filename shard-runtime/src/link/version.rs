@@ -1,4 +1,4 @@
-//! In which version a message goes to a node that may not know the current one.
+//! In which version a message goes to a node that may not know the current one, and which versions are read as a type.
 //!
 //! Cost: messages that have no earlier version pay one test; for the others the peer's keys are searched.
 
@@ -7,6 +7,12 @@ use crate::error::SendReason;
 use crate::shard::Shard;
 use shard_wire::frame::FrameHead;
 use shard_wire::{Message, MessageKey, Older, WireOps};
+
+/// What reads earlier versions of a type, the newest first. Of views there is none: an earlier version is not read as a view.
+pub(crate) fn earlier(ops: &'static WireOps) -> impl Iterator<Item = &'static WireOps> {
+    let later = ops.vtable().type_id();
+    ops.older().iter().map(Older::upgrading).filter(move |older| older.vtable().type_id() == later)
+}
 
 impl Shard {
     /// The earlier version in which a message goes to the node of a session; `None`: the current one. While the peer has
