@@ -47,6 +47,15 @@ impl Shard {
         .flatten()
     }
 
+    /// The same, for arguments of a process on a node.
+    pub(super) fn older_at(&self, node: &str, ops: &'static WireOps) -> Option<&'static Older> {
+        if ops.older().is_empty() {
+            return None;
+        }
+        let node: Box<str> = node.into();
+        self.at_home(move |home| home.older_for(home.net.find_node(&node), ops)).flatten()
+    }
+
     /// Appends a message in an earlier version to a link's batch.
     #[cold]
     pub(super) fn push_older<M: Message>(
