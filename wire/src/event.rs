@@ -90,7 +90,7 @@ fn version(reader: &mut Reader<'_>) -> Result<(), WireError> {
 /// Body of a frame that subscribes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Subscribe {
-    /// The type of messages that is wanted.
+    /// The type of messages that is wanted; the event's, or an earlier version of it.
     pub key: MessageKey,
     /// The last publication that arrived, if the subscription goes on from there.
     pub since: Option<EventPosition>,
@@ -135,7 +135,7 @@ pub enum Refusal {
     Ended,
     /// There is no event of this name.
     Unknown,
-    /// Its messages are of another type, or of another version of the type.
+    /// Its messages are of another type, or of another version of the type, and do not become what is wanted.
     OtherType,
     /// Its messages never leave their node.
     LocalOnly,

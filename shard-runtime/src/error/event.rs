@@ -35,7 +35,7 @@ pub enum EventError {
     /// The event's messages never leave their node.
     #[error("the event's messages never leave their node: declare the type without `local`")]
     LocalOnly,
-    /// On its node the event's messages are of another type, or of another version of the type.
+    /// On its node the event's messages are of another type, or of another version of the type, without a conversion.
     #[error(
         "on its node the event's messages are of another type or version: deploy the one that is published"
     )]

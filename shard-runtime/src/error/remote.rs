@@ -79,7 +79,7 @@ pub enum RemoteSpawnError {
         /// Its key.
         key: String,
     },
-    /// What is enabled under this name takes arguments of another type.
+    /// What is enabled under this name takes arguments of another type, or of another version of it, without a conversion.
     #[error("what is enabled under this name takes arguments of another type, or another version of it")]
     WrongArguments,
     /// The other node could not decode the arguments.

@@ -19,5 +19,5 @@ pub use shard_wire::event::{EventOrigin, EventPosition};
 pub use topic::{EventOptions, Topic};
 
 pub(crate) use cell::{EventCell, Events};
-pub(crate) use published::{Imprint, Published, Shared, decode};
+pub(crate) use published::{Edition, Imprint, Published, Shared, decode};
 pub(crate) use topic::MAX_BUFFER;

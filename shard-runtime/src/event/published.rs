@@ -3,7 +3,7 @@
 use crate::actor::local_message;
 use crate::event::{EventCell, EventPosition};
 use shard_wire::frame::BodyWriter;
-use shard_wire::{Message, MessageKey, Pid, Table, WireError, vtable};
+use shard_wire::{Message, MessageKey, Older, Pid, Table, WireError, WireOps, vtable};
 use std::any::Any;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -33,16 +33,45 @@ pub(crate) struct Imprint {
 /// How publications of one type leave their node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PublishedOps {
-    pub(crate) key: MessageKey,
+    wire: &'static WireOps,
     pub(crate) imprint: fn(&Shared) -> Option<Imprint>,
-    pub(crate) encode: fn(&Shared, &mut BodyWriter<'_>) -> Result<(), WireError>,
+    encode: Encode,
+}
+
+type Encode = fn(&Shared, Option<&Older>, &mut BodyWriter<'_>) -> Result<(), WireError>;
+
+/// In which version of their type publications go to another node: the one that it has asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Edition {
+    pub(crate) key: MessageKey,
+    /// The earlier version; `None`: as they are.
+    older: Option<&'static Older>,
 }
 
 impl PublishedOps {
     /// Those of `M`, if it may leave its node.
     pub(crate) fn of<M: Message>() -> Option<Self> {
-        let key = vtable::<M>().wire_ops()?.key();
-        Some(Self { key, imprint: imprint::<M>, encode: encode::<M> })
+        let wire = vtable::<M>().wire_ops()?;
+        Some(Self { wire, imprint: imprint::<M>, encode: encode::<M> })
+    }
+
+    /// How they go to a node that reads this; `None` if they cannot become that.
+    pub(crate) fn edition(&self, key: MessageKey) -> Option<Edition> {
+        if self.wire.key() == key {
+            return Some(Edition { key, older: None });
+        }
+        let older = self.wire.older().iter().find(|older| older.key() == Some(key))?;
+        Some(Edition { key, older: Some(older) })
+    }
+
+    /// Appends the archive of a publication.
+    pub(crate) fn encode(
+        &self,
+        publication: &Shared,
+        edition: Edition,
+        out: &mut BodyWriter<'_>,
+    ) -> Result<(), WireError> {
+        (self.encode)(publication, edition.older, out)
     }
 }
 
@@ -51,23 +80,28 @@ fn imprint<M: Message>(publication: &Shared) -> Option<Imprint> {
     Some(Imprint { publisher: it.publisher, sequence: it.sequence, at: it.at })
 }
 
-fn encode<M: Message>(publication: &Shared, out: &mut BodyWriter<'_>) -> Result<(), WireError> {
+fn encode<M: Message>(
+    publication: &Shared,
+    older: Option<&Older>,
+    out: &mut BodyWriter<'_>,
+) -> Result<(), WireError> {
     let found = publication.downcast_ref::<Published<M>>().zip(vtable::<M>().wire_ops());
-    match found {
-        Some((publication, ops)) => ops.encode(&publication.message, out),
-        None => Err(WireError::Encode { message: std::any::type_name::<M>() }),
+    match (found, older) {
+        (Some((publication, _)), Some(older)) => older.encode(&publication.message, out),
+        (Some((publication, ops)), None) => ops.encode(&publication.message, out),
+        (None, _) => Err(WireError::Encode { message: std::any::type_name::<M>() }),
     }
 }
 
-/// Makes a publication of what another node has sent.
+/// Makes a publication of what another node has sent, in the version that `reads` is of.
 pub(crate) fn decode<M: Message + Sync>(
     cell: &Arc<EventCell>,
     imprint: Imprint,
+    reads: &'static WireOps,
     body: &[u8],
 ) -> Result<Shared, WireError> {
     let wrong = || WireError::Encode { message: std::any::type_name::<M>() };
-    let erased = vtable::<M>().wire_ops().ok_or_else(wrong)?.decode(body)?;
-    let message = erased.downcast::<M>().map_err(|_| wrong())?;
+    let message = reads.decode(body)?.downcast::<M>().map_err(|_| wrong())?;
     let Imprint { publisher, sequence, at } = imprint;
     Ok(Arc::new(Published { cell: Arc::clone(cell), publisher, sequence, at, message }))
 }

@@ -15,7 +15,7 @@ use crate::process::{Bond, Subject, Tie};
 use crate::shard::{EventKey, Kept, Shard, deliver_kept, spread_kept};
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::FxBuildHasher;
-use shard_wire::{Message, vtable};
+use shard_wire::{Message, WireOps, vtable};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -117,7 +117,7 @@ impl Shard {
                 Some(_) => Err(LinkError::NotAllowed.into()),
             };
         }
-        let key = vtable::<M>().wire_ops().ok_or(EventError::LocalOnly)?.key();
+        let wire = vtable::<M>().wire_ops().ok_or(EventError::LocalOnly)?;
         let (session, subject) = self.far_name(name, node)?;
         let Subject::FarName { node: node_symbol, name: name_symbol } = subject else {
             return Err(EventError::Unknown);
@@ -125,7 +125,7 @@ impl Shard {
         if !session.has_events {
             return Err(LinkError::Remote.into());
         }
-        let key = FeedKey { node: node_symbol, name: name_symbol, key };
+        let key = FeedKey { node: node_symbol, name: name_symbol, key: wire.key() };
         let branches = &self.net.branches;
         let known = branches.by_key.borrow().get(&key).copied();
         // LIMIT: events of other nodes that a shard has.
@@ -137,17 +137,18 @@ impl Shard {
         self.with_extension(record, |extension| extension.relations.begin(tie, branch))
             .ok_or(LinkError::Exists)?;
         if known.is_none() {
-            self.new_branch::<M>(key, name, node);
+            self.new_branch::<M>(key, name, node, wire);
         }
         self.join_branch(branch, consumer, terms);
         Ok(())
     }
 
-    fn new_branch<M: Message + Sync>(&self, key: FeedKey, name: &str, node: &str) {
+    fn new_branch<M: Message + Sync>(&self, key: FeedKey, name: &str, node: &str, wire: &'static WireOps) {
         let branches = &self.net.branches;
         let number = branches.last.get() + 1;
         branches.last.set(number);
         let ops = FeedOps {
+            wire,
             cell: EventCell::of_node::<M>,
             decode: decode::<M>,
             spread: spread_kept::<M>,
@@ -427,7 +428,8 @@ impl Context<'_> {
     /// [`Target::EventAt`](crate::Target::EventAt).
     ///
     /// The subscription is made without waiting: that there is no such event, or that it has another type, is told by the
-    /// `Down`. All subscribers of this node share one subscription of the node. On the own node it is
+    /// `Down`. If there are versions of the type with conversions between them, the node need not publish the one that is
+    /// named here. All subscribers of this node share one subscription of the node. On the own node it is
     /// [`subscribe`](Context::subscribe).
     ///
     /// ```

@@ -12,7 +12,7 @@ use crate::process::{Bond, Flags};
 use crate::shard::Shard;
 use crate::symbol::Symbol;
 use shard_wire::ask::{Answer, Ask, Claim, EnvText, MAX_ENV, Refusal, SpawnAsk};
-use shard_wire::{LocalId, Message, MessageKey, Pid};
+use shard_wire::{LocalId, Message, MessageKey, Pid, vtable};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ impl Shard {
     ) -> Result<Pid, RemoteSpawnError> {
         let why = |why, id| RemoteSpawnError::Ask { why, id: SpawnId(id) };
         let id = self.ask_id(options.id).map_err(|error| why(error, 0))?;
-        let asked = self.spawn_body(offer, &args, &options)?;
+        let asked = self.spawn_body((node, offer), &args, &options)?;
         // What is sent is the archive.
         drop(args);
         let (answer, session) =
@@ -53,16 +53,17 @@ impl Shard {
         Ok(pid)
     }
 
-    /// The key of the arguments, and the request.
+    /// The key of the arguments, in the newest version that the node reads, and the request.
     pub(crate) fn spawn_body<M: Message>(
         &self,
-        offer: &str,
+        (node, offer): (&str, &str),
         args: &M,
         options: &RemoteSpawnOptions,
     ) -> Result<(MessageKey, Vec<u8>), RemoteSpawnError> {
         use crate::error::SendReason;
         let not_asked = |why| RemoteSpawnError::Ask { why, id: SpawnId(0) };
-        let (key, args) = body_of(args, None).map_err(|reason| match reason {
+        let older = vtable::<M>().wire_ops().and_then(|ops| self.older_at(node, ops));
+        let (key, args) = body_of(args, older).map_err(|reason| match reason {
             SendReason::LocalOnly => RemoteSpawnError::LocalArguments,
             SendReason::TooLarge => not_asked(AskError::TooLarge),
             _ => RemoteSpawnError::Encode,

@@ -13,7 +13,7 @@ use shard_wire::frame::{FrameBuf, FrameHead, Parsed, parse};
 use shard_wire::header::FrameKind;
 use shard_wire::relation::Reason;
 use shard_wire::session::DownReason;
-use shard_wire::{LocalId, message, vtable};
+use shard_wire::{LocalId, Message, message, vtable};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -22,10 +22,31 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 struct News {
     n: u32,
 }
+#[message(old, name = "event_tests::Tale")]
+struct TaleV1 {
+    n: u32,
+}
+#[message(name = "event_tests::Tale", replaces = TaleV1)]
+struct Tale {
+    n: u32,
+    teller: u32,
+}
+impl From<TaleV1> for Tale {
+    fn from(old: TaleV1) -> Self {
+        Self { n: old.n, teller: 7 }
+    }
+}
+impl From<&Tale> for TaleV1 {
+    fn from(new: &Tale) -> Self {
+        Self { n: new.n }
+    }
+}
 struct Secret;
 local_message!(Secret);
 struct Begin;
 local_message!(Begin);
+struct BeginTale;
+local_message!(BeginTale);
 
 /// Subscribes, and tells what it gets.
 struct Reader {
@@ -42,6 +63,16 @@ impl Reader {
     #[handle]
     fn news(&mut self, m: Event<News>, _cx: &mut Context<'_>) -> ActorResult {
         let _gone = self.tell.send(format!("#{} {}", m.sequence(), m.n));
+        Ok(())
+    }
+    #[handle]
+    fn begin_tale(&mut self, _: BeginTale, cx: &mut Context<'_>) -> ActorResult {
+        cx.subscribe_at::<Tale>("tales", "two@localhost")?;
+        Ok(())
+    }
+    #[handle]
+    fn tale(&mut self, m: Event<Tale>, _cx: &mut Context<'_>) -> ActorResult {
+        let _gone = self.tell.send(format!("#{} {} by {}", m.sequence(), m.n, m.teller));
         Ok(())
     }
     #[handle]
@@ -175,13 +206,51 @@ fn subscriptions_are_of_relays_of_their_sender() {
     shard.session_down(&session.peer.name, 1, DownReason::Heartbeat);
 }
 
+#[test]
+fn a_node_has_few_relays_of_one_event() {
+    let mut sim = Simulation::new("one@localhost", 1, 7).unwrap();
+    let owner = sim.spawn(0, Producer::default, &SpawnOptions::new()).unwrap();
+    sim.run();
+    let session = session();
+    let key = vtable::<News>().wire_ops().unwrap().key();
+    let body = Subscribe { key, since: None }.to_bytes();
+    let head = |relay, kind| FrameHead {
+        from: LocalId(RelayId::new(0, relay).bits()),
+        reference: 1,
+        name: Some("news"),
+        ..FrameHead::new(kind)
+    };
+    let shard = sim.shard_of(owner);
+    connect(shard, &session);
+    for relay in 1..=8 {
+        assert_eq!(take(shard, &head(relay, FrameKind::Subscribe), &body), (relay * 5, 0));
+    }
+    assert_eq!(take(shard, &head(9, FrameKind::Subscribe), &body), (40, 1), "refused");
+    assert_eq!(cells(&session).relations_refused.load(Relaxed), 1);
+    assert_eq!((nodes(shard), cells(&session).relations_in.load(Relaxed)), (1, 8));
+    for relay in 1..=7 {
+        take(shard, &head(relay, FrameKind::Unsubscribe), &[]);
+    }
+    assert_eq!((nodes(shard), cells(&session).relations_in.load(Relaxed)), (1, 1));
+    assert_eq!(take(shard, &head(9, FrameKind::Subscribe), &body), (45, 1));
+    take(shard, &head(8, FrameKind::Unsubscribe), &[]);
+    take(shard, &head(9, FrameKind::Unsubscribe), &[]);
+    assert_eq!((nodes(shard), cells(&session).relations_in.load(Relaxed)), (0, 0));
+    let _scope = Scope::enter(shard);
+    shard.session_down(&session.peer.name, 1, DownReason::Heartbeat);
+}
+
 /// Body of a publication.
 fn publication(n: u32) -> Vec<u8> {
+    publication_of(&News { n })
+}
+
+fn publication_of<M: Message>(message: &M) -> Vec<u8> {
     let item = Item::Publication { queue: 0, publisher: 99, at_ns: u64::MAX }.to_bytes();
     let mut buffer = FrameBuf::default();
     let write = |out: &mut shard_wire::frame::BodyWriter<'_>| {
         out.put(&item)?;
-        vtable::<News>().wire_ops().unwrap().encode(&News { n }, out)
+        vtable::<M>().wire_ops().unwrap().encode(message, out)
     };
     buffer.push_frame(&FrameHead::new(FrameKind::Event), write).unwrap();
     let Parsed::Frame(frame) = parse(buffer.as_slice(), buffer.max_frame()).unwrap() else {
@@ -261,6 +330,65 @@ fn a_peer_that_numbers_as_it_likes_changes_nothing_but_what_its_subscribers_get(
     ];
     assert_eq!(heard, expected);
     assert!(EventError::RemoteType.to_string().contains("version"));
+}
+
+#[test]
+fn what_a_peer_refuses_is_asked_for_in_each_earlier_version_once() {
+    let mut sim = Simulation::new("one@localhost", 1, 7).unwrap();
+    let (pid, told) = reader(&mut sim);
+    sim.run();
+    let first = session();
+    connect(sim.shard_of(pid), &first);
+    sim.send(pid, BeginTale).unwrap();
+    sim.run();
+    let shard = sim.shard_of(pid);
+    let to = LocalId(RelayId::new(0, 1).bits());
+    let refused = |number| FrameHead { to, reference: number, ..FrameHead::new(FrameKind::Unsubscribed) };
+    let (refusal, reason) = (Refusal::OtherType, Reason::NoProcess);
+    let no = Unsubscribed { refusal, has_begun: false, sent: 0, last: 0, reason }.to_bytes();
+    assert_eq!(sent(shard), (0, 1));
+    assert_eq!(take(shard, &refused(1), &no), (0, 2));
+    // Said again, of one that is not waited for any more.
+    assert_eq!(take(shard, &refused(1), &no), (0, 2));
+    let (now, then) = (vtable::<Tale>().wire_ops().unwrap(), vtable::<TaleV1>().wire_ops().unwrap());
+    let event = |reference, key| FrameHead { to, reference, key, ..FrameHead::new(FrameKind::Event) };
+    take(shard, &event(1, then.key()), &Item::Begin { event: 1, buffer: 0, subscription: 2 }.to_bytes());
+    take(shard, &event(1, then.key()), &publication_of(&TaleV1 { n: 5 }));
+    // Not as it was asked for.
+    take(shard, &event(2, now.key()), &publication_of(&Tale { n: 6, teller: 1 }));
+    assert_eq!(cells(&first).unknown_types.load(Relaxed), 1);
+    // The next session begins with the version that the subscribers name.
+    {
+        let _scope = Scope::enter(shard);
+        shard.session_down(&first.peer.name, 1, DownReason::Heartbeat);
+    }
+    let second = Arc::new(Session { number: 2, ..Arc::into_inner(session()).unwrap() });
+    {
+        let _scope = Scope::enter(shard);
+        connect(shard, &second);
+    }
+    sim.run();
+    let shard = sim.shard_of(pid);
+    take(shard, &event(3, now.key()), &Item::Begin { event: 1, buffer: 0, subscription: 3 }.to_bytes());
+    take(shard, &event(3, now.key()), &publication_of(&Tale { n: 8, teller: 2 }));
+    {
+        let _scope = Scope::enter(shard);
+        shard.session_down(&second.peer.name, 2, DownReason::Heartbeat);
+    }
+    let third = Arc::new(Session { number: 3, ..Arc::into_inner(session()).unwrap() });
+    {
+        let _scope = Scope::enter(shard);
+        connect(shard, &third);
+    }
+    sim.run();
+    // The last version is refused, too.
+    let before = sent(sim.shard_of(pid)).1;
+    assert_eq!(take(sim.shard_of(pid), &refused(4), &no).1, before + 1);
+    assert_eq!(take(sim.shard_of(pid), &refused(5), &no).1, before + 1);
+    sim.run();
+    let heard: Vec<_> = told.try_iter().collect();
+    let last = format!("down {}", EventError::RemoteType);
+    assert_eq!(heard, ["#1 5 by 7", "gap 2 2", "#3 8 by 2", last.as_str()]);
 }
 
 #[test]

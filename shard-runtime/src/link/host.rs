@@ -156,11 +156,12 @@ impl Shard {
         if !offer.peers.allows(asked.session.peer.name.as_str()) {
             return Err(Refusal::NotAllowed);
         }
-        if offer.key != asked.key {
-            return Err(Refusal::WrongArguments);
-        }
-        let entry = self.node().registry().get(asked.key).ok_or(Refusal::WrongArguments)?;
-        let args = entry.ops().decode(spawn.args).map_err(|_| Refusal::Undecodable)?;
+        let reads = offer.reads(asked.key).ok_or(Refusal::WrongArguments)?;
+        self.node().registry().get(asked.key).ok_or(Refusal::WrongArguments)?;
+        let mut decoded = None;
+        // Decoding and conversion may be the user's code.
+        self.contain(|| decoded = reads.decode(spawn.args).ok());
+        let args = decoded.ok_or(Refusal::Undecodable)?;
         let target = self.place(placement_of(spawn.place)).map_err(|_| Refusal::NoShard)?;
         let (options, application) = self.guest_options(asked, spawn, left);
         let guest = Guest { offer: Arc::clone(&offer.name), stage: Stage::Starting, until: asked.until };

@@ -5,9 +5,10 @@
 
 use crate::actor::SpawnOptions;
 use crate::error::{EnableError, SpawnError};
+use crate::link::version::earlier;
 use crate::shard::{Origin, Shard};
 use shard_wire::limits::MAX_NAME_BYTES;
-use shard_wire::{Erased, MessageKey, NodeName, Pid};
+use shard_wire::{Erased, MessageKey, NodeName, Pid, WireOps};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -81,11 +82,18 @@ type Start = dyn Fn(&Shard, Erased, &SpawnOptions, Origin, Started) + Send + Syn
 #[derive(Clone)]
 pub(crate) struct Offer {
     pub(crate) name: Arc<str>,
-    /// Key of the arguments.
-    pub(crate) key: MessageKey,
+    /// The arguments.
+    pub(crate) args: &'static WireOps,
     pub(crate) peers: Peers,
     /// Starts it on the shard it is called on.
     pub(crate) start: Arc<Start>,
+}
+
+impl Offer {
+    /// What reads arguments of this key, also those of an earlier version; `None`: they are others.
+    pub(crate) fn reads(&self, key: MessageKey) -> Option<&'static WireOps> {
+        std::iter::once(self.args).chain(earlier(self.args)).find(|ops| ops.key() == key)
+    }
 }
 
 impl std::fmt::Debug for Offer {

@@ -1,4 +1,5 @@
 //! Events of this node that other nodes have subscribed to, from the producer's side: one frame per publication and node.
+//! A node whose processes name several versions of the messages has a relay for each, and of each publication a frame for each.
 //!
 //! ```text
 //! publish_here ─► outlet (producer's shard: what was sent so far) ─► link ─► relay of the other node
@@ -10,10 +11,10 @@
 //! never waits: what the link does not take is sent from what the event keeps, later, and what is not kept by then is a gap.
 //! O3 all frames of an outlet have one sender and one target, so that big ones are not overtaken. O4 with `target` placement the link may be
 //! another shard's: that one drops what follows on a frame it could not send, until the outlet goes on from there.
-//! Bound: an outlet per event and session; what waits is what the event keeps anyway.
+//! Bound: [`MAX_EDITIONS`] outlets per event and session; what waits is what the event keeps anyway.
 
 use crate::error::{ExitReason, SendReason};
-use crate::event::EventCell;
+use crate::event::{Edition, EventCell};
 use crate::link::Session;
 use crate::link::send::Way;
 use crate::link::signal::Signal;
@@ -36,13 +37,26 @@ const RETRY: Duration = Duration::from_millis(10);
 /// Frames that a waiting outlet sends in one go.
 const PER_TURN: usize = 4096;
 
+/// Most relays of one node that may have one event: one for each version of its messages that somebody there names.
+const MAX_EDITIONS: usize = 8;
+
+/// An outlet among those of its shard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Place {
+    /// The event.
+    symbol: u32,
+    /// The session, as this shard numbers them.
+    peer: u32,
+    relay: RelayId,
+}
+
 /// Where the publications of an event go on another node.
 #[derive(Clone, Debug)]
 struct Outlet {
-    /// The session, as this shard numbers them.
-    peer: u32,
+    place: Place,
     session: Arc<Session>,
-    relay: RelayId,
+    /// As what they go there.
+    edition: Edition,
     /// The subscription, as the relay numbers them.
     number: u32,
     /// The publication that comes next.
@@ -64,6 +78,13 @@ struct FarTopic {
     outlets: Vec<Outlet>,
 }
 
+impl FarTopic {
+    /// How many outlets of a session there are.
+    fn count(&self, peer: u32) -> usize {
+        self.outlets.iter().filter(|outlet| outlet.place.peer == peer).count()
+    }
+}
+
 /// What the owner of a link knows of another shard's outlet.
 #[derive(Clone, Copy, Debug, Default)]
 struct Hop {
@@ -76,38 +97,56 @@ struct Hop {
 #[derive(Debug, Default)]
 pub(super) struct Outlets {
     topics: RefCell<IndexMap<u32, FarTopic, FxBuildHasher>>,
-    /// Events and sessions whose outlets wait.
-    waiting: RefCell<Vec<(u32, u32)>>,
+    /// Outlets that wait.
+    waiting: RefCell<Vec<Place>>,
     is_timed: Cell<bool>,
     /// Outlets of other shards whose links are this one's, by incarnation key and relay.
     hops: RefCell<IndexMap<(u64, RelayId), Hop, FxBuildHasher>>,
 }
 
 impl Outlets {
-    fn with<R>(&self, symbol: u32, peer: u32, f: impl FnOnce(&mut Outlet) -> R) -> Option<R> {
+    fn with<R>(&self, place: Place, f: impl FnOnce(&mut Outlet) -> R) -> Option<R> {
         let mut topics = self.topics.borrow_mut();
-        let outlets = &mut topics.get_mut(&symbol)?.outlets;
-        outlets.iter_mut().find(|outlet| outlet.peer == peer).map(f)
+        let outlets = &mut topics.get_mut(&place.symbol)?.outlets;
+        outlets.iter_mut().find(|outlet| outlet.place == place).map(f)
     }
 
-    fn take(&self, symbol: u32, peer: u32) -> Option<(Arc<EventCell>, Outlet)> {
+    fn add(&self, cell: &Arc<EventCell>, outlet: Outlet) {
+        let Place { symbol, peer, .. } = outlet.place;
+        let fresh = || FarTopic { cell: Arc::clone(cell), outlets: Vec::new() };
         let mut topics = self.topics.borrow_mut();
-        let topic = topics.get_mut(&symbol)?;
-        let place = topic.outlets.iter().position(|outlet| outlet.peer == peer)?;
-        let outlet = topic.outlets.swap_remove(place);
-        let cell = Arc::clone(&topic.cell);
-        if topic.outlets.is_empty() {
-            topics.swap_remove(&symbol);
+        let topic = topics.entry(symbol).or_insert_with(fresh);
+        if topic.count(peer) == 0 {
+            cell.nodes.fetch_add(1, Relaxed);
         }
-        cell.nodes.fetch_sub(1, Relaxed);
+        topic.outlets.push(outlet);
+    }
+
+    fn take(&self, place: Place) -> Option<(Arc<EventCell>, Outlet)> {
+        let mut topics = self.topics.borrow_mut();
+        let topic = topics.get_mut(&place.symbol)?;
+        let index = topic.outlets.iter().position(|outlet| outlet.place == place)?;
+        let outlet = topic.outlets.swap_remove(index);
+        let cell = Arc::clone(&topic.cell);
+        if topic.count(place.peer) == 0 {
+            cell.nodes.fetch_sub(1, Relaxed);
+        }
+        if topic.outlets.is_empty() {
+            topics.swap_remove(&place.symbol);
+        }
         Some((cell, outlet))
     }
 
-    fn get(&self, symbol: u32, peer: u32) -> Option<(Arc<EventCell>, Outlet)> {
+    fn get(&self, place: Place) -> Option<(Arc<EventCell>, Outlet)> {
         let topics = self.topics.borrow();
-        let topic = topics.get(&symbol)?;
-        let outlet = topic.outlets.iter().find(|outlet| outlet.peer == peer)?;
+        let topic = topics.get(&place.symbol)?;
+        let outlet = topic.outlets.iter().find(|outlet| outlet.place == place)?;
         Some((Arc::clone(&topic.cell), outlet.clone()))
+    }
+
+    /// How many outlets of an event a session has.
+    fn count(&self, symbol: u32, peer: u32) -> usize {
+        self.topics.borrow().get(&symbol).map_or(0, |topic| topic.count(peer))
     }
 }
 
@@ -149,6 +188,7 @@ struct Wanted {
     relay: RelayId,
     number: u32,
     since: Subscribe,
+    edition: Edition,
 }
 
 impl Wanted {
@@ -173,7 +213,7 @@ impl Shard {
                     outlet.next = sequence + 1;
                 } else {
                     outlet.waits = true;
-                    late.push((cell.symbol, outlet.peer));
+                    late.push(outlet.place);
                 }
             }
         }
@@ -182,7 +222,7 @@ impl Shard {
     }
 
     #[cold]
-    fn let_outlets_wait(&self, late: &[(u32, u32)]) {
+    fn let_outlets_wait(&self, late: &[Place]) {
         if late.is_empty() {
             return;
         }
@@ -199,14 +239,14 @@ impl Shard {
     fn pump_outlets(&self) {
         self.net.outlets.is_timed.set(false);
         let mut late = std::mem::take(&mut *self.net.outlets.waiting.borrow_mut());
-        late.retain(|&(symbol, peer)| self.pump_outlet(symbol, peer));
+        late.retain(|place| self.pump_outlet(*place));
         self.let_outlets_wait(&late);
     }
 
     /// Sends what an outlet is behind. Whether it still is.
-    fn pump_outlet(&self, symbol: u32, peer: u32) -> bool {
+    fn pump_outlet(&self, place: Place) -> bool {
         for _ in 0..PER_TURN {
-            let Some((cell, outlet)) = self.net.outlets.get(symbol, peer) else { return false };
+            let Some((cell, outlet)) = self.net.outlets.get(place) else { return false };
             let next = outlet.next;
             let item = if !outlet.has_begun {
                 Dispatch::Begin { first: next }
@@ -217,7 +257,7 @@ impl Shard {
                     Some(Step::Gap(to)) => Dispatch::Gap { from: next, to },
                     Some(Step::Kept(kept)) => Dispatch::Publication { sequence: next, kept },
                     Some(Step::Done) | None => {
-                        self.net.outlets.with(symbol, peer, |outlet| outlet.waits = false);
+                        self.net.outlets.with(place, |outlet| outlet.waits = false);
                         return false;
                     }
                 }
@@ -225,7 +265,7 @@ impl Shard {
             let sent = self.send_dispatch(&cell, &outlet, &item);
             let (after, is_publication) = (item.next(), matches!(item, Dispatch::Publication { .. }));
             self.contain(|| drop(item));
-            let is_sent = self.net.outlets.with(symbol, peer, |outlet| match sent {
+            let is_sent = self.net.outlets.with(place, |outlet| match sent {
                 Ok(()) => {
                     outlet.next = after;
                     outlet.has_begun = true;
@@ -251,7 +291,7 @@ impl Shard {
         outlet: &Outlet,
         item: &Dispatch,
     ) -> Result<(), SendReason> {
-        match self.way_to_relay(&outlet.session, outlet.relay)? {
+        match self.way_to_relay(&outlet.session, outlet.place.relay)? {
             Way::Link(link) => self.write_dispatch(link, cell, outlet, item),
             Way::Owner(owner) => {
                 let (cell, outlet, item) = (Arc::clone(cell), outlet.clone(), item.clone());
@@ -282,7 +322,7 @@ impl Shard {
         item: &Dispatch,
     ) -> Result<(), SendReason> {
         let head = FrameHead {
-            to: LocalId(outlet.relay.bits()),
+            to: LocalId(outlet.place.relay.bits()),
             from: cell.owner,
             reference: item.first(),
             ..FrameHead::new(FrameKind::Event)
@@ -299,7 +339,9 @@ impl Shard {
                 self.with_link_cells(link, |cells| bump(&cells.events_missed_out, to - from + 1));
                 Ok(())
             }
-            Dispatch::Publication { kept, .. } => self.write_publication(link, cell, head, kept),
+            Dispatch::Publication { kept, .. } => {
+                self.write_publication(link, cell, head, outlet.edition, kept)
+            }
         }
     }
 
@@ -308,6 +350,7 @@ impl Shard {
         link: u32,
         cell: &EventCell,
         head: FrameHead<'_>,
+        edition: Edition,
         kept: &Kept,
     ) -> Result<(), SendReason> {
         let ops = cell.wire.as_ref().ok_or(SendReason::LocalOnly)?;
@@ -318,13 +361,13 @@ impl Shard {
             publisher: imprint.publisher.local.0,
             at_ns: u64::try_from(at.as_nanos()).unwrap_or(u64::MAX),
         };
-        let head = FrameHead { key: ops.key, ..head };
+        let head = FrameHead { key: edition.key, ..head };
         let mut sent = Err(SendReason::Encode);
-        // The encoding may be the user's code, and its publisher is not here any more.
+        // Encoding and conversion may be the user's code, and its publisher is not here any more.
         self.contain(|| {
             sent = self.push(link, &head, |out| {
                 out.put(&item.to_bytes())?;
-                (ops.encode)(&kept.publication, out)
+                ops.encode(&kept.publication, edition, out)
             });
         });
         sent?;
@@ -339,12 +382,13 @@ impl Shard {
         if outlet.session.is_over.load(Relaxed) {
             return self.contain(|| drop(item));
         }
-        let key = (outlet.session.key, outlet.relay);
+        let Place { relay, .. } = outlet.place;
+        let key = (outlet.session.key, relay);
         let hop = self.net.outlets.hops.borrow().get(&key).copied().unwrap_or_default();
         if hop.is_stuck && !outlet.resumes {
             return self.contain(|| drop(item));
         }
-        let sent = match self.way_to_relay(&outlet.session, outlet.relay) {
+        let sent = match self.way_to_relay(&outlet.session, relay) {
             Ok(Way::Link(link)) => self.write_dispatch(link, cell, outlet, &item),
             Ok(Way::Owner(_)) => Err(SendReason::NotConnected),
             Err(reason) => Err(reason),
@@ -357,20 +401,14 @@ impl Shard {
         let (first, is_begin) = (item.first(), matches!(item, Dispatch::Begin { .. }));
         self.contain(|| drop(item));
         if let Err(reason) = sent {
-            let (symbol, peer, number) = (cell.symbol, outlet.peer, outlet.number);
-            self.tell(home, move |home| home.hop_failed((symbol, peer, number), first, is_begin, reason));
+            let (place, number) = (outlet.place, outlet.number);
+            self.tell(home, move |home| home.hop_failed((place, number), first, is_begin, reason));
         }
     }
 
     /// The owner of the link could not send a frame of an outlet.
-    fn hop_failed(
-        &self,
-        (symbol, peer, number): (u32, u32, u32),
-        first: u64,
-        is_begin: bool,
-        reason: SendReason,
-    ) {
-        let late = self.net.outlets.with(symbol, peer, |outlet| {
+    fn hop_failed(&self, (place, number): (Place, u32), first: u64, is_begin: bool, reason: SendReason) {
+        let late = self.net.outlets.with(place, |outlet| {
             if outlet.number != number {
                 return false;
             }
@@ -383,7 +421,7 @@ impl Shard {
             !std::mem::replace(&mut outlet.waits, true)
         });
         if late == Some(true) {
-            self.let_outlets_wait(&[(symbol, peer)]);
+            self.let_outlets_wait(&[place]);
         }
     }
 }
@@ -405,20 +443,17 @@ impl Shard {
             return Some(());
         }
         let since = Subscribe::from_bytes(frame.body).ok()?;
-        let refusal = match &cell {
-            None => Refusal::Unknown,
-            Some(cell) => match cell.wire.as_ref().map(|ops| ops.key) {
-                None => Refusal::LocalOnly,
-                Some(key) if key != since.key => Refusal::OtherType,
-                Some(_) => Refusal::Ended,
-            },
-        };
-        match cell.filter(|_| refusal == Refusal::Ended) {
-            Some(cell) => {
-                let wanted = Wanted { session, relay, number, since };
+        let found = cell.ok_or(Refusal::Unknown).and_then(|cell| {
+            let ops = cell.wire.as_ref().ok_or(Refusal::LocalOnly)?;
+            let edition = ops.edition(since.key).ok_or(Refusal::OtherType)?;
+            Ok((cell, edition))
+        });
+        match found {
+            Ok((cell, edition)) => {
+                let wanted = Wanted { session, relay, number, since, edition };
                 self.tell(cell.home(), move |home| home.add_outlet(&cell, &wanted));
             }
-            None => self.refuse_subscription(&session, relay, number, refusal),
+            Err(refusal) => self.refuse_subscription(&session, relay, number, refusal),
         }
         Some(())
     }
@@ -447,12 +482,18 @@ impl Shard {
     }
 
     fn add_outlet(&self, cell: &Arc<EventCell>, wanted: &Wanted) {
-        let Wanted { session, relay, number, since } = wanted;
+        let Wanted { session, relay, number, since, edition } = wanted;
         let (symbol, owner) = (cell.symbol, cell.owner.0);
         let Some(peer) = self.net.far.borrow_mut().peer_of(session) else { return };
-        // One per event and session: of two the earlier one is not waited for any more.
-        if let Some((cell, outlet)) = self.net.outlets.get(symbol, peer) {
-            self.remove_outlet(session, outlet.relay, &cell);
+        let place = Place { symbol, peer, relay: *relay };
+        // Of two that a relay has asked for the earlier one is not waited for any more.
+        if let Some((cell, _)) = self.net.outlets.get(place) {
+            self.remove_outlet(session, *relay, &cell);
+        }
+        // LIMIT: relays of a node with one event.
+        if self.net.outlets.count(symbol, peer) >= MAX_EDITIONS {
+            self.count_refused(session);
+            return self.refuse_subscription(session, *relay, *number, Refusal::Limit);
         }
         let watch = Watch { peer, consumer: relay.bits(), tie: Wanted::tie(symbol) };
         let Some((oldest, last)) = self.topics.span(cell) else {
@@ -476,9 +517,9 @@ impl Shard {
         }
         let goes_on = since.since.filter(|at| at.origin == cell.origin && at.sequence <= last);
         let outlet = Outlet {
-            peer,
+            place,
             session: Arc::clone(session),
-            relay: *relay,
+            edition: *edition,
             number: *number,
             next: goes_on.map_or(oldest, |at| at.sequence + 1),
             has_begun: false,
@@ -486,14 +527,10 @@ impl Shard {
             resumes: true,
             skip: None,
         };
-        let fresh = || FarTopic { cell: Arc::clone(cell), outlets: Vec::new() };
-        let mut topics = self.net.outlets.topics.borrow_mut();
-        topics.entry(symbol).or_insert_with(fresh).outlets.push(outlet);
-        drop(topics);
-        cell.nodes.fetch_add(1, Relaxed);
+        self.net.outlets.add(cell, outlet);
         self.count_subscription(cell);
-        if self.pump_outlet(symbol, peer) {
-            self.let_outlets_wait(&[(symbol, peer)]);
+        if self.pump_outlet(place) {
+            self.let_outlets_wait(&[place]);
         }
     }
 
@@ -513,10 +550,12 @@ impl Shard {
     }
 
     /// The subscription of a session is over; used where the producer's side of relations is undone.
-    pub(crate) fn close_outlet(&self, symbol: u32, peer: u32) {
-        let Some((_, outlet)) = self.net.outlets.take(symbol, peer) else { return };
-        if let Ok(Way::Owner(owner)) = self.way_to_relay(&outlet.session, outlet.relay) {
-            let key = (outlet.session.key, outlet.relay);
+    pub(crate) fn close_outlet(&self, symbol: u32, watch: &Watch) {
+        let Some(relay) = RelayId::from_bits(watch.consumer) else { return };
+        let place = Place { symbol, peer: watch.peer, relay };
+        let Some((_, outlet)) = self.net.outlets.take(place) else { return };
+        if let Ok(Way::Owner(owner)) = self.way_to_relay(&outlet.session, relay) {
+            let key = (outlet.session.key, relay);
             self.tell(owner, move |owner| {
                 owner.net.outlets.hops.borrow_mut().swap_remove(&key);
             });
@@ -534,7 +573,7 @@ impl Shard {
     ) {
         let Subject::Event(symbol) = subject else { return };
         let reason = self.reason_for_wire(reason);
-        let taken = self.net.outlets.take(symbol, peer);
+        let taken = self.net.outlets.take(Place { symbol, peer, relay });
         let mut end = Unsubscribed { refusal: Refusal::Ended, has_begun: false, sent: 0, last: 0, reason };
         let Some((cell, outlet)) = taken else {
             return self.send_unsubscribed(session, relay, number, &end);

@@ -7,7 +7,8 @@
 //! Invariants: Y1 a relay lives from its first branch to its last, or to the end of its event. It outlives sessions: in each it
 //! subscribes from what it had last. Y2 what goes to a branch after its begin is everything after what came with that, in
 //! order; what is missing is told as a gap. Y3 a branch has a number of its own, so what is under way to one that is gone
-//! is not taken by its successor. Y4 an end waits for the publications that it has overtaken.
+//! is not taken by its successor. Y4 an end waits for the publications that it has overtaken. Y5 each subscription asks for the
+//! messages as its subscribers name them, and when that is refused for one earlier version after the other, which are read as that.
 //! Bound: as many publications are kept here as the event keeps; relays are bounded by branches.
 
 use crate::error::{EventError, ExitReason, LinkError};
@@ -16,6 +17,7 @@ use crate::link::Session;
 use crate::link::branch::Begun;
 use crate::link::reason::reason_of_wire;
 use crate::link::signal::Signal;
+use crate::link::version::earlier;
 use crate::mailbox::Meta;
 use crate::process::bump;
 use crate::shard::{DeliverKept, Kept, Parcel, Shard, SpreadKept};
@@ -24,7 +26,7 @@ use rustc_hash::FxBuildHasher;
 use shard_wire::event::{Item, Refusal, RelayId, Subscribe, Unsubscribed};
 use shard_wire::frame::Frame;
 use shard_wire::header::FrameKind;
-use shard_wire::{LocalId, MessageKey, WireError};
+use shard_wire::{LocalId, MessageKey, WireError, WireOps};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -48,11 +50,13 @@ pub(super) struct FeedKey {
 }
 
 /// Makes a publication of the body of its frame.
-type Decode = fn(&Arc<EventCell>, Imprint, &[u8]) -> Result<Shared, WireError>;
+type Decode = fn(&Arc<EventCell>, Imprint, &'static WireOps, &[u8]) -> Result<Shared, WireError>;
 
 /// What can be done with publications of another node, by those who know their type.
 #[derive(Clone, Copy)]
 pub(super) struct FeedOps {
+    /// Those of the type itself.
+    pub(super) wire: &'static WireOps,
     pub(super) cell: fn(Arc<str>, Arc<str>, EventOrigin) -> EventCell,
     pub(super) decode: Decode,
     pub(super) spread: SpreadKept,
@@ -98,6 +102,8 @@ struct Relay {
     feed: Feed,
     /// The subscription; counts up with each that is asked for.
     number: u32,
+    /// What reads the publications of the subscription (Y5).
+    reads: &'static WireOps,
     state: State,
     /// Key and number of the session of the subscription.
     session: (u64, u64),
@@ -175,6 +181,7 @@ impl Shard {
         let relay = Relay {
             feed: feed.clone(),
             number: 0,
+            reads: feed.ops.wire,
             state: State::Away,
             session: (0, 0),
             cell: None,
@@ -239,6 +246,13 @@ impl Shard {
 
     /// Subscribes, if there is a session.
     fn ask_for_feed(&self, id: RelayId) {
+        // Its node may have been started anew, with a later version.
+        self.net.relays.with(id, |relay| relay.reads = relay.feed.ops.wire);
+        self.ask_for_version(id);
+    }
+
+    /// Subscribes to what the relay reads now.
+    fn ask_for_version(&self, id: RelayId) {
         let node = self.net.relays.with(id, |relay| Arc::clone(&relay.feed.node));
         let Some(node) = node else { return };
         let session = self.net.find_node(&node).and_then(|index| {
@@ -261,7 +275,7 @@ impl Shard {
                 relay.returns_by.get_or_insert(now + limit);
             }
             let since = origin.map(|origin| EventPosition { origin, sequence: relay.last });
-            let body = Subscribe { key: relay.feed.key.key, since }.to_bytes();
+            let body = Subscribe { key: relay.reads.key(), since }.to_bytes();
             self.relay_signal(FrameKind::Subscribe, id, relay, &session, body)
         });
         let Some(signal) = signal else { return };
@@ -356,6 +370,7 @@ impl Shard {
             None => {}
             Some(Outcome::Waits) => self.end_if_due(id),
             Some(Outcome::Ends(reason)) => self.end_relay(id, &reason),
+            Some(Outcome::Earlier) => self.ask_for_version(id),
             Some(Outcome::Returns) => {
                 for Listener { shard, branch, .. } in self.net.relays.listeners(id) {
                     self.tell(shard, move |shard| shard.end_once(branch, &ExitReason::NoProcess));
@@ -464,18 +479,18 @@ impl Shard {
         let sequence = imprint.sequence;
         let known = self.net.relays.with(id, |relay| {
             let cell = relay.cell.clone().filter(|_| sequence > relay.last);
-            cell.map(|cell| (cell, relay.feed.ops, relay.feed.key.key))
+            cell.map(|cell| (cell, relay.feed.ops, relay.reads))
         });
-        let Some((cell, ops, expected)) = known.flatten() else {
+        let Some((cell, ops, reads)) = known.flatten() else {
             return self.with_link_cells(link, |cells| bump(&cells.duplicates, 1));
         };
-        if frame.header.key != expected {
+        if frame.header.key != reads.key() {
             self.with_link_cells(link, |cells| bump(&cells.unknown_types, 1));
             return self.relay_gap(id, sequence);
         }
         let mut decoded = None;
-        // The decoding may be the user's code.
-        self.contain(|| decoded = (ops.decode)(&cell, imprint, body).ok());
+        // Decoding and conversion may be the user's code.
+        self.contain(|| decoded = (ops.decode)(&cell, imprint, reads, body).ok());
         let Some(publication) = decoded else {
             self.with_link_cells(link, |cells| bump(&cells.decode_errors, 1));
             return self.relay_gap(id, sequence);
@@ -550,6 +565,8 @@ enum Outcome {
     /// The end is noted.
     Waits,
     Ends(ExitReason),
+    /// It may be there in an earlier version.
+    Earlier,
     /// The node was started anew, and its event may come yet.
     Returns,
 }
@@ -573,11 +590,26 @@ impl Relay {
                 }
                 ExitReason::NoProcess
             }
-            Refusal::OtherType => ExitReason::custom(EventError::RemoteType),
+            Refusal::OtherType => match self.earlier().filter(|_| self.state == State::Asked) {
+                Some(earlier) => {
+                    self.reads = earlier;
+                    self.state = State::Away;
+                    return Outcome::Earlier;
+                }
+                None => ExitReason::custom(EventError::RemoteType),
+            },
             Refusal::LocalOnly => ExitReason::custom(EventError::LocalOnly),
             Refusal::Limit => ExitReason::custom(EventError::Link(LinkError::Limit)),
         };
         Outcome::Ends(reason)
+    }
+
+    /// What reads the version before the one that is asked for.
+    fn earlier(&self) -> Option<&'static WireOps> {
+        let wire = self.feed.ops.wire;
+        let mut versions = std::iter::once(wire).chain(earlier(wire));
+        versions.find(|ops| ops.key() == self.reads.key())?;
+        versions.next()
     }
 
     /// Notes a publication; gives one that is not kept any more.

@@ -1,4 +1,4 @@
-//! In which version a message goes to a node that may not know the current one.
+//! In which version a message goes to a node that may not know the current one, and which versions are read as a type.
 //!
 //! Cost: messages that have no earlier version pay one test; for the others the peer's keys are searched.
 
@@ -7,6 +7,12 @@ use crate::error::SendReason;
 use crate::shard::Shard;
 use shard_wire::frame::FrameHead;
 use shard_wire::{Message, MessageKey, Older, WireOps};
+
+/// What reads earlier versions of a type, the newest first. Of views there is none: an earlier version is not read as a view.
+pub(crate) fn earlier(ops: &'static WireOps) -> impl Iterator<Item = &'static WireOps> {
+    let later = ops.vtable().type_id();
+    ops.older().iter().map(Older::upgrading).filter(move |older| older.vtable().type_id() == later)
+}
 
 impl Shard {
     /// The earlier version in which a message goes to the node of a session; `None`: the current one. While the peer has
@@ -40,6 +46,15 @@ impl Shard {
             home.older_for(session, ops)
         })
         .flatten()
+    }
+
+    /// The same, for arguments of a process on a node.
+    pub(super) fn older_at(&self, node: &str, ops: &'static WireOps) -> Option<&'static Older> {
+        if ops.older().is_empty() {
+            return None;
+        }
+        let node: Box<str> = node.into();
+        self.at_home(move |home| home.older_for(home.net.find_node(&node), ops)).flatten()
     }
 
     /// Appends a message in an earlier version to a link's batch.

@@ -19,7 +19,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// What a node does for others.
 impl Node {
     /// Offers a process to other nodes under a name: those on the list may start it with
-    /// [`Context::spawn_on`](crate::Context::spawn_on) and arguments of type `M`. The factory runs on the process's shard; an
+    /// [`Context::spawn_on`](crate::Context::spawn_on) and arguments of type `M`, or of a version that it replaces. The factory runs on the process's shard; an
     /// error is for `init` to return.
     ///
     /// Who is not on the list is refused; an empty list allows nobody.
@@ -156,11 +156,11 @@ impl Node {
     ) -> Result<Pid, RemoteSpawnError> {
         let RemoteSpawnOptions { id: given, deadline, name: registered, .. } = options.clone();
         let failed = |why, id| RemoteSpawnError::Ask { why, id };
-        let name = name.to_owned();
+        let (name, peer) = (name.to_owned(), node.to_owned());
         let build = move |shard: &Shard| {
             let id = shard.ask_id(given).map_err(|why| failed(why, SpawnId(0)))?;
-            let body = shard.speaking_as(LocalId::CORE.0, || shard.spawn_body(&name, &args, &options))?;
-            Ok((id, body))
+            let build = || shard.spawn_body((&peer, &name), &args, &options);
+            Ok((id, shard.speaking_as(LocalId::CORE.0, build)?))
         };
         let asked = self.ask_outside(node, deadline, build).map_err(|why| failed(why, SpawnId(0)))?;
         let (id, told) = asked?;
@@ -261,7 +261,7 @@ fn offer<A: Actor, M: Message>(
     factory: impl Fn(M) -> A + Send + Sync + 'static,
 ) -> Result<Offer, EnableError> {
     let ops = vtable::<M>().wire_ops();
-    let key = ops.ok_or_else(|| EnableError::LocalArguments(std::any::type_name::<M>()))?.key();
+    let args = ops.ok_or_else(|| EnableError::LocalArguments(std::any::type_name::<M>()))?;
     let factory = Arc::new(factory);
     let start =
         move |shard: &Shard, args: shard_wire::Erased, options: &_, origin, told: crate::link::Started| {
@@ -274,5 +274,5 @@ fn offer<A: Actor, M: Message>(
                 Err(_) => told(shard, Err(crate::SpawnError::Stopping)),
             }
         };
-    Ok(Offer { name: name.into(), key, peers, start: Arc::new(start) })
+    Ok(Offer { name: name.into(), args, peers, start: Arc::new(start) })
 }

@@ -183,7 +183,7 @@ impl Shard {
         let Subject::Event(symbol) = watch.tie.subject else { return };
         let shard = LocalId(watch.consumer).shard();
         if watch.peer != 0 {
-            self.close_outlet(symbol, watch.peer);
+            self.close_outlet(symbol, &watch);
         }
         let mut topics = self.topics.0.borrow_mut();
         let Some(home) = topics.get_mut(&symbol) else { return };
