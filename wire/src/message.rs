@@ -7,6 +7,7 @@
     reason = "calls erased functions; proven by payload::tests::each_value_is_dropped_exactly_once"
 )]
 
+use crate::holding::{Holding, Holds};
 use crate::payload::Payload;
 use crate::view::{View, ViewOps, Viewable};
 use crate::wire_ops::WireOps;
@@ -61,6 +62,7 @@ impl<T: Send + 'static> Table<T> {
                 drop: Payload::drop_as::<T>,
                 wire: None,
                 view: None,
+                holding: None,
             },
             of: PhantomData,
         }
@@ -71,6 +73,16 @@ impl<T: Send + 'static> Table<T> {
     pub const fn wire(ops: &'static WireOps) -> Self {
         let Self { erased, of } = Self::local();
         Self { erased: Vtable { wire: Some(ops), ..erased }, of }
+    }
+
+    /// The table of a type that never leaves the node and holds a message of type `M`.
+    #[must_use]
+    pub const fn holding<M: Message>() -> Self
+    where
+        T: Holds<M>,
+    {
+        let Self { erased, of } = Self::local();
+        Self { erased: Vtable { holding: Some(const { &Holding::of::<T, M>() }), ..erased }, of }
     }
 
     /// The table without its type.
@@ -89,6 +101,7 @@ pub struct Vtable {
     drop: unsafe fn(*mut Payload),
     wire: Option<&'static WireOps>,
     view: Option<&'static ViewOps>,
+    holding: Option<&'static Holding>,
 }
 
 impl Vtable {
@@ -115,6 +128,18 @@ impl Vtable {
     #[inline]
     pub const fn view_ops(&self) -> Option<&'static ViewOps> {
         self.view
+    }
+
+    /// For the table of a type that [holds](Holds) messages of another one: how it comes to.
+    #[must_use]
+    pub fn holding(&self) -> Option<&'static Holding> {
+        self.holding
+    }
+
+    /// The table of what a caller asked with: of the message that is held, for a type that holds one.
+    #[must_use]
+    pub fn asked(&'static self) -> &'static Self {
+        self.holding.map_or(self, Holding::held)
     }
 
     /// Whether this is the table of `M`.

@@ -13,7 +13,7 @@ use crate::actor::{Actor, Context, ReplyTo};
 use crate::error::{ActorError, ActorResult, ExitReason};
 use crate::mailbox::{EnvelopePtr, Meta};
 use crate::process::{INSTRUMENTS, Record};
-use crate::shard::{Carried, Shard, Traced};
+use crate::shard::{Carried, Reached, Shard, Traced};
 use shard_wire::{Erased, Message, Payload, Vtable, vtable};
 use std::marker::PhantomData;
 use std::task::{Context as TaskContext, Poll, Waker};
@@ -395,13 +395,17 @@ impl<'s, A: Actor> Batch<'s, A> {
         envelope
     }
 
-    /// No arm matched by address: unwraps a message of a trace, compares type ids, makes a message a view or a view its message
-    /// where that is what an arm takes, else counts the message as unhandled and answers its caller.
+    /// No arm matched by address: unwraps a message of a trace, or one with the address it was sent by, compares type ids, makes a
+    /// message a view or a view its message where that is what an arm takes, else counts the message as unhandled and answers
+    /// its caller.
     #[cold]
     #[inline(never)]
     pub fn unmatched(&mut self, envelope: Envelope<'s>, types: &[&'static Vtable]) -> Option<Envelope<'s>> {
         if envelope.is::<Traced>() {
             return Some(self.bare(envelope));
+        }
+        if envelope.is::<Reached>() {
+            return self.addressed(envelope, types);
         }
         let vtable = envelope.0.vtable();
         for own in types {
@@ -415,6 +419,19 @@ impl<'s, A: Actor> Batch<'s, A> {
         }
         self.stamps = self.stamps.wrapping_add(envelope.0.meta());
         self.shard.unhandled(self.record, envelope.0);
+        None
+    }
+
+    /// Makes a message with the address it was sent by what an arm takes; `None`: none takes it.
+    fn addressed(&mut self, envelope: Envelope<'s>, types: &[&'static Vtable]) -> Option<Envelope<'s>> {
+        assert!(envelope.0 == self.previous, "only the latest message of a batch can be taken");
+        let meta = envelope.0.meta();
+        // SAFETY: E3 and the caller's type test; what is taken out is replaced at once.
+        let reached = unsafe { Payload::read::<Reached>(envelope.0.payload()) };
+        if self.shard.open_reached(self.record, envelope.0, reached, types) {
+            return Some(envelope);
+        }
+        self.stamps = self.stamps.wrapping_add(meta);
         None
     }
 

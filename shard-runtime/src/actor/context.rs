@@ -2,10 +2,10 @@
 //!
 //! Invariant: X1 a context exists only inside its own process's handlers, so the shard's current process is its own.
 
-use crate::actor::{Actor, Address, Call, OwnedRoute, ReplyTo, Request, Route, SpawnOptions};
+use crate::actor::{Actor, Address, Addressed, Call, OwnedRoute, ReplyTo, Request, Route, SpawnOptions};
 use crate::error::{CallError, DeliveryError, ForwardError, SendError, SendReason, SpawnError, Unconfirmed};
 use crate::mailbox::Meta;
-use crate::shard::{Carried, Origin, Shard};
+use crate::shard::{Carried, Origin, Shard, told_by};
 use crate::tap::Log;
 use crate::trace::TraceContext;
 use shard_wire::{Erased, Message, Pid};
@@ -269,6 +269,28 @@ impl<'a> Context<'a> {
         let Some(target) = target.filter(|pid| shard.is_other_shard(*pid)) else {
             return self.send(to, message).map_err(DeliveryError::Refused);
         };
+        match told_by(to.route()).filter(|_| shard.is_split(target.local)) {
+            None => self.send_and_learn(target, message, within).await,
+            Some(by) => {
+                let sent = self.send_and_learn(target, Addressed { by, message }, within).await;
+                sent.map_err(|error| match error {
+                    DeliveryError::Refused(error) => {
+                        DeliveryError::Refused(SendError::new(error.reason, error.into_inner().message))
+                    }
+                    // Of another shard there is nothing to try again with.
+                    DeliveryError::Unknown(_) => DeliveryError::Unknown(None),
+                })
+            }
+        }
+    }
+
+    async fn send_and_learn<M: Message>(
+        &self,
+        target: Pid,
+        message: M,
+        within: Duration,
+    ) -> Result<(), DeliveryError<M>> {
+        let shard = self.shard;
         let sent = shard.send_and_learn(target, message, shard.send_queue(), shard.ticks(within));
         match sent.map_err(DeliveryError::Refused)?.await {
             Ok(learned) => learned.take(shard).map_err(DeliveryError::Refused),

@@ -219,7 +219,7 @@ impl SpawnOptions {
         self.rarely(|rare| rare.trap_exit = true)
     }
 
-    /// Messages sent by name or alias arrive as [`Addressed`](crate::Addressed). Messages of other nodes arrive bare.
+    /// Messages sent by name or alias, from this node or another one, arrive as [`Addressed`](crate::Addressed).
     #[must_use]
     pub fn split_handle(self) -> Self {
         self.rarely(|rare| rare.split = true)

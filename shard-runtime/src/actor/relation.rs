@@ -1,7 +1,7 @@
 //! What a process can watch, and the messages by which it learns that what it watched has ended.
 
 use crate::error::ExitReason;
-use shard_wire::{Alias, Message, Pid, Table};
+use shard_wire::{Alias, Holds, Message, Pid, Table};
 use std::sync::Arc;
 
 /// What a link or monitor is to.
@@ -145,7 +145,8 @@ pub struct Fallback {
 /// A message that was sent by a name or an alias to a process that wants to know by which.
 ///
 /// A process spawned with [`split_handle`](crate::SpawnOptions::split_handle) gets these in place of the bare
-/// messages, and handles them separately.
+/// messages, and handles them separately; also those of other nodes. It has to take `Addressed<M>` where it takes an `M`: one
+/// without a handler is unhandled. A message is never addressed and a [`View`](crate::View) at once.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Addressed<M> {
@@ -178,7 +179,14 @@ local_message!(Fallback);
 
 impl<M: Message> Message for Addressed<M> {
     type Reply = M::Reply;
-    const TABLE: &'static Table<Self> = &const { Table::local() };
+    const TABLE: &'static Table<Self> = &const { Table::holding::<M>() };
+}
+
+impl<M: Message> Holds<M> for Addressed<M> {
+    type Note = Target;
+    fn hold(by: &Target, message: M) -> Self {
+        Self { by: by.clone(), message }
+    }
 }
 
 impl<M: Message> Message for Response<M> {

@@ -40,6 +40,7 @@ mod secure;
 mod send;
 mod session;
 mod signal;
+mod split;
 mod traced;
 mod transport;
 mod version;

@@ -10,6 +10,7 @@ use crate::link::caller::Caller;
 use crate::link::data::{Broken, Got, LinkClock};
 use crate::link::important::is_important;
 use crate::link::send::NAME_MOVED;
+use crate::link::split::ADDRESSED;
 use crate::mailbox::Meta;
 use crate::process::bump;
 use crate::shard::{LogLevel, Parcel, Scope, Shard};
@@ -18,7 +19,7 @@ use shard_wire::flow::FlowError;
 use shard_wire::frame::{Frame, RecvBuf, Source};
 use shard_wire::header::{FrameFlags, FrameKind, Lane, Priority};
 use shard_wire::{
-    Erased, Lease, LocalId, MessageEntry, MessageKey, NodeName, Pid, ViewOps, Vtable, WireError,
+    Alias, Erased, Lease, LocalId, MessageEntry, MessageKey, NodeName, Pid, ViewOps, Vtable, WireError,
 };
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context as TaskContext;
@@ -27,7 +28,7 @@ use std::time::Duration;
 /// Flags of a frame that is not handled as it is.
 const MARKS: FrameFlags = FrameFlags::COMPRESSED.with(FrameFlags::TRACE).with(FrameFlags::ALIAS);
 /// Flags of messages that are answered, or have something besides.
-const SPECIAL: FrameFlags = FrameFlags::IMPORTANT.with(FrameFlags::TRACE);
+const SPECIAL: FrameFlags = FrameFlags::IMPORTANT.with(FrameFlags::TRACE).with(ADDRESSED);
 /// Frames of one link handled in one turn.
 const FRAMES_PER_TURN: usize = 4096;
 /// How long a link is read every turn after bytes came in, in nanoseconds.
@@ -53,6 +54,8 @@ pub(super) struct Origin {
 pub(super) struct Run<'n> {
     /// The type of the last one.
     last: Option<&'n MessageEntry>,
+    /// The alias by which the message in hand was sent, if it was.
+    pub(super) alias: Option<Alias>,
     /// Views given out of the receive buffer, and views whose bytes were copied.
     lent: u64,
     copied: u64,
@@ -425,13 +428,14 @@ impl Shard {
             },
         };
         if header.to.shard() != self.index() || !self.exists(header.to.0) {
-            return self.not_here(frame, origin, entry);
+            return self.not_here(frame, origin, entry, run.alias);
         }
         if is_special && header.deadline.is_past(origin.now_ms) {
             return self.expired(frame, origin);
         }
         let arms = self.views_of(header.to.0);
-        let decoded = if arms.is_empty() {
+        let is_told = is_special && self.is_told(frame);
+        let decoded = if is_told || arms.is_empty() {
             entry.ops().decode(frame.body)
         } else {
             view_or_message(frame, entry, arms, source, run)
@@ -440,6 +444,9 @@ impl Shard {
         let mut meta = Meta::REMOTE | queue_of(header.flags.priority());
         let mut reply = origin.key;
         if is_special {
+            if is_told {
+                message = Self::reached(frame, run.alias, message);
+            }
             let trace = self.context_of(frame, origin);
             if let Some(trace) = trace {
                 message = self.traced(trace, message);
@@ -505,7 +512,7 @@ impl Shard {
 
     /// The target is not a process of this shard: gone, or on another shard.
     #[cold]
-    fn not_here(&self, frame: &Frame<'_>, origin: Origin, entry: &MessageEntry) {
+    fn not_here(&self, frame: &Frame<'_>, origin: Origin, entry: &MessageEntry, alias: Option<Alias>) {
         let header = &frame.header;
         let is_call = header.kind == FrameKind::Call;
         let there = self.node().port(header.to.shard()).is_some_and(|port| port.table.exists(header.to.0));
@@ -520,6 +527,9 @@ impl Shard {
         }
         // With `target` placement the slot's owner and the process's shard are one; a peer that says otherwise pays a hop.
         let Ok(mut message) = entry.ops().decode(frame.body) else { return self.undecodable(frame, origin) };
+        if self.is_told(frame) {
+            message = Self::reached(frame, alias, message);
+        }
         let trace = self.context_of(frame, origin);
         if let Some(trace) = trace {
             message = self.traced(trace, message);

@@ -266,7 +266,7 @@ impl Shard {
             self.count(|cells| &cells.late_replies, 1);
             return self.contain(|| drop(reply));
         };
-        let Some(ops) = request.wire_ops() else { return };
+        let Some(ops) = request.asked().wire_ops() else { return };
         let head = FrameHead {
             key: ops.key(),
             to: LocalId(caller.reference),

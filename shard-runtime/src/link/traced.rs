@@ -11,6 +11,7 @@ use crate::link::receive::{Origin, Run};
 use crate::process::bump;
 use crate::shard::{Shard, TRACE_FLAG};
 use crate::trace::TraceContext;
+use shard_wire::Alias;
 use shard_wire::frame::{Frame, FrameHead, Source};
 use shard_wire::header::{FrameFlags, Trace};
 
@@ -68,15 +69,18 @@ impl Shard {
         let mut found = *frame;
         if frame.header.flags.has(FrameFlags::ALIAS) {
             let Some(local) = self.aliased(frame, origin) else { return Ok(()) };
+            run.alias = Some(Alias { node: self.node().key(), id: frame.header.to.0 });
             found.header.to = local;
-            found.header.flags = frame.header.flags.without(FrameFlags::ALIAS);
         }
         let frame = &found;
-        if frame.header.flags.has(FrameFlags::COMPRESSED) {
-            return self.handle_compressed(frame, origin, run);
-        }
-        self.handle_whole(frame, origin, source, run);
-        Ok(())
+        let handled = if frame.header.flags.has(FrameFlags::COMPRESSED) {
+            self.handle_compressed(frame, origin, run)
+        } else {
+            self.handle_whole(frame, origin, source, run);
+            Ok(())
+        };
+        run.alias = None;
+        handled
     }
 
     /// The context in which a frame was sent.

@@ -94,8 +94,7 @@ impl Shard {
         flags: u64,
         reply: u64,
     ) -> Result<(), SendError<M>> {
-        let traits = self.node.port(to.local.shard()).and_then(|port| port.table.traits_of(to.local.0));
-        if traits.is_none_or(|traits| traits & Flags::SPLIT == 0) {
+        if !self.is_split(to.local) {
             return self.deliver(to, message, flags, reply);
         }
         self.deliver(to, Addressed { by: by(), message }, flags, reply)

@@ -13,6 +13,7 @@ use crate::process::{Extension, FIRST_SLOT, Flags, Identity, Record, bump};
 use crate::shard::{LogLevel, Shard};
 use crate::symbol::Symbol;
 use shard_wire::LocalId;
+use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
@@ -271,8 +272,13 @@ impl Shard {
             self.contain(|| envelope.drop_message());
             return self.end_by_signal(record, ExitReason::Normal);
         }
+        self.no_handler(record, envelope, &envelope.vtable().type_name());
+    }
+
+    /// A message of the type with this name is dropped, and its caller told.
+    #[cold]
+    pub(crate) fn no_handler(&self, record: &Record, envelope: EnvelopePtr, type_name: &dyn Display) {
         self.count(|cells| &cells.unhandled, 1);
-        let type_name = envelope.vtable().type_name();
         self.log_line(LogLevel::Warning, record.id.load(Relaxed), || {
             format!("no handler for {type_name}: the message is dropped; add a #[handle] for it")
         });
