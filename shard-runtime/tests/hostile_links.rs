@@ -371,7 +371,7 @@ fn crimes_of_headers(to: LocalId) -> Vec<Crime> {
     };
     vec![
         ("an unknown kind", with_byte(4, 99), "frame kind: 0x63"),
-        ("an unknown flag", with_byte(5, 0x80), "frame flags: 0x80"),
+        ("a priority that does not exist", with_byte(5, 0x30), "frame flags: 0x30"),
         ("more padding than there is", with_byte(6, 16), "frame padding: 0x10"),
         ("another version", with_byte(7, 9), "frame version 9"),
         ("length 0", with_length(0), "frame length 0"),
