@@ -13,7 +13,7 @@ use shard_runtime::wire::header::{Deadline, Fragment, FrameFlags, FrameKind, TRA
 use shard_runtime::wire::placement::Placement;
 use shard_runtime::wire::session::{ControlMsg, ControlReader};
 use shard_runtime::wire::{Body, Incarnation, LocalId, MessageKey, NodeName, vtable};
-use shard_runtime::{LinkCounters, LinkOptions, LogLevel, MemorySink, Message};
+use shard_runtime::{Addressed, Alias, LinkCounters, LinkOptions, LogLevel, MemorySink, Message};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::AtomicU64;
@@ -687,4 +687,67 @@ fn who_has_not_said_that_it_understands_asks_may_not_ask() {
     data.say(&frame(&ask_head(FrameKind::Ask, 1), &good_ask()));
     eventually("it is refused", || scene.counters(ASKER).asks_refused == 1);
     assert_eq!(scene.processes(), before);
+}
+
+#[message(reply = Alias)]
+struct MakeAlias;
+
+/// Wants to know by what it was reached.
+#[derive(Default)]
+struct Told {
+    heard: String,
+}
+
+#[actor]
+impl Told {
+    #[handle]
+    fn add(&mut self, m: Addressed<Add>, _cx: &mut Context<'_>) -> ActorResult {
+        self.heard += &format!("{} by {:?}, ", m.message.by, m.by);
+        Ok(())
+    }
+    #[handle]
+    fn sum(&mut self, m: Addressed<Sum>, _cx: &mut Context<'_>) -> Result<u64, ActorError> {
+        self.heard += &format!("sum by {:?}", m.by);
+        Ok(77)
+    }
+    #[handle]
+    fn alias(&mut self, _: MakeAlias, cx: &mut Context<'_>) -> Result<Alias, ActorError> {
+        Ok(cx.create_alias()?)
+    }
+    #[handle]
+    fn heard(&mut self, _: Heard, _cx: &mut Context<'_>) -> Result<String, ActorError> {
+        Ok(std::mem::take(&mut self.heard))
+    }
+}
+#[message(reply = String)]
+struct Heard;
+
+/// By the link of one shard to a process of another one.
+#[test]
+fn what_pays_a_hop_keeps_the_address_that_it_was_sent_by() {
+    let scene = scene();
+    let options = SpawnOptions::named("told").on_shard(1).split_handle();
+    let told = scene.node.spawn(Told::default, options).unwrap();
+    let alias = scene.node.call_blocking(told, MakeAlias).unwrap();
+    let raw = Raw::connect(&scene, "hops@localhost", NUMBERED);
+    // The answer goes by the link of the process's shard.
+    let [mut data, mut answers] = [0, 1].map(|shard| raw.dial(shard));
+    data.say(&opening());
+    answers.say(&opening());
+    let (send, add) =
+        (head_to::<Add>(FrameKind::Send, told.local), |by| body_of(&Add { by, rest: Vec::new() }));
+    data.say(&frame(&FrameHead { name: Some("told"), ..send }, &add(1)));
+    let important = FrameFlags::IMPORTANT;
+    data.say(&frame(&FrameHead { name: Some("told"), flags: important, ..send }, &add(2)));
+    data.say(&frame(&FrameHead { flags: FrameFlags::ALIAS, to: LocalId(alias.id), ..send }, &add(3)));
+    let call = head_to::<Sum>(FrameKind::Call, told.local);
+    data.say(&frame(&FrameHead { name: Some("told"), ..call }, &body_of(&Sum)));
+    let answer = answers.next(FrameKind::Reply);
+    assert_eq!(u64::decode(&aligned(&answer)).unwrap(), 77);
+    let heard = scene.node.call_blocking(told, Heard).unwrap();
+    let name = "Name(\"told\")";
+    assert_eq!(
+        heard,
+        format!("1 by {name}, 2 by {name}, 3 by {:?}, sum by {name}", shard_runtime::Target::from(alias))
+    );
 }
