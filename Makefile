@@ -15,7 +15,7 @@ VENV := $(TARGET)/venv
 # Cargo.lock is committed: a build that would change it is a mistake.
 LOCKED := --locked
 
-.PHONY: help verify test faults soak soak-links demo bench bare peers peers-build memcheck fix clean fmt clippy doc tidy counts doctest loom fuzz-build bins nextest
+.PHONY: help verify test faults soak soak-links demo bench bare peers peers-build memcheck fix clean fmt clippy doc tidy counts doctest loom fuzz fuzz-build bins nextest
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -74,6 +74,24 @@ fuzz-build:
 	@if [ -f wire/fuzz/Cargo.toml ]; then \
 	    set -x; cd wire/fuzz && RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$(TARGET)/fuzz" $(CARGO) build; \
 	else echo "fuzz-build: there is no wire/fuzz"; fi
+
+# A minute for each target, from what is in the corpus; what is found stays in target/fuzz.
+# The flags are those of cargo-fuzz: counters of edges, comparisons, and the address sanitizer; for a named machine, so that they
+# do not reach build scripts.
+FUZZ_SECONDS ?= 60
+FUZZ_HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+FUZZ_FLAGS := --cfg fuzzing -Cdebug-assertions -Ccodegen-units=1 -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares -Zsanitizer=address
+fuzz: ## every fuzz target for a minute (FUZZ_SECONDS=600)
+	cd wire/fuzz && RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$(TARGET)/fuzz" RUSTFLAGS="$(FUZZ_FLAGS)" \
+	    $(CARGO) build --release --target $(FUZZ_HOST)
+	@for target in $$(sed -n 's/^name = "\([a-z]*\)"$$/\1/p' wire/fuzz/Cargo.toml); do \
+	    mkdir -p $(TARGET)/fuzz/corpus/$$target wire/fuzz/corpus/$$target; \
+	    echo "fuzz: $$target"; \
+	    (cd $(TARGET)/fuzz && $(FUZZ_HOST)/release/$$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -rss_limit_mb=4096 \
+	        corpus/$$target $(CURDIR)/wire/fuzz/corpus/$$target) 2>&1 | tail -n 8 || exit 1; \
+	done
 
 nextest:
 	@SHARD_TEST_VENV="$(VENV)" $(CARGO) nextest run $(LOCKED) --workspace --no-tests=pass
