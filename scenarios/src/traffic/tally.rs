@@ -58,7 +58,9 @@ tally! {
     call_timeouts,
     /// Monitors of sinks of the peer that were made.
     watched,
-    /// Sinks of the peer that were said to be down.
+    /// Sinks of the peer that were not there.
+    absent,
+    /// Sinks of the peer that were said to be down for the end of a session.
     downs,
     /// Sinks that were said to be down twice for the end of one session: never.
     downs_again,

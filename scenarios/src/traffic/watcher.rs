@@ -50,10 +50,13 @@ impl Watcher {
     #[handle]
     fn down(&mut self, m: Down, _cx: &mut Context<'_>) -> ActorResult {
         self.is_watching = false;
+        let ExitReason::NoConnection { session, .. } = m.reason else {
+            // A node that has just begun has not started it yet.
+            self.tally.add(|tally| &tally.absent, 1);
+            return Ok(());
+        };
         self.tally.add(|tally| &tally.downs, 1);
-        if let ExitReason::NoConnection { session, .. } = m.reason
-            && self.last.replace(session) == Some(session)
-        {
+        if self.last.replace(session) == Some(session) {
             self.tally.add(|tally| &tally.downs_again, 1);
         }
         Ok(())

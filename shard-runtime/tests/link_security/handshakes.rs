@@ -3,6 +3,7 @@
 use crate::support::{
     Authority, COOKIE, OTHER, Relay, SHORT, address, eventually, failed, plain, refused, secure, wait_up,
 };
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -77,8 +78,36 @@ fn a_thousand_silent_connections_keep_nobody_out_for_long() {
     }
 }
 
+/// Without a free descriptor nobody can be taken in; with one again, somebody is.
+#[test]
+fn a_node_that_had_no_descriptor_left_takes_connections_again() {
+    let guard = plain("guard@localhost").start().unwrap();
+    let at = address(&guard);
+    let failures = || guard.stats().acceptors().iter().map(|acceptor| acceptor.accept_failures).sum::<u64>();
+    assert_eq!(failures(), 0);
+    set_file_limit(Some(1024));
+    let mut filled: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    // The nodes of this process need one now and then, so more than one try may be wanted.
+    let mut clients = Vec::new();
+    eventually("accepting has failed", || {
+        filled.pop();
+        clients.extend(TcpStream::connect(at));
+        filled.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
+        failures() > 0
+    });
+    drop((filled, clients));
+    set_file_limit(None);
+    let friend = plain("friend@localhost").route("guard@localhost", at.to_string()).start().unwrap();
+    wait_up(&friend, "guard@localhost");
+}
+
 fn raise_file_limit() {
+    set_file_limit(None);
+}
+
+/// Sets how many descriptors this process may have; `None`: as many as are allowed.
+fn set_file_limit(files: Option<u64>) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    setrlimit(Resource::Nofile, Rlimit { current: files.or(limit.maximum), ..limit }).unwrap();
 }
