@@ -159,6 +159,10 @@ impl Caller {
             match cx.call_timeout((&*self.sink, &*self.load.peer), Echo { n }, CALL_LIMIT).await {
                 Ok(echo) if echo == n => self.tally.add(|tally| &tally.answered, 1),
                 Ok(_) => self.tally.add(|tally| &tally.garbled, 1),
+                // It was not made, and is in a while.
+                Err(CallError::Send(SendReason::OutboxFull)) => {
+                    self.tally.add(|tally| &tally.calls_refused, 1);
+                }
                 Err(error) => {
                     self.is_there = false;
                     self.tally.add(|tally| &tally.call_errors, 1);

@@ -52,6 +52,8 @@ tally! {
     calls,
     /// Calls that were answered.
     answered,
+    /// Calls that were refused because the outbox was full.
+    calls_refused,
     /// Calls that ended with an error.
     call_errors,
     /// Of these, those that ended because nothing was heard in time.

@@ -26,5 +26,6 @@ fn at_full_rate_resets_every_two_seconds_lose_nothing() {
     let said = [pair.said(End::A), pair.said(End::B)];
     for said in said {
         assert!(said.tally("sent") > 1000 * seconds, "hardly anything was sent: {said:?}");
+        assert!(said.tally("answered") > 10 * seconds, "hardly a call was answered: {said:?}");
     }
 }

@@ -16,6 +16,11 @@ impl Said {
         self.0["tally"][counter].as_u64().unwrap_or_else(|| panic!("no {counter} in {}", self.0))
     }
 
+    /// Calls that are over, one way or the other.
+    pub(crate) fn ended_calls(&self) -> u64 {
+        self.tally("answered") + self.tally("call_errors") + self.tally("calls_refused")
+    }
+
     pub(crate) fn link(&self, counter: &str) -> u64 {
         self.0["link"][counter].as_u64().unwrap_or(0)
     }
@@ -128,7 +133,7 @@ impl Pair {
         let is_settled = || {
             let [a, b] = self.both();
             let is_quiet = |said: &Said| {
-                let ended = said.tally("answered") + said.tally("call_errors");
+                let ended = said.ended_calls();
                 said.0["tally"]["paused"] == true
                     && ended == said.tally("calls")
                     && said.link("outbox_bytes") == 0

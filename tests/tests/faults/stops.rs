@@ -17,9 +17,7 @@ fn a_killed_node_is_down_at_once_and_its_successor_is_another_incarnation() {
     pair.until(End::B, "and those of the new one", |said| said.tally("answered") > 10);
     for end in [End::A, End::B] {
         pair.signal(end, Signal::User1);
-        pair.until(end, "every call has ended", |said| {
-            said.tally("calls") == said.tally("answered") + said.tally("call_errors")
-        });
+        pair.until(end, "every call has ended", |said| said.tally("calls") == said.ended_calls());
         pair.check_health(&pair.said(end));
     }
     assert_eq!(pair.said(End::A).link("downs"), 1);
