@@ -100,7 +100,12 @@ pub fn receive(
         rest = if later.is_empty() { batch.as_slice() } else { later };
         let mut frames = buffer.frames();
         let source = frames.source();
-        while let Some(frame) = frames.next_frame()? {
+        loop {
+            // As a link does it.
+            let mut frame = Frame::EMPTY;
+            if !frames.next_into(&mut frame)? {
+                break;
+            }
             each(&frame, source)?;
             seen += 1;
         }
