@@ -70,7 +70,8 @@ impl<M: Message> Late for Hop<M> {
         shard.net.hop_due.set(self.due);
         let sent = shard.with_trace(self.trace, || {
             shard.speaking_as(self.from, || {
-                // Its turn was kept where it was sent.
+                // Its turn was kept where it was sent; its node may have begun to stop since.
+                shard.check_leaving(self.to)?;
                 shard.put_remote(self.to, self.name.as_deref(), &self.message, self.flags, self.reply)
             })
         });

@@ -56,7 +56,7 @@ impl<M: Message> Waits for Held<M> {
             Err(SendReason::OutboxFull) => return self.stay(shard, to),
             Err(reason) => reason,
         };
-        let (is_call, reply) = (is_call, self.reply);
+        let reply = self.reply;
         shard.contain(|| drop(self));
         if is_call {
             shard.refuse(reply, CallError::Send(reason));
@@ -140,11 +140,6 @@ impl Shard {
     /// Who holds a name, if that is known.
     pub(super) fn known_holder(&self, session: u32, name: &str) -> Option<Pid> {
         self.net.sessions.borrow().get(session as usize)?.names.holder(name)
-    }
-
-    /// The flags of a message with the priority of its sender, unless it has one of its own.
-    pub(super) fn with_send_queue(&self, flags: u64) -> u64 {
-        if flags & Meta::QUEUE == Meta::MAIN { flags | self.send_queue() } else { flags }
     }
 
     /// Whether a message of the current process may wait; if it waits for a name, that is asked for by the first.

@@ -155,7 +155,7 @@ impl Shard {
             if is_watched_gate(gate) {
                 return self.deliver_watched(to, message, flags, reply);
             }
-            let flags = if flags & Meta::QUEUE == Meta::MAIN { flags | self.send_queue() } else { flags };
+            let flags = self.with_send_queue(flags);
             if is_traced_gate(gate) {
                 return self.unprioritized(|| self.deliver_traced(to, message, flags, reply));
             }

@@ -77,6 +77,11 @@ impl Shard {
         self.with_existing_extension(record, |extension| Some(extension.send_queue)).unwrap_or(Meta::MAIN)
     }
 
+    /// The flags of a message with the priority of its sender, unless it has one of its own.
+    pub(crate) fn with_send_queue(&self, flags: u64) -> u64 {
+        if flags & Meta::QUEUE == Meta::MAIN { flags | self.send_queue() } else { flags }
+    }
+
     /// Runs something with nothing special about the sends of the current process.
     #[inline]
     pub(crate) fn ungated<R>(&self, f: impl FnOnce() -> R) -> R {

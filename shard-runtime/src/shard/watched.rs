@@ -50,7 +50,7 @@ impl Shard {
         flags: u64,
         reply: u64,
     ) -> Result<(), SendError<M>> {
-        let flags = if flags & Meta::QUEUE == Meta::MAIN { flags | self.send_queue() } else { flags };
+        let flags = self.with_send_queue(flags);
         let number = self.note_send(to, vtable::<M>(), &message, flags);
         let sent = if is_traced_gate(self.gate.get()) {
             self.unprioritized(|| self.deliver_traced(to, message, flags, reply))
